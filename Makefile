@@ -1,0 +1,28 @@
+# `make compare` and `make test` set up everything they need in .venv.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+
+.PHONY: compare test test-slow lint clean
+
+compare: .venv/ready  ## the three agents on synthetic prostates: tables and pictures in results/
+	$(RUN) experiments/compare.py $(ARGS)
+
+test: .venv/ready
+	$(RUN) -m pytest $(ARGS)
+
+test-slow: .venv/ready
+	$(RUN) -m pytest -m slow $(ARGS)
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+clean:
+	rm -rf .venv build *.egg-info
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,34 @@
+"""The template planner: the protocol's start parameters, one solve."""
+
+from __future__ import annotations
+
+from agents.agent import Action, Info, Observation
+from radplan_env.actions import ActionMap
+from radplan_env.parameters import PlanningParameters
+
+
+class TemplateAgent:
+    """Plays the protocol's start parameters once and stops: what a class solution gives without a planner.
+
+    Parameters
+    ----------
+    action_map : ActionMap
+        The environment's action map.
+    seed : int
+        Unused: nothing is drawn.
+    """
+
+    def __init__(self, action_map: ActionMap, *, seed: int = 0) -> None:
+        self._action_map = action_map
+        self._done = False
+
+    def reset(self, observation: Observation, info: Info) -> None:
+        """Begin an episode."""
+        self._done = False
+
+    def act(self, observation: Observation, info: Info) -> Action | None:
+        """Return the start parameters as an action, then None."""
+        if self._done:
+            return None
+        self._done = True
+        return self._action_map.to_action(PlanningParameters.from_dict(info["start_parameters"]))

@@ -1,0 +1,102 @@
+"""Records as long data frames: one row a score, a metric or a criterion. Failed episodes are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from experiments.records import COMPLETE, Record
+
+REFERENCE = "reference plan"
+
+Summary = Mapping[str, Any]
+
+
+def complete(records: Iterable[Record]) -> list[Record]:
+    """Records of episodes that came to their end, in an order that does not depend on who was faster."""
+    return sorted(
+        (r for r in records if r["status"] == COMPLETE), key=lambda r: (r["agent"], r["case"], r["seed"])
+    )
+
+
+def scores(records: Iterable[Record]) -> pd.DataFrame:
+    """Best score so far at every solve of the budget: agent, case, seed, solve, best.
+
+    An agent that stopped early, or met the protocol, keeps what it had reached.
+    """
+    rows = []
+    for record in complete(records):
+        best = float("-inf")
+        for solve in range(1, record["budget"] + 1):
+            if solve <= len(record["steps"]):
+                best = max(best, record["steps"][solve - 1]["score"])
+            rows.append((record["agent"], record["case"], record["seed"], solve, best))
+    return pd.DataFrame(rows, columns=["agent", "case", "seed", "solve", "best"])
+
+
+def plans(
+    records: Iterable[Record], references: Mapping[str, Summary]
+) -> list[tuple[str, str, int, Summary]]:
+    """The plans to compare, (method, case, seed, summary): the best of each episode, then the references."""
+    ours = [
+        (r["agent"], r["case"], r["seed"], r["steps"][r["best_step"]])
+        for r in complete(records)
+        if r["steps"]
+    ]
+    return ours + [(REFERENCE, case, 0, summary) for case, summary in sorted(references.items())]
+
+
+def metrics(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+    """Dose metrics of the compared plans: method, case, seed, structure, metric, value."""
+    rows = [
+        (method, case, seed, structure, metric, value)
+        for method, case, seed, plan in plans(records, references)
+        for structure, values in plan["metrics"].items()
+        for metric, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "metric", "value"])
+
+
+def criteria(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+    """Criteria of the compared plans: method, case, seed, criterion, priority, value, passed."""
+    rows = [
+        (method, case, seed, criterion_label(item), item["priority"], item["value"], bool(item["passed"]))
+        for method, case, seed, plan in plans(records, references)
+        for item in plan["criteria"]
+    ]
+    return pd.DataFrame(rows, columns=["method", "case", "seed", "criterion", "priority", "value", "passed"])
+
+
+def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+    """Scores by episode: method, case, seed, score, final (of the last plan), met (did any plan meet all)."""
+    rows = [
+        (
+            r["agent"],
+            r["case"],
+            r["seed"],
+            r["best_score"],
+            r["final_score"],
+            any(step["met"] for step in r["steps"]),
+        )
+        for r in complete(records)
+    ]
+    rows += [
+        (REFERENCE, case, 0, plan["score"], None, plan["met"]) for case, plan in sorted(references.items())
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "case", "seed", "score", "final", "met"])
+    return frame.astype({"score": float, "final": float, "met": float})
+
+
+def criterion_label(item: Summary) -> str:
+    """A criterion as planners write it: "Rectum V31Gy ≤ 34 %"."""
+    sign = "≤" if item["at_most"] else "≥"
+    return f"{item['structure']} {item['metric']} {sign} {item['limit']:g} {item['unit']}".rstrip()
+
+
+def unit_of(metric: str) -> str:
+    """Unit of a metric of the paper's tables, by its name."""
+    if metric in ("HI", "CI"):
+        return ""
+    return "%" if metric.startswith("V") else "Gy"

@@ -1,0 +1,295 @@
+"""Results on disk: a folder that can be killed at any moment and continued.
+
+DIR/run.json          the settings, fixed when the folder is made
+DIR/episodes.jsonl    one JSON object per episode, appended when the episode is over
+DIR/set_aside.jsonl   lines of episodes.jsonl that could not be read; never used, never deleted
+DIR/cases/            what is known of each case before an agent sees it, its reference plan among it
+DIR/plans/            the best plan of each episode
+DIR/figures/, DIR/tables/, DIR/tables.md
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+SCHEMA = 1
+COMPLETE = "complete"
+FAILED = "failed"
+
+Record = dict[str, Any]
+Key = tuple[str, str, int]
+
+
+class RunFolderError(Exception):
+    """The folder cannot be used for this run; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what the episodes of a run are. Where it differs, so may the results."""
+
+    site: str
+    protocol: str
+    source: str
+    data: tuple[str, ...]
+    split: str
+    names: str | None
+    cases: tuple[str, ...]
+    agents: tuple[str, ...]
+    budget: int
+    seeds: int
+    fidelity: str
+
+    def episodes(self) -> Iterator[Key]:
+        """Every (agent, case, seed) of the run; one case's episodes stand together, as they share its K."""
+        for case in self.cases:
+            for agent in self.agents:
+                for seed in range(self.seeds):
+                    yield agent, case, seed
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; tuples become lists, as JSON gives them back."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+        """What `to_json` gave."""
+        return cls(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        )
+
+
+def key_of(record: Record) -> Key:
+    """The (agent, case, seed) that a record is of."""
+    return record["agent"], record["case"], record["seed"]
+
+
+def slug(name: str) -> str:
+    """A name made fit for a path: "openkbp/pt_17" becomes "openkbp-pt_17"."""
+    return re.sub(r"[^\w.]+", "-", name).strip("-.")
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it there in one step.
+
+    A reader, or a run killed half-way, sees the old file or the new one, never half of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@dataclass
+class RunFolder:
+    """A run's folder, open for appending. Make one with `open_run_folder`."""
+
+    path: Path
+    settings: Settings
+    records: dict[Key, Record] = field(default_factory=dict)
+    set_aside: int = 0
+
+    @property
+    def episodes_path(self) -> Path:
+        return self.path / "episodes.jsonl"
+
+    def plan_path(self, key: Key) -> Path:
+        agent, case, seed = key
+        return self.path / "plans" / slug(agent) / slug(case) / f"seed_{seed}.npz"
+
+    def case_path(self, case: str) -> Path:
+        return self.path / "cases" / f"{slug(case)}.json"
+
+    def todo(self) -> list[Key]:
+        """Episodes that have no record yet."""
+        return [key for key in self.settings.episodes() if key not in self.records]
+
+    def append(self, record: Record) -> None:
+        """Add one episode's record: whole and on the disk when this returns.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or the folder no longer writable; what was recorded before stays whole.
+        """
+        line = json.dumps({"schema": SCHEMA, **record}, allow_nan=False).encode() + b"\n"
+        with self.episodes_path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(f"{self.episodes_path} took only part of a record: is the disk full?")
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+        self.records[key_of(record)] = record
+
+
+@contextmanager
+def open_run_folder(
+    path: Path,
+    settings: Settings,
+    *,
+    command: str = "",
+    versions: dict[str, str] | None = None,
+    retry_failed: bool = False,
+) -> Iterator[RunFolder]:
+    """Make the folder of a run, or take up one that was left, and keep other runs out of it meanwhile.
+
+    Parameters
+    ----------
+    path, settings
+        The folder and what its run is.
+    command, versions
+        Noted in run.json when the folder is made.
+    retry_failed : bool
+        Whether episodes that failed are to be played again.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder holds a run of other settings or another schema, something that is no run, is in use by
+        another process, or cannot be read or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise RunFolderError(
+            f"another run is writing to {path}; wait for it, or give another --out"
+        ) from None
+    except OSError as error:
+        raise RunFolderError(f"cannot write to {path}: {error.strerror or error}") from error
+    try:
+        _check_settings(path, settings, command, versions or {})
+        folder = RunFolder(path, settings)
+        _read_records(folder, retry_failed)
+        yield folder
+    finally:
+        lock.release()
+
+
+def _check_settings(path: Path, settings: Settings, command: str, versions: dict[str, str]) -> None:
+    file = path / "run.json"
+    if not file.exists():
+        if (path / "episodes.jsonl").exists():
+            raise RunFolderError(
+                f"{path} holds episodes but no run.json that says of which run; give another --out"
+            )
+        write_json(
+            file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions}
+        )
+        return
+    old = read_settings(path)
+    new = settings.to_json()
+    differing = [
+        f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if differing:
+        raise RunFolderError(
+            f"{path} holds a run of other settings ({'; '.join(differing)}); "
+            "repeat its settings to continue it, or give another --out"
+        )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of the run in a folder, as `Settings.to_json` gives them.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run of this format.
+    """
+    try:
+        stored = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        schema, settings = stored["schema"], dict(stored["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"cannot read {path / 'run.json'}: {error}; give another folder") from error
+    if schema != SCHEMA:
+        raise RunFolderError(
+            f"{path} was written in format {schema}, this is format {SCHEMA}; give another folder"
+        )
+    return settings
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        text = " ".join(map(str, value)) or "none"
+        return text if len(text) < 80 else f"{text[:60]}… ({len(value)} in all)"
+    return str(value)
+
+
+def _read_records(folder: RunFolder, retry_failed: bool) -> None:
+    """Load the episodes; move lines that are none of ours, or to be played again, to set_aside.jsonl."""
+    file = folder.episodes_path
+    if not file.exists():
+        return
+    expected = set(folder.settings.episodes())
+    kept, aside = [], []
+    content = file.read_bytes()
+    for line in content.split(b"\n"):
+        if not line.strip():
+            continue
+        record = _parse(line)
+        if (
+            record is None
+            or key_of(record) not in expected
+            or key_of(record) in folder.records
+            or (retry_failed and record["status"] == FAILED)
+        ):
+            aside.append(line)
+        else:
+            kept.append(line)
+            folder.records[key_of(record)] = record
+    folder.set_aside = len(aside)
+    if aside:
+        with (folder.path / "set_aside.jsonl").open("ab") as other:
+            other.writelines(line + b"\n" for line in aside)
+            other.flush()
+            os.fsync(other.fileno())
+    whole = b"".join(line + b"\n" for line in kept)
+    if whole != content:
+        write_atomically(file, lambda temporary: temporary.write_bytes(whole))
+
+
+def _parse(line: bytes) -> Record | None:
+    """The record in a line, or None where it is cut short or no record of this schema."""
+    try:
+        record = json.loads(line)
+        agent, case, seed = key_of(record)
+    except (ValueError, KeyError, TypeError):
+        return None
+    whole = record.get("schema") == SCHEMA and record.get("status") in (COMPLETE, FAILED)
+    return (
+        record
+        if whole and isinstance(agent, str) and isinstance(case, str) and isinstance(seed, int)
+        else None
+    )

@@ -1,0 +1,67 @@
+"""Radiotherapy treatment planning as a Gymnasium environment.
+
+Importing this package registers its environments (`ENVIRONMENTS`), so that
+``gymnasium.make("radplan_env:RadPlan/Prostate-v0")`` works anywhere, in worker processes too.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+if TYPE_CHECKING:
+    from radplan_env.actions import ActionMap as ActionMap
+    from radplan_env.case import Case as Case
+    from radplan_env.env import RadPlanEnv as RadPlanEnv
+    from radplan_env.errors import CaseError as CaseError
+    from radplan_env.grid import Grid as Grid
+    from radplan_env.parameters import PlanningParameters as PlanningParameters
+    from radplan_env.parameters import StructureParameters as StructureParameters
+    from radplan_env.plan import Plan as Plan
+    from radplan_env.plan import PlanningSystem as PlanningSystem
+    from radplan_env.protocol import Protocol as Protocol
+    from radplan_env.protocol import load_protocol as load_protocol
+    from radplan_env.rewards import Reward as Reward
+    from radplan_env.rewards import ScoreImprovement as ScoreImprovement
+    from radplan_env.scoring import Evaluation as Evaluation
+    from radplan_env.wrappers import RelativeActions as RelativeActions
+
+# Read when first asked for: registering an id must not cost the import of an optimiser.
+_MODULES = {
+    "ActionMap": "actions",
+    "Case": "case",
+    "CaseError": "errors",
+    "Evaluation": "scoring",
+    "Grid": "grid",
+    "Plan": "plan",
+    "PlanningParameters": "parameters",
+    "PlanningSystem": "plan",
+    "Protocol": "protocol",
+    "RadPlanEnv": "env",
+    "RelativeActions": "wrappers",
+    "Reward": "rewards",
+    "ScoreImprovement": "rewards",
+    "StructureParameters": "parameters",
+    "load_protocol": "protocol",
+}
+
+__all__ = sorted(_MODULES)
+
+ENVIRONMENTS = {
+    "RadPlan/Prostate-v0": "prostate",
+    "RadPlan/HeadAndNeck-v0": "head_and_neck",
+    "RadPlan/TG119-v0": "tg119",
+}
+"""Registered environments and their protocols."""
+
+for _id, _protocol in ENVIRONMENTS.items():
+    if _id not in gym.registry:  # a reload, or a worker that inherited the registry
+        gym.register(_id, entry_point="radplan_env.env:RadPlanEnv", kwargs={"protocol": _protocol})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

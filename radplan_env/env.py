@@ -1,0 +1,395 @@
+"""The Gymnasium environment: an agent's actions become plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+from radplan_env.actions import ActionMap
+from radplan_env.case import Case
+from radplan_env.influence import fidelity_named
+from radplan_env.observations import Observation, ObservationMap
+from radplan_env.parameters import PlanningParameters
+from radplan_env.plan import Plan, PlanningSystem
+from radplan_env.protocol import Criterion, Protocol, load_protocol
+from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
+from radplan_env.render.image import IMAGE_SIZE
+from radplan_env.rewards import Reward, ScoreImprovement
+from radplan_env.sources import matrad, synthetic
+
+Action = NDArray[np.float32]
+Info = dict[str, Any]
+
+DEFAULT_CASES: Mapping[str, Callable[[], Sequence[Case]]] = {
+    "prostate": lambda: synthetic.load("train", 20),
+    "tg119": lambda: [matrad.tg119()],
+}
+"""Cases by protocol where none are given. Few, as each leaves a dose-influence matrix on the disk."""
+
+KEPT_SYSTEMS = 2
+"""Cases an environment keeps ready in memory; the matrix of another is read from the disk again."""
+
+
+class RadPlanEnv(gym.Env[Observation, Action]):
+    """Radiotherapy treatment planning: say what the optimiser is to aim for, look at the plan, say it better.
+
+    ## Description
+    The agent takes the planner's place in the outer loop of inverse planning (GPT-RadPlan, arXiv
+    2406.15609v1). It sets the weight and the objective dose of each target and organ at risk. The inner loop
+    then optimises the fluence of the beams for them (Eq. 1 of the paper: squared deviation in targets,
+    squared overdose elsewhere, D95 of the targets held to their prescription), and the dose is judged by the
+    criteria of a clinical protocol. One step is one such solve, the unit of every budget, warm-started from
+    the one before.
+
+    Doses are those of the ideal fluence, before sequencing.
+
+    ## Action Space
+    `Box(-1, 1, (2 * slots,), float32)`: weight and objective dose of each slot (structure) of the protocol,
+    as `[weight, dose, weight, dose, …]`. -1 and 1 are the ends of the protocol's ranges; in between, weights
+    go by their logarithm and doses linearly. Coordinates of structures the patient lacks have no effect.
+
+    | id                     | shape | slots                                                               |
+    |------------------------|-------|---------------------------------------------------------------------|
+    | RadPlan/Prostate-v0    | (12,) | PTV_7020, Bladder, Rectum, Femur_Head_L, Femur_Head_R, Body         |
+    | RadPlan/HeadAndNeck-v0 | (26,) | PTV_7000, PTV_6300, PTV_5600, PTV_5200, SpinalCord, Brainstem,      |
+    |                        |       | Parotid_L, Parotid_R, Cavity_Oral, Larynx, Esophagus, Bone_Mandible, |
+    |                        |       | Body                                                                |
+    | RadPlan/TG119-v0       | (6,)  | PTV_5000, Core, Body                                                |
+
+    An action of another shape, with NaN or outside the box raises ValueError; `gymnasium.wrappers.ClipAction`
+    clips. `env.unwrapped.action_map` turns actions into `PlanningParameters` and back. With
+    `radplan_env.RelativeActions` an action is a change of the current parameters.
+
+    ## Observation Space
+    A flat `Dict` of `Box`, float32 but for the image. Its sizes depend on the protocol, not on the patient.
+
+    | key              | range   | shape         | content                                              |
+    |------------------|---------|---------------|------------------------------------------------------|
+    | dvh              | 0 to 1  | (slots * 61,) | share of each slot's volume that receives at least   |
+    |                  |         |               | 0, 2, … 120 % of the highest prescription            |
+    | criteria         | 0 to 2  | (criteria,)   | value as a multiple of its limit, clipped; in the    |
+    |                  |         |               | protocol's order                                     |
+    | criteria_present | 0 or 1  | (criteria,)   | whether the patient has the criterion's structure    |
+    | parameters       | -1 to 1 | (2 * slots,)  | current parameters, as an action                     |
+    | present          | 0 or 1  | (slots,)      | whether the patient has the slot's structure         |
+    | progress         | 0 to 1  | (1,)          | share of the budget used                             |
+    | image            | uint8   | (128, 384, 3) | with `observe_image=True`: dose over CT and contours |
+
+    `info` says it in plain Python, for agents that read. `reset` gives `case`, `protocol`, `ranges` and
+    `start_parameters` by structure, and `budget`. `step` gives `plan`, which is `Plan.summary()` (score, met,
+    metrics, criteria, parameters, terms, solver) with the `history` of the episode (step, score, met and
+    parameters of each solve so far), and `reward_terms`.
+
+    ## Rewards
+    The improvement of the plan score, which goes from 0 to 100, over the previous step, divided by 100.
+    Before the first step the score counts as 0, so the return of an episode is its last plan's score / 100.
+    Another reward can be given: see `radplan_env.rewards`.
+
+    ## Starting State
+    A case is drawn from the cohort, or picked with `reset(options={"case": id})`. No solve has been spent:
+    `dvh`, `criteria` and `progress` are 0, `parameters` are the protocol's start parameters, with which no
+    plan has been made yet, and the image shows the CT with contours and no dose.
+
+    ## Episode End
+    Terminates when the plan meets every criterion of the protocol whose structure the patient has. Truncates
+    when the budget of solves is spent.
+
+    ## Arguments
+    `gymnasium.make("radplan_env:RadPlan/Prostate-v0", fidelity="fast", budget=10)`
+
+    Parameters
+    ----------
+    protocol : str, Path or Protocol
+        Name of a protocol, path of its YAML file, or the protocol itself; set by the id.
+    cases : iterable of Case, optional
+        Cohort to draw from. One with `ids`, such as those of `radplan_env.sources`, is read case by case. By
+        default, 20 synthetic training cases for prostate, the phantom for TG-119 and none for head & neck.
+    fidelity : str
+        "fast", "standard" or "paper": dose grid and bixel size.
+    budget : int
+        Solves of an episode.
+    observe_image : bool
+        Whether observations hold an image.
+    reward : Reward, optional
+        `ScoreImprovement` by default.
+    render_mode : str, optional
+        "rgb_array", a figure with dose on three planes, DVH and criteria, or "ansi", the same facts as text.
+    gantry_angles_deg : sequence of float, optional
+        Coplanar beams; the protocol's by default.
+    backend : str
+        Solver of the inner loop.
+    cache_dir : str or Path, optional
+        Where dose-influence matrices are kept; in the user's cache directory by default.
+    progress : bool
+        Whether work of more than a few seconds shows a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as above, or the protocol has no default cases; from `reset`, for an unknown
+        option or case; from `step`, for an action that is none.
+    CaseError
+        If a case lacks the protocol's primary target.
+    gymnasium.error.ResetNeeded
+        From `step` and `render`, outside an episode.
+
+    ## Version History
+    * v0: initial version
+    """
+
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}
+
+    def __init__(
+        self,
+        *,
+        protocol: str | Path | Protocol = "prostate",
+        cases: Iterable[Case] | None = None,
+        fidelity: str = "fast",
+        budget: int = 10,
+        observe_image: bool = False,
+        reward: Reward | None = None,
+        render_mode: str | None = None,
+        gantry_angles_deg: Sequence[float] | None = None,
+        backend: str = "newton",
+        cache_dir: str | Path | None = None,
+        progress: bool = True,
+    ) -> None:
+        modes = self.metadata["render_modes"]
+        if render_mode not in (None, *modes):
+            raise ValueError(f"unknown render_mode {render_mode!r}: choose from {', '.join(modes)}")
+        if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+            raise ValueError(f"budget is a whole number of solves, at least 1; got {budget!r}")
+        fidelity = fidelity_named(fidelity).name
+        self.protocol = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
+        self.budget = budget
+        self.render_mode = render_mode
+        self.action_map = ActionMap(self.protocol)
+        self.action_space = self.action_map.space
+        self._observations = ObservationMap(self.protocol, budget, IMAGE_SIZE if observe_image else None)
+        self.observation_space = self._observations.space  # type: ignore[assignment]  # Dict is typed by its spaces
+        self._reward = ScoreImprovement() if reward is None else reward
+        self._cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases)
+        self._episode: _Episode | None = None
+
+        def system(index: int) -> PlanningSystem:
+            return PlanningSystem(
+                self._cases[index],
+                self.protocol,
+                fidelity=fidelity,
+                gantry_angles_deg=gantry_angles_deg,
+                backend=backend,
+                cache_dir=cache_dir,
+                progress=progress,
+            )
+
+        self._system = lru_cache(KEPT_SYSTEMS)(system)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, Info]:
+        """Begin an episode on a case drawn from the cohort, or on ``options["case"]``; see the class."""
+        super().reset(seed=seed)
+        system = self._system(self._choose(options or {}))
+        self._episode = episode = _Episode(system, system.protocol.start_parameters())
+        if self._observations.image_size is not None:
+            rx_gy = self.protocol.primary.prescription_gy
+            episode.image = CaseImage(system.case, rx_gy, self._observations.image_size, system.grid)
+        return self._observe(episode), self._task(system, episode.parameters)
+
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, Info]:
+        """Plan with the parameters the action stands for: one solve; see the class."""
+        episode = self._running()
+        if episode.over:
+            raise ResetNeeded("the episode is over: call reset before the next step")
+        bound, before = episode.system.protocol, episode.plan
+        parameters = self.action_map.to_parameters(action, bound.structures)
+        plan = episode.system.plan(parameters, warm_start=before)
+        reward, terms = self._reward(None if before is None else before.evaluation, plan.evaluation)
+        episode.add(plan)
+        terminated = plan.evaluation.met
+        truncated = not terminated and len(episode.history) == self.budget
+        episode.over = terminated or truncated
+        info = {"plan": episode.summary(), "reward_terms": terms}
+        return self._observe(episode), float(reward), terminated, truncated, info
+
+    def render(self) -> Any:
+        """Return the current plan as pixels or text; before the first step, the case without a dose."""
+        episode = self._running()
+        if self.render_mode == "ansi":
+            return plan_text(episode.summary())
+        if self.render_mode == "rgb_array":
+            return self._pixels(episode)
+        gym.logger.warn('render() needs a mode: gymnasium.make(…, render_mode="rgb_array") or "ansi"')
+        return None
+
+    def close(self) -> None:
+        """Let go of the cases kept in memory."""
+        self._episode = None
+        self._system.cache_clear()
+
+    @property
+    def plan(self) -> Plan | None:
+        """The current plan, to save or to look into; None before the first step."""
+        return None if self._episode is None else self._episode.plan
+
+    def _running(self) -> _Episode:
+        if self._episode is None:
+            raise ResetNeeded("there is no episode yet: call reset first")
+        return self._episode
+
+    def _choose(self, options: Mapping[str, Any]) -> int:
+        if unknown := set(options) - {"case"}:
+            raise ValueError(
+                f"unknown reset options {', '.join(sorted(map(str, unknown)))}; there is only 'case'"
+            )
+        if "case" not in options:
+            return int(self.np_random.integers(len(self._ids)))
+        if options["case"] not in self._ids:
+            raise ValueError(f"no case {options['case']!r} in the cohort; it holds {', '.join(self._ids)}")
+        return self._ids.index(options["case"])
+
+    def _observe(self, episode: _Episode) -> Observation:
+        plan, image = episode.plan, None
+        if episode.image is not None:
+            dose = np.zeros(episode.system.grid.shape, np.float32) if plan is None else plan.dose_gy
+            image = episode.image.render(dose)
+        return self._observations.observe(
+            episode.system.protocol,
+            episode.parameters,
+            None if plan is None else plan.evaluation,
+            solves=len(episode.history),
+            image=image,
+        )
+
+    def _pixels(self, episode: _Episode) -> NDArray[np.uint8]:
+        case, plan = episode.system.case, episode.plan
+        dose = np.zeros(case.grid.shape, np.float32) if plan is None else plan.dose_on(case.grid)
+        solves = len(episode.history)
+        figure = plan_figure(
+            case,
+            dose,
+            episode.summary(),
+            prescription_gy=self.protocol.primary.prescription_gy,
+            title=f"{case.id}, " + (f"solve {solves} of {self.budget}" if solves else "no plan yet"),
+        )
+        return figure_to_rgb(figure)
+
+    def _task(self, system: PlanningSystem, start: PlanningParameters) -> Info:
+        """What there is to know before the first solve."""
+        bound, case = system.protocol, system.case
+        ranges = self.action_map.ranges()
+        return {
+            "case": {
+                "id": case.id,
+                "source": case.source,
+                "synthetic": case.synthetic,
+                "structures": list(bound.structures),
+                "missing": list(bound.missing),
+            },
+            "protocol": {
+                "name": bound.name,
+                "title": self.protocol.title,
+                "fractions": self.protocol.fractions,
+                "prescriptions_gy": {target.structure: target.prescription_gy for target in bound.targets},
+                "criteria": [_described(criterion) for criterion in bound.criteria],
+            },
+            "ranges": {name: ranges[name] for name in bound.structures},
+            "start_parameters": start.to_dict()["structures"],
+            "budget": self.budget,
+        }
+
+
+@dataclass
+class _Episode:
+    """What changes from step to step."""
+
+    system: PlanningSystem
+    parameters: PlanningParameters
+    image: CaseImage | None = None
+    plan: Plan | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    over: bool = False
+
+    def add(self, plan: Plan) -> None:
+        self.plan, self.parameters = plan, plan.parameters
+        self.history.append(
+            {
+                "step": len(self.history) + 1,
+                "score": plan.evaluation.score,
+                "met": plan.evaluation.met,
+                "parameters": plan.parameters.to_dict()["structures"],
+            }
+        )
+
+    def summary(self) -> dict[str, Any]:
+        if self.plan is None:
+            return _no_plan(self.system.case.id, self.parameters)
+        return {**self.plan.summary(), "history": deepcopy(self.history)}
+
+
+def _no_plan(case_id: str, parameters: PlanningParameters) -> dict[str, Any]:
+    """The summary, to be drawn, of an episode before its first solve."""
+    return {
+        "case": case_id,
+        "score": 0.0,
+        "met": False,
+        "metrics": {},
+        "criteria": [],
+        "parameters": parameters.to_dict()["structures"],
+        "terms": {},
+        "solver": {
+            "converged": False,
+            "iterations": 0,
+            "objective": float("nan"),
+            "kkt_residual": float("nan"),
+        },
+        "history": [],
+    }
+
+
+def _described(criterion: Criterion) -> dict[str, Any]:
+    return {
+        "structure": criterion.structure,
+        "metric": criterion.metric,
+        "at_most": criterion.is_at_most,
+        "limit": criterion.limit,
+        "unit": criterion.unit,
+        "priority": criterion.priority,
+    }
+
+
+def _default_cases(protocol: Protocol) -> Sequence[Case]:
+    if protocol.name in DEFAULT_CASES:
+        return DEFAULT_CASES[protocol.name]()
+    raise ValueError(
+        f"protocol {protocol.name!r} has no cases of its own: give cases=[…]. For head & neck, download "
+        "OpenKBP (https://github.com/ababier/open-kbp, 340 patients) and give "
+        "cases=radplan_env.sources.openkbp.load('open-kbp/provided-data', 'train')"
+    )
+
+
+def _cohort(cases: Iterable[Case]) -> tuple[Sequence[Case], tuple[str, ...]]:
+    """The cases in a sequence and their ids; one that has ids is not read before its cases are needed."""
+    if isinstance(cases, Case):
+        raise ValueError("cases is a list: give cases=[case]")
+    if isinstance(cases, Sequence) and hasattr(cases, "ids"):
+        ids = tuple(cases.ids)
+    else:
+        cases = tuple(cases)
+        if wrong := [case for case in cases if not isinstance(case, Case)]:
+            raise ValueError(f"cases holds a {type(wrong[0]).__name__}: give objects of radplan_env.Case")
+        ids = tuple(case.id for case in cases)
+    if not ids:
+        raise ValueError("cases is empty: give at least one Case")
+    if twice := sorted({case_id for case_id in ids if ids.count(case_id) > 1}):
+        raise ValueError(f"several cases have the id {', '.join(twice)}: give each its own")
+    return cases, ids

@@ -1,0 +1,246 @@
+"""Ways out: a case and a plan's dose as DICOM for any viewer.
+
+What is written belongs to the pseudonymous patient "radplan_env". UIDs follow from the case's content, so
+that CT, structures and dose of one case fit together even when written one by one, and writing twice gives
+the same files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from radplan_env.case import Case
+from radplan_env.errors import CaseError
+from radplan_env.grid import Grid
+from radplan_env.structure_names import is_target
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_CT, _DOSE, _STRUCTURES = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "481.2", "481.3"))
+_STUDY = "1.2.840.10008.3.1.2.3.1"
+_AXIAL = [1, 0, 0, 0, 1, 0]
+
+
+def export_dicom(case: Case, dose_gy: ArrayLike, dose_grid: Grid, folder: str | Path) -> Path:
+    """Write CT, structures and a dose that a viewer opens together.
+
+    Parameters
+    ----------
+    case
+        The case planned on.
+    dose_gy
+        Total dose in Gy on `dose_grid`, such as ``plan.dose_gy`` on ``plan.grid``.
+    folder
+        Made if need be; gets ``CT_0001.dcm`` …, ``RTSTRUCT.dcm`` and ``RTDOSE.dcm``.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    CaseError
+        If the dose does not fit its grid, or holds negative, infinite or NaN values.
+    """
+    folder = Path(folder)
+    dose_gy = _checked(dose_gy, dose_grid)
+    export_ct(case, folder)
+    export_rtstruct(case, folder / "RTSTRUCT.dcm")
+    export_rtdose(case, dose_gy, dose_grid, folder / "RTDOSE.dcm")
+    return folder
+
+
+def export_ct(case: Case, folder: str | Path) -> None:
+    """Write the CT as one file a slice, HU rounded to integers."""
+    digest, grid = case.digest(), case.grid
+    pixels = np.clip(np.rint(case.ct_hu), -32768, 32767).astype("<i2")
+    for k in range(grid.shape[0]):
+        slice_ = _dataset(case, digest, _CT, "CT", f"CT {k}")
+        slice_.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
+        slice_.InstanceNumber = k + 1
+        slice_.KVP = slice_.AcquisitionNumber = None
+        slice_.PatientPosition = "HFS"
+        slice_.RescaleIntercept, slice_.RescaleSlope, slice_.RescaleType = 0, 1, "HU"
+        slice_.WindowCenter, slice_.WindowWidth = 40, 400
+        _set_pixels(slice_, pixels[k], grid, first_plane=k)
+        _save(slice_, Path(folder) / f"CT_{k + 1:04d}.dcm")
+
+
+def export_rtstruct(case: Case, path: str | Path) -> None:
+    """Write the structures as closed contours on every slice, in the colours of the figures."""
+    from radplan_env.render.colors import structure_colors
+
+    digest = case.digest()
+    dataset = _dataset(case, digest, _STRUCTURES, "RTSTRUCT", "RTSTRUCT")
+    dataset.InstanceNumber = 1
+    dataset.StructureSetLabel = "radplan_env"
+    dataset.StructureSetDate = dataset.StructureSetTime = ""
+    slices = [
+        _item(ReferencedSOPClassUID=_CT, ReferencedSOPInstanceUID=uid) for uid in _ct_uids(case, digest)
+    ]
+    series = _item(SeriesInstanceUID=_uid(digest, "series CT"), ContourImageSequence=slices)
+    study = _item(
+        ReferencedSOPClassUID=_STUDY,
+        ReferencedSOPInstanceUID=_uid(digest, "study"),
+        RTReferencedSeriesSequence=[series],
+    )
+    dataset.ReferencedFrameOfReferenceSequence = [
+        _item(FrameOfReferenceUID=_uid(digest, "frame"), RTReferencedStudySequence=[study])
+    ]
+    rois: list[Dataset] = []
+    outlines: list[Dataset] = []
+    observations: list[Dataset] = []
+    colors = structure_colors(case.structures)
+    for number, (name, mask) in enumerate(case.structures.items(), start=1):
+        rois.append(
+            _item(
+                ROINumber=number,
+                ReferencedFrameOfReferenceUID=_uid(digest, "frame"),
+                ROIName=name,
+                ROIGenerationAlgorithm="",
+            )
+        )
+        contours = [
+            _item(
+                ContourImageSequence=[slices[k]],
+                ContourGeometricType="CLOSED_PLANAR",
+                NumberOfContourPoints=len(points),
+                ContourData=[f"{c:.3f}" for c in points.ravel()],
+            )
+            for k, points in _contours(mask, case.grid)
+        ]
+        color = [int(colors[name][i : i + 2], 16) for i in (1, 3, 5)]
+        outlines.append(_item(ROIDisplayColor=color, ContourSequence=contours, ReferencedROINumber=number))
+        kind = "EXTERNAL" if name == "Body" else name[:3] if is_target(name) and name[0] != "I" else "ORGAN"
+        observations.append(
+            _item(
+                ObservationNumber=number,
+                ReferencedROINumber=number,
+                RTROIInterpretedType=kind,
+                ROIInterpreter="",
+            )
+        )
+    dataset.StructureSetROISequence = rois
+    dataset.ROIContourSequence = outlines
+    dataset.RTROIObservationsSequence = observations
+    _save(dataset, Path(path))
+
+
+def export_rtdose(case: Case, dose_gy: ArrayLike, grid: Grid, path: str | Path) -> None:
+    """Write a total dose in Gy, 32 bits a voxel; see `export_dicom`."""
+    dose = _checked(dose_gy, grid)
+    digest = case.digest()
+    scaling = float(f"{max(dose.max(), 1.0) / (2**32 - 2):.9e}")  # as the file will hold it
+    content = hashlib.sha256(dose.tobytes()).hexdigest()
+    dataset = _dataset(case, digest, _DOSE, "RTDOSE", f"RTDOSE {grid} {content}")
+    dataset.InstanceNumber = 1
+    dataset.FrameIncrementPointer = 0x3004000C  # GridFrameOffsetVector
+    dataset.NumberOfFrames = grid.shape[0]
+    dataset.GridFrameOffsetVector = [_ds(k * grid.spacing_mm[0]) for k in range(grid.shape[0])]
+    dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
+    dataset.DoseGridScaling = _ds(scaling)
+    _set_pixels(dataset, np.rint(dose / scaling).astype("<u4"), grid)
+    _save(dataset, Path(path))
+
+
+def _checked(dose_gy: ArrayLike, grid: Grid) -> NDArray[np.float64]:
+    dose = np.asarray(dose_gy, np.float64)
+    if dose.shape != grid.shape:
+        raise CaseError(f"dose has shape {dose.shape}, its grid {grid.shape}")
+    if not np.isfinite(dose).all() or dose.min() < 0:
+        raise CaseError("dose to export holds negative, infinite or NaN values")
+    return dose
+
+
+def _contours(mask: NDArray[np.bool_], grid: Grid) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Slice and LPS points (x, y, z) of every closed contour, half-way between voxels in and out."""
+    import contourpy
+
+    x, y = (
+        grid.origin_mm[axis] + grid.spacing_mm[axis] * np.arange(-1.0, grid.shape[axis] + 1)
+        for axis in (2, 1)
+    )
+    for k in np.flatnonzero(mask.any(axis=(1, 2))):
+        lines = contourpy.contour_generator(x, y, np.pad(mask[k], 1).astype(float)).lines(0.5)
+        for line in lines:
+            points = np.asarray(line)[:-1]  # the last repeats the first
+            yield int(k), np.column_stack([points, np.full(len(points), grid.coordinates_mm(0)[k])])
+
+
+def _dataset(case: Case, digest: str, sop_class: str, modality: str, instance: str) -> Dataset:
+    """Patient, study, series and frame of reference, the same for all files of a case."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID, ExplicitVRLittleEndian
+
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = UID(sop_class), UID(_uid(digest, instance))
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.Modality, dataset.Manufacturer = modality, "radplan_env"
+    dataset.PatientName, dataset.PatientID = "radplan_env", case.id.replace("\\", "/")[:64]
+    dataset.PatientBirthDate = dataset.PatientSex = ""
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = "radplan_env case"
+    dataset.StudyInstanceUID, dataset.StudyID = _uid(digest, "study"), ""
+    dataset.StudyDate = dataset.StudyTime = dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
+    dataset.SeriesInstanceUID = _uid(digest, f"series {modality}")
+    dataset.SeriesNumber = {"CT": 1, "RTSTRUCT": 2, "RTDOSE": 3}[modality]
+    dataset.SeriesDescription = "synthetic anatomy" if case.synthetic else ""
+    dataset.OperatorsName = ""
+    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = _uid(digest, "frame"), ""
+    return dataset
+
+
+def _set_pixels(dataset: Dataset, pixels: NDArray[Any], grid: Grid, first_plane: int = 0) -> None:
+    (dz, dy, dx), (z, y, x) = grid.spacing_mm, grid.origin_mm
+    dataset.ImagePositionPatient = [_ds(x), _ds(y), _ds(z + first_plane * dz)]
+    dataset.ImageOrientationPatient = _AXIAL
+    dataset.PixelSpacing, dataset.SliceThickness = [_ds(dy), _ds(dx)], _ds(dz)
+    dataset.Rows, dataset.Columns = pixels.shape[-2:]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    bits = 8 * pixels.dtype.itemsize
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.PixelData = pixels.tobytes()
+
+
+def _save(dataset: Dataset, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def _item(**elements: Any) -> Dataset:
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    for keyword, value in elements.items():
+        setattr(item, keyword, value)
+    return item
+
+
+def _ct_uids(case: Case, digest: str) -> list[str]:
+    return [_uid(digest, f"CT {k}") for k in range(case.grid.shape[0])]
+
+
+def _uid(digest: str, what: str) -> str:
+    from pydicom.uid import generate_uid
+
+    return str(generate_uid(entropy_srcs=[digest, what]))
+
+
+def _ds(value: float) -> Any:
+    """A decimal string of at most the 16 characters that DICOM allows."""
+    from pydicom.valuerep import DSfloat
+
+    return DSfloat(value, auto_format=True)

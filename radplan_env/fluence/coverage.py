@@ -1,0 +1,99 @@
+"""The constraint of Eq. 1 on a target's coverage: D95 = Rx, or D95 ≥ Rx for targets beside the primary.
+
+D95 of n voxels is an order statistic: it is at least Rx when all but the coldest 5 % of the voxels are. For a given
+set of exempt cold voxels that is one linear bound per voxel, which an augmented Lagrangian turns into quadratic
+terms (Nocedal & Wright, Numerical Optimization, 2nd ed., ch. 17.3); each update may choose the exempt voxels
+anew, as the projection onto {d : D95(d) ≥ Rx} does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """D_percent of a target is at least a dose, or equals it.
+
+    Parameters
+    ----------
+    structure : str
+    rows : ndarray of int
+        The target's voxels (rows of K).
+    dose_gy : float
+        The prescription.
+    exactly : bool
+        True asks for equality (the primary target), False for at least.
+    percent : float
+        95 in Eq. 1.
+    """
+
+    structure: str
+    rows: Rows
+    dose_gy: float
+    exactly: bool
+    percent: float = 95.0
+
+    def achieved_gy(self, dose: Vector) -> float:
+        """Return the target's D_percent, in Gy, from the dose of every voxel."""
+        return float(np.percentile(dose[self.rows], 100.0 - self.percent))
+
+    def error(self, dose: Vector) -> float:
+        """Return how far the constraint is from being met, as a fraction of the prescription; 0 when it is."""
+        short = 1.0 - self.achieved_gy(dose) / self.dose_gy
+        return abs(short) if self.exactly else max(short, 0.0)
+
+
+class Multipliers:
+    """One coverage constraint's bounds and Lagrange multipliers, voxel by voxel.
+
+    Parameters
+    ----------
+    coverage : Coverage
+    penalty : float
+        Curvature of the augmented Lagrangian's quadratic term, per voxel.
+    """
+
+    def __init__(self, coverage: Coverage, penalty: float) -> None:
+        self.coverage = coverage
+        self.penalty = penalty
+        count = coverage.rows.size
+        self.lower = np.zeros(count)
+        self.upper = np.zeros(count)
+        # np.percentile interpolates between sorted[below] and sorted[below + 1].
+        self._below = int(np.floor((1.0 - coverage.percent / 100.0) * (count - 1)))
+        self._raised = np.zeros(count, dtype=bool)
+        self._lowered = np.zeros(count, dtype=bool)
+
+    def choose_voxels(self, dose: Vector) -> None:
+        """Choose which voxels must reach the prescription and, for equality, which must not exceed it."""
+        target = dose[self.coverage.rows]
+        order = np.argsort(target - (self.lower - self.upper) / self.penalty, kind="stable")
+        self._raised[:] = True
+        self._raised[order[: self._below]] = False
+        self._lowered[:] = False
+        if self.coverage.exactly:
+            self._lowered[order[: self._below + 2]] = True
+        self.lower[~self._raised] = 0.0
+        self.upper[~self._lowered] = 0.0
+
+    def derivatives(self, dose: Vector) -> tuple[float, Vector, Vector]:
+        """Return value, gradient and curvature of the penalty by the dose of the target's voxels."""
+        below = self.coverage.dose_gy - dose[self.coverage.rows]
+        pull_up = np.where(self._raised, np.maximum(self.lower + self.penalty * below, 0.0), 0.0)
+        pull_down = np.where(self._lowered, np.maximum(self.upper - self.penalty * below, 0.0), 0.0)
+        value = float((pull_up**2 - self.lower**2 + pull_down**2 - self.upper**2).sum()) / (2 * self.penalty)
+        active = (pull_up > 0).astype(float) + (pull_down > 0)
+        return value, pull_down - pull_up, self.penalty * active
+
+    def update(self, dose: Vector) -> None:
+        """Take the pulls at this dose as the new multipliers."""
+        below = self.coverage.dose_gy - dose[self.coverage.rows]
+        self.lower = np.where(self._raised, np.maximum(self.lower + self.penalty * below, 0.0), 0.0)
+        self.upper = np.where(self._lowered, np.maximum(self.upper - self.penalty * below, 0.0), 0.0)

@@ -1,0 +1,82 @@
+"""IPOPT (Wächter & Biegler 2006), the solver of the paper, as a second opinion on the inner loop.
+
+Needs the extra `radplan_env[ipopt]`. The Hessian is approximated from gradients (limited memory), as in matRad.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .gram import Gram
+from .matrix import InfluenceMatrix, Vector
+from .newton import DoseFunction, Minimum, stationarity
+
+_UNBOUNDED = 1e19  # IPOPT reads bounds beyond this as infinite
+
+
+def minimise(
+    matrix: InfluenceMatrix,
+    function: DoseFunction,
+    start: Vector,
+    gram: Gram,
+    *,
+    tolerance: float,
+    max_iterations: int,
+) -> Minimum:
+    """Minimise a function of the dose over x ≥ 0; see `newton.minimise`.
+
+    IPOPT judges its own convergence and takes many cheap iterations, so `tolerance` only scales its stopping rule
+    and `max_iterations` counts in hundreds.
+
+    Raises
+    ------
+    ImportError
+        If ipyopt is not installed.
+    """
+    try:
+        import ipyopt
+    except ImportError as error:
+        raise ImportError("the ipopt backend needs ipyopt: pip install 'radplan_env[ipopt]'") from error
+    bixels = matrix.shape[1]
+
+    def value(x: Vector) -> float:
+        return function(matrix.dose(x))[0]
+
+    def gradient(x: Vector, out: Vector) -> Vector:
+        _, slope, _ = function(matrix.dose(x))
+        rows = np.flatnonzero(slope)
+        out[:] = matrix.adjoint(slope[rows], rows)
+        return out
+
+    none = np.zeros(0)
+    no_entries = (np.zeros(0, dtype=int), np.zeros(0, dtype=int))
+    problem = ipyopt.Problem(
+        n=bixels,
+        x_l=np.zeros(bixels),
+        x_u=np.full(bixels, _UNBOUNDED),
+        m=0,
+        g_l=none,
+        g_u=none,
+        sparsity_indices_jac_g=no_entries,
+        sparsity_indices_h=no_entries,
+        eval_f=value,
+        eval_grad_f=gradient,
+        eval_g=lambda x, out: out,
+        eval_jac_g=lambda x, out: out,
+        ipopt_options={
+            "hessian_approximation": "limited-memory",
+            "limited_memory_max_history": 20,
+            "max_iter": 100 * max_iterations,
+            "tol": 1e-4 * tolerance,
+            "print_level": 0,
+            "sb": "yes",
+            "mu_strategy": "adaptive",
+        },
+    )
+    fluence, _, _ = problem.solve(x0=np.maximum(start, 1e-6 * start.max()))
+    fluence = np.maximum(fluence, 0.0)
+    dose = matrix.dose(fluence)
+    final, slope, curvature = function(dose)
+    slope_by_fluence, residual = stationarity(matrix, fluence, slope, curvature)
+    iterations = int(problem.stats["n_iter"]) if hasattr(problem, "stats") else 0
+    return Minimum(fluence, dose, slope_by_fluence, final, residual, iterations)

@@ -1,0 +1,237 @@
+"""The inner loop: minimise Eq. 1 over the fluence, subject to each target's coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from . import ipopt, newton
+from .coverage import Coverage, Multipliers
+from .gram import Gram
+from .matrix import InfluenceMatrix, Vector
+from .objective import Objective, Term
+
+KKT_TOLERANCE = 1e-4
+COVERAGE_TOLERANCE = 2e-5
+"""Relative error of D95 the solver aims at; what counts as met is wider (`PRIMARY_TOLERANCE`, `OTHER_TOLERANCE`)."""
+PRIMARY_TOLERANCE = 1e-3
+OTHER_TOLERANCE = 5e-3
+
+BACKENDS: Mapping[str, newton.Minimiser] = {"newton": newton.minimise, "ipopt": ipopt.minimise}
+"""Solvers of the smooth, bound-constrained problem, by name."""
+
+_MAX_ITERATIONS = 60
+_BLAS_THREADS_PAY_FROM = 2000  # bixels; small factorisations spend longer waiting for threads than they gain
+_MAX_UPDATES = 30
+_UPDATES_THAT_CHOOSE = 8  # afterwards the exempt voxels stay, so that the multipliers can settle
+_PENALTY = 10.0  # of the coverage terms, relative to the heaviest target term's curvature per voxel
+_SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
+
+
+@dataclass(frozen=True)
+class ConstraintReport:
+    """Whether one target's coverage was reached."""
+
+    structure: str
+    relation: str
+    dose_gy: float
+    achieved_gy: float
+    met: bool
+
+
+@dataclass(frozen=True)
+class FluenceSolution:
+    """The inner loop's result.
+
+    Attributes
+    ----------
+    fluence : ndarray, shape (bixels,)
+    dose_gy : ndarray, shape (voxels,)
+        K x, in the order of K's rows.
+    objective : float
+        Value of Eq. 1, without the constraint's terms.
+    objective_by_structure : dict of str to float
+    kkt_residual : float
+        Of the Lagrangian; see `newton.kkt_residual`.
+    converged : bool
+        Whether the residual fell below `KKT_TOLERANCE` with every constraint's error below its tolerance.
+    iterations : int
+        Newton steps.
+    constraints : tuple of ConstraintReport
+    multipliers : mapping of str to pair of ndarray
+        Lagrange multipliers by target (lower, upper bounds), for the next warm start.
+    """
+
+    fluence: Vector
+    dose_gy: Vector
+    objective: float
+    objective_by_structure: Mapping[str, float]
+    kkt_residual: float
+    converged: bool
+    iterations: int
+    constraints: tuple[ConstraintReport, ...]
+    multipliers: Mapping[str, tuple[Vector, Vector]] = field(default_factory=dict, repr=False)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the report, without the arrays, in plain dicts, lists and numbers."""
+        return {
+            "objective": self.objective,
+            "objective_by_structure": dict(self.objective_by_structure),
+            "kkt_residual": self.kkt_residual,
+            "converged": self.converged,
+            "iterations": self.iterations,
+            "constraints": [asdict(constraint) for constraint in self.constraints],
+        }
+
+    @classmethod
+    def from_summary(cls, summary: Mapping[str, Any], fluence: Vector, dose_gy: Vector) -> FluenceSolution:
+        """Put a report and its arrays together again."""
+        constraints = tuple(ConstraintReport(**constraint) for constraint in summary["constraints"])
+        return cls(**{**summary, "constraints": constraints}, fluence=fluence, dose_gy=dose_gy)
+
+
+class FluenceSolver:
+    """Solves Eq. 1 for one dose-influence matrix, again and again.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array, shape (voxels, bixels)
+        Dose per unit fluence, in Gy.
+    backend : str
+        One of `BACKENDS`.
+
+    Raises
+    ------
+    ValueError
+        If the backend is unknown.
+    """
+
+    def __init__(self, matrix: sparse.csr_array, backend: str = "newton") -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"unknown solver backend {backend!r}: choose from {', '.join(BACKENDS)}")
+        self._minimise = BACKENDS[backend]
+        self.matrix = InfluenceMatrix(matrix)
+        self._gram = Gram(self.matrix)
+
+    def solve(
+        self,
+        terms: Sequence[Term],
+        coverages: Sequence[Coverage] = (),
+        start: FluenceSolution | None = None,
+    ) -> FluenceSolution:
+        """Find the fluence that minimises the terms' sum and gives every target its coverage.
+
+        Parameters
+        ----------
+        terms : sequence of Term
+        coverages : sequence of Coverage
+            At most one a structure.
+        start : FluenceSolution, optional
+            An earlier solution for the same matrix, to start from.
+
+        Returns
+        -------
+        FluenceSolution
+        """
+        objective = Objective(terms, self.matrix.shape[0])
+        multipliers = [Multipliers(coverage, _penalty(terms, coverage)) for coverage in coverages]
+        if start is None:
+            fluence = self._uniform_fluence(terms)
+        else:
+            fluence = start.fluence
+            for each in multipliers:
+                if (known := start.multipliers.get(each.coverage.structure)) is not None:
+                    each.lower, each.upper = known[0].copy(), known[1].copy()
+        threads = 1 if self.matrix.shape[1] < _BLAS_THREADS_PAY_FROM else None
+        with threadpool_limits(threads, user_api="blas"):
+            minimum, iterations = self._minimise_lagrangian(objective, multipliers, fluence, cold=start is None)
+        return _solution(objective, multipliers, minimum, iterations)
+
+    def _uniform_fluence(self, terms: Sequence[Term]) -> Vector:
+        """Equal fluence everywhere, at the level that suits the first target best."""
+        uniform = np.ones(self.matrix.shape[1])
+        target = next((term for term in terms if not term.one_sided), None)
+        if target is None:
+            return 0 * uniform
+        mean = float(self.matrix.dose(uniform, target.rows).mean())
+        return uniform * (target.dose_gy / mean) if mean > 0 else uniform
+
+    def _minimise_lagrangian(
+        self, objective: Objective, multipliers: Sequence[Multipliers], fluence: Vector, *, cold: bool
+    ) -> tuple[newton.Minimum, int]:
+        """Alternate between fluence and multipliers; a cold start first solves without the constraints."""
+
+        def lagrangian(dose: Vector) -> tuple[float, Vector, Vector]:
+            value, slope, curvature = objective.derivatives(dose)
+            for each in multipliers:
+                extra, extra_slope, extra_curvature = each.derivatives(dose)
+                value += extra
+                slope[each.coverage.rows] += extra_slope
+                curvature[each.coverage.rows] += extra_curvature
+            return value, slope, curvature
+
+        def minimise(function: newton.DoseFunction, start: Vector) -> newton.Minimum:
+            return self._minimise(
+                self.matrix, function, start, self._gram, tolerance=KKT_TOLERANCE, max_iterations=_MAX_ITERATIONS
+            )
+
+        total = 0
+        if cold:
+            minimum = minimise(objective.derivatives, fluence)
+            total, fluence = minimum.iterations, minimum.fluence
+        for each in multipliers:
+            each.choose_voxels(self.matrix.dose(fluence))
+        errors = [np.inf] * len(multipliers)
+        for update in range(_MAX_UPDATES):
+            minimum = minimise(lagrangian, fluence)
+            total += minimum.iterations
+            fluence = minimum.fluence
+            previous, errors = errors, [each.coverage.error(minimum.dose) for each in multipliers]
+            if all(error <= COVERAGE_TOLERANCE for error in errors):
+                break
+            for each, error, before in zip(multipliers, errors, previous, strict=True):
+                each.update(minimum.dose)
+                if error > max(_SLOW * before, COVERAGE_TOLERANCE):
+                    each.penalty *= 4.0
+                if update < _UPDATES_THAT_CHOOSE:
+                    each.choose_voxels(minimum.dose)
+        return minimum, total
+
+
+def _penalty(terms: Sequence[Term], coverage: Coverage) -> float:
+    heaviest = max((2 * term.weight for term in terms if not term.one_sided), default=1.0)
+    return _PENALTY * heaviest / coverage.rows.size
+
+
+def _solution(
+    objective: Objective, multipliers: Sequence[Multipliers], minimum: newton.Minimum, iterations: int
+) -> FluenceSolution:
+    reports = tuple(_report(each.coverage, minimum.dose) for each in multipliers)
+    shares = objective.by_structure(minimum.dose)
+    return FluenceSolution(
+        fluence=minimum.fluence,
+        dose_gy=minimum.dose,
+        objective=sum(shares.values()),
+        objective_by_structure=shares,
+        kkt_residual=minimum.kkt_residual,
+        converged=minimum.kkt_residual <= KKT_TOLERANCE and all(report.met for report in reports),
+        iterations=iterations,
+        constraints=reports,
+        multipliers={each.coverage.structure: (each.lower, each.upper) for each in multipliers},
+    )
+
+
+def _report(coverage: Coverage, dose: Vector) -> ConstraintReport:
+    tolerance = PRIMARY_TOLERANCE if coverage.exactly else OTHER_TOLERANCE
+    return ConstraintReport(
+        structure=coverage.structure,
+        relation="=" if coverage.exactly else "≥",
+        dose_gy=coverage.dose_gy,
+        achieved_gy=coverage.achieved_gy(dose),
+        met=coverage.error(dose) <= tolerance,
+    )

@@ -1,0 +1,123 @@
+"""Regular voxel grids in patient coordinates, and resampling between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid of voxels whose axes run inferior→superior, anterior→posterior, right→left.
+
+    Every triple is in array order (z, y, x); positions are DICOM patient coordinates (LPS).
+
+    Parameters
+    ----------
+    shape
+        Number of voxels.
+    spacing_mm
+        Distance between voxel centres.
+    origin_mm
+        Centre of voxel ``[0, 0, 0]``.
+
+    Raises
+    ------
+    ValueError
+        If a triple has not three entries, or a size or spacing is not positive and finite.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: Triple
+    origin_mm: Triple
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", _triple("shape", self.shape, int))
+        object.__setattr__(self, "spacing_mm", _triple("spacing_mm", self.spacing_mm, float))
+        object.__setattr__(self, "origin_mm", _triple("origin_mm", self.origin_mm, float))
+        if min(self.shape) < 1:
+            raise ValueError(f"a grid needs at least one voxel along every axis, got shape {self.shape}")
+        if not all(np.isfinite(s) and s > 0 for s in self.spacing_mm):
+            raise ValueError(f"voxel size must be positive and finite, got {self.spacing_mm} mm")
+        if not np.isfinite(self.origin_mm).all():
+            raise ValueError(f"grid origin must be finite, got {self.origin_mm} mm")
+
+    @property
+    def voxel_cc(self) -> float:
+        """Volume of one voxel in cc."""
+        return float(np.prod(self.spacing_mm)) / 1000.0
+
+    @property
+    def extent_mm(self) -> Triple:
+        """Edge to edge size along each axis."""
+        z, y, x = (n * s for n, s in zip(self.shape, self.spacing_mm, strict=True))
+        return z, y, x
+
+    def coordinates_mm(self, axis: int) -> NDArray[np.float64]:
+        """Voxel centres along one axis."""
+        return self.origin_mm[axis] + self.spacing_mm[axis] * np.arange(self.shape[axis], dtype=np.float64)
+
+    def coarsened(self, spacing_mm: float) -> Grid:
+        """The isotropic grid of this spacing that covers the same extent, centred on it."""
+        tolerance = 1e-6
+        shape = tuple(int(np.ceil(e / spacing_mm - tolerance)) for e in self.extent_mm)
+        origin = tuple(
+            o + (n - 1) * s / 2 - (m - 1) * spacing_mm / 2
+            for o, n, s, m in zip(self.origin_mm, self.shape, self.spacing_mm, shape, strict=True)
+        )
+        return Grid(shape, (spacing_mm,) * 3, origin)  # type: ignore[arg-type]
+
+
+def resample(
+    array: NDArray[Any], source: Grid, target: Grid, *, order: int = 1, outside: float = 0.0
+) -> NDArray[Any]:
+    """Sample an array given on one grid at the voxel centres of another.
+
+    Parameters
+    ----------
+    array
+        Values on `source`. A boolean mask is interpolated as an occupancy and cut at one half.
+    order
+        Spline order; 1 is linear, 0 nearest neighbour.
+    outside
+        Value of voxels whose centre lies beyond the edges of `source`.
+
+    Returns
+    -------
+    ndarray
+        float32 of ``target.shape``; bool for a boolean `array`.
+
+    Raises
+    ------
+    ValueError
+        If `array` does not have the shape of `source`.
+    """
+    if array.shape != source.shape:
+        raise ValueError(f"array has shape {array.shape}, its grid {source.shape}")
+    if source == target:
+        return array.copy() if array.dtype == bool else array.astype(np.float32)
+    scale = np.divide(target.spacing_mm, source.spacing_mm)
+    offset = np.subtract(target.origin_mm, source.origin_mm) / source.spacing_mm
+    # mode="nearest" extends the outermost half voxel; what lies beyond it is set to `outside` below.
+    sampled: NDArray[np.float32] = ndimage.affine_transform(
+        array.astype(np.float32), scale, offset, target.shape, np.float32, order, mode="nearest"
+    )
+    for axis in range(3):
+        index = offset[axis] + scale[axis] * np.arange(target.shape[axis])
+        beyond = (index < -0.5 - 1e-6) | (index > source.shape[axis] - 0.5 + 1e-6)
+        np.moveaxis(sampled, axis, 0)[beyond] = outside
+    return np.greater_equal(sampled, 0.5) if array.dtype == bool else sampled
+
+
+def _triple(name: str, values: Sequence[Any], kind: type) -> tuple[Any, Any, Any]:
+    if len(values) != 3:
+        raise ValueError(f"{name} needs three entries (z, y, x), got {tuple(values)}")
+    z, y, x = (kind(v) for v in values)
+    return z, y, x

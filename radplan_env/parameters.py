@@ -1,0 +1,108 @@
+"""Planning parameters: what an outer loop chooses and the inner loop (Eq. 1) receives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StructureParameters:
+    """Weight and objective dose of one structure.
+
+    Parameters
+    ----------
+    weight : float
+        Importance of the structure's term in Eq. 1; it multiplies the *mean* over the structure's voxels
+        (matRad's convention), so weights compare across organs of different size. Not negative.
+    objective_dose_gy : float
+        Dose the term aims at (target) or penalises above (organ at risk), in Gy. Not negative.
+
+    Raises
+    ------
+    ValueError
+        If either number is negative or not finite.
+    """
+
+    weight: float
+    objective_dose_gy: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("weight", self.weight), ("objective_dose_gy", self.objective_dose_gy)):
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"{name} must be a finite number, zero or greater; got {value!r}")
+        object.__setattr__(self, "weight", float(self.weight))
+        object.__setattr__(self, "objective_dose_gy", float(self.objective_dose_gy))
+
+
+@dataclass(frozen=True)
+class PlanningParameters:
+    """Weights and objective doses by structure and, where they are to change, the beam angles.
+
+    Parameters
+    ----------
+    structures : Mapping[str, StructureParameters]
+        Parameters by TG-263 structure name.
+    gantry_angles_deg : tuple of float, optional
+        Gantry angles of the coplanar beams; None keeps the planning system's own.
+    """
+
+    structures: Mapping[str, StructureParameters]
+    gantry_angles_deg: tuple[float, ...] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
+        if self.gantry_angles_deg is not None:
+            angles = tuple(float(angle) for angle in self.gantry_angles_deg)
+            object.__setattr__(self, "gantry_angles_deg", angles)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PlanningParameters, (dict(self.structures), self.gantry_angles_deg)
+
+    def replace(
+        self, structure: str, *, weight: float | None = None, objective_dose_gy: float | None = None
+    ) -> PlanningParameters:
+        """Return a copy in which one structure's weight, objective dose or both are changed.
+
+        Raises
+        ------
+        KeyError
+            If the structure has no parameters yet.
+        """
+        if structure not in self.structures:
+            raise KeyError(f"no parameters for {structure!r}; there are: {', '.join(self.structures)}")
+        old = self.structures[structure]
+        new = StructureParameters(
+            weight=old.weight if weight is None else weight,
+            objective_dose_gy=old.objective_dose_gy if objective_dose_gy is None else objective_dose_gy,
+        )
+        return PlanningParameters({**self.structures, structure: new}, self.gantry_angles_deg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts and lists, fit for JSON."""
+        structures = {
+            name: {"weight": p.weight, "objective_dose_gy": p.objective_dose_gy} for name, p in self.structures.items()
+        }
+        angles = None if self.gantry_angles_deg is None else list(self.gantry_angles_deg)
+        return {"structures": structures, "gantry_angles_deg": angles}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PlanningParameters:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            If a key is unknown or missing.
+        """
+        if unknown := set(data) - {"structures", "gantry_angles_deg"}:
+            raise ValueError(f"unknown keys in planning parameters: {', '.join(sorted(unknown))}")
+        try:
+            structures = {name: StructureParameters(**values) for name, values in data["structures"].items()}
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"planning parameters need {{weight, objective_dose_gy}} per structure: {error}") from error
+        angles = data.get("gantry_angles_deg")
+        return cls(structures, None if angles is None else tuple(angles))

@@ -1,0 +1,1 @@
+"""Where cases come from, one module each: OpenKBP, DICOM, matRad and synthetic anatomies."""

@@ -1,0 +1,160 @@
+"""Synthetic male pelvises, drawn from a seed: cases for people with no data, and for training.
+
+Every case is invented and says so (``synthetic=True``, source ``"synthetic"``). Sizes and distances are
+spread over published ranges, cited in ``_pelvis/anatomy.py``. Shapes are signed distances with smooth random
+irregularities, so that one seed is one anatomy at every voxel size.
+
+>>> from radplan_env.sources import synthetic
+>>> case = synthetic.generate(3)
+>>> test_cases = synthetic.load("test")      # 11 cases, made when they are asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from radplan_env.case import Case
+from radplan_env.grid import Grid
+from radplan_env.sources._pelvis.anatomy import Anatomy
+from radplan_env.sources._pelvis.model import Pelvis, extent
+from radplan_env.sources._pelvis.shapes import Points
+from radplan_env.sources._pelvis.tissues import paint
+
+Split = Literal["train", "validation", "test"]
+
+SPLITS: Final[dict[str, range]] = {
+    "train": range(1_000),
+    "validation": range(10_000, 10_100),
+    "test": range(20_000, 20_011),
+}
+"""Seeds of each split, disjoint. Eleven test cases, as many as the paper has prostate patients."""
+
+VOXEL_SIZE_MM: Final = 2.5
+
+
+def generate(seed: int, *, voxel_size_mm: float = VOXEL_SIZE_MM) -> Case:
+    """The pelvis of a seed.
+
+    Parameters
+    ----------
+    seed
+        Any non-negative integer. Seeds in :data:`SPLITS` give that split's cases and carry its ids.
+    voxel_size_mm
+        Edge of the cubic voxels; the anatomy does not depend on it.
+
+    Returns
+    -------
+    Case
+        CT with Body, PTV_7020, CTV_7020, Bladder, Rectum, Femur_Head_L, Femur_Head_R and Bone_Pelvic.
+
+    Raises
+    ------
+    ValueError
+        If `seed` is negative or `voxel_size_mm` not between 0.5 and 10.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must be a non-negative integer, got {seed}")
+    if not 0.5 <= voxel_size_mm <= 10:
+        raise ValueError(f"voxel_size_mm must lie between 0.5 and 10, got {voxel_size_mm}")
+    anatomy = Anatomy.draw(seed)
+    grid = _grid(anatomy, voxel_size_mm)
+    points = Points.mesh(*(grid.coordinates_mm(axis) for axis in range(3)))
+    pelvis = Pelvis.of(anatomy, points)
+    head = pelvis.femoral_heads < 0
+    structures = {
+        "Body": pelvis.body < 0,
+        "PTV_7020": pelvis.ptv < 0,
+        "CTV_7020": pelvis.ctv < 0,
+        "Bladder": pelvis.bladder < 0,
+        "Rectum": pelvis.rectum < 0,
+        "Femur_Head_L": head & (points.x > 0),
+        "Femur_Head_R": head & (points.x < 0),
+        "Bone_Pelvic": pelvis.pelvic_bone < 0,
+    }
+    return Case(
+        id=_case_id(seed),
+        ct_hu=paint(anatomy, points, pelvis),
+        structures={name: _without_specks(mask) for name, mask in structures.items()},
+        grid=grid,
+        source="synthetic",
+        synthetic=True,
+    )
+
+
+class Cohort(Sequence[Case]):
+    """Cases generated when asked for, the last few remembered."""
+
+    def __init__(self, seeds: Sequence[int], voxel_size_mm: float = VOXEL_SIZE_MM) -> None:
+        self._seeds = tuple(seeds)
+        self._voxel_size_mm = voxel_size_mm
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Case ids, in order, without generating anything."""
+        return tuple(_case_id(seed) for seed in self._seeds)
+
+    def __len__(self) -> int:
+        return len(self._seeds)
+
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+    @overload
+    def __getitem__(self, index: slice) -> Cohort: ...
+    def __getitem__(self, index: int | slice) -> Case | Cohort:
+        if isinstance(index, slice):
+            return Cohort(self._seeds[index], self._voxel_size_mm)
+        return _remembered(self._seeds[index], self._voxel_size_mm)
+
+    def __repr__(self) -> str:
+        return f"Cohort({', '.join(self.ids[:3])}{', …' if len(self) > 3 else ''}: {len(self)} cases)"
+
+
+def load(split: Split = "train", count: int | None = None, *, voxel_size_mm: float = VOXEL_SIZE_MM) -> Cohort:
+    """The first `count` cases of a split, all of them by default.
+
+    Raises
+    ------
+    ValueError
+        If the split is unknown or has fewer cases.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    seeds = SPLITS[split]
+    if count is not None and not 1 <= count <= len(seeds):
+        raise ValueError(f"count must lie between 1 and {len(seeds)} for the {split} split, got {count}")
+    return Cohort(seeds[:count], voxel_size_mm)
+
+
+@lru_cache(maxsize=max(len(SPLITS["test"]), 1))
+def _remembered(seed: int, voxel_size_mm: float) -> Case:
+    return generate(seed, voxel_size_mm=voxel_size_mm)
+
+
+def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Drop what a coarse grid cuts off the thin end of a shape: nobody contours a stray voxel."""
+    labels, count = ndimage.label(mask)
+    if count == 1:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.isin(labels, np.flatnonzero(sizes >= 0.05 * sizes.max()))
+
+
+def _case_id(seed: int) -> str:
+    for split, seeds in SPLITS.items():
+        if seed in seeds:
+            return f"synthetic/{split}/{seeds.index(seed)}"
+    return f"synthetic/seed/{seed}"
+
+
+def _grid(anatomy: Anatomy, voxel_size_mm: float) -> Grid:
+    low, high = extent(anatomy)
+    shape = tuple(int(np.ceil((b - a) / voxel_size_mm)) for a, b in zip(low, high, strict=True))
+    origin = tuple(a + voxel_size_mm / 2 for a in low)
+    return Grid(shape, (voxel_size_mm,) * 3, origin)  # type: ignore[arg-type]

@@ -1,0 +1,147 @@
+"""Structure names: the AAPM TG-263 names in use here, and how other spellings map onto them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from radplan_env.errors import CaseError
+
+TARGET_PATTERN = re.compile(r"(GTV|CTV|ITV|PTV)[pn]?\d?(_(\d{4,5}|High|Mid|Low))?")
+"""Targets: ``PTV``, ``CTVn``, ``PTV_7000`` (total dose in cGy), ``PTV_High`` …"""
+
+_UNPAIRED = """
+    Body Core Bladder Rectum Prostate Bone_Pelvic Rectal_Spacer SeminalVes PenileBulb Urethra Uterus Vagina Bowel Bowel_Bag
+    Bowel_Small Bowel_Large Colon Colon_Sigmoid Duodenum Stomach Liver Pancreas Spleen Sacrum CaudaEquina
+    Anal_Canal Brain Brainstem Cerebellum OpticChiasm Pituitary SpinalCord SpinalCanal Cavity_Oral Lips Larynx
+    Glottis Pharynx Musc_Constrict Esophagus Trachea Bone_Mandible Glnd_Thyroid Heart GreatVes Aorta Skin
+"""
+_PAIRED = """
+    Femur Femur_Head Pelvis Kidney Lung Breast Parotid Glnd_Submand Glnd_Lacrimal Eye Lens Retina Cornea
+    OpticNrv Cochlea Ear_Internal Hippocampus Lobe_Temporal BrachialPlex Humerus Joint_TM A_LAD
+"""
+TG263_NAMES: frozenset[str] = frozenset(
+    [*_UNPAIRED.split(), "Lungs", "Kidneys", *(f"{n}_{side}" for n in _PAIRED.split() for side in "LR")]
+)
+"""Organs by their TG-263 name, plus ``Core``, TG-119's avoidance structure."""
+
+# Other spellings, without side, case and punctuation.
+_SPELLINGS: Mapping[str, str] = {
+    "external": "Body", "outline": "Body", "skinoutline": "Body", "outercontour": "Body", "patient": "Body",
+    "externalcontour": "Body", "bodyoutline": "Body", "outertarget": "PTV",
+    "rectalwall": "Rectum", "urinarybladder": "Bladder", "bladderwall": "Bladder",
+    "seminalvesicles": "SeminalVes", "bowelbag": "Bowel_Bag", "smallbowel": "Bowel_Small",
+    "largebowel": "Bowel_Large", "sigmoid": "Colon_Sigmoid", "penilebulb": "PenileBulb",
+    "femoralhead": "Femur_Head", "femhead": "Femur_Head", "headfemur": "Femur_Head", "hipjoint": "Femur_Head",
+    "brainstem": "Brainstem", "cord": "SpinalCord", "myelon": "SpinalCord",
+    "chiasm": "OpticChiasm", "chiasma": "OpticChiasm", "opticnerve": "OpticNrv",
+    "parotidgland": "Parotid", "glndparotid": "Parotid", "submandibulargland": "Glnd_Submand",
+    "submandibular": "Glnd_Submand", "oralcavity": "Cavity_Oral", "mandible": "Bone_Mandible",
+    "oesophagus": "Esophagus", "thyroid": "Glnd_Thyroid", "brachialplexus": "BrachialPlex",
+}  # fmt: skip
+_SIDES = {"l": "L", "lt": "L", "left": "L", "r": "R", "rt": "R", "right": "R"}
+
+
+def is_target(name: str) -> bool:
+    """Whether this is a TG-263 target name."""
+    return TARGET_PATTERN.fullmatch(name) is not None
+
+
+def is_tg263(name: str) -> bool:
+    """Whether a case may use this name."""
+    return name in TG263_NAMES or is_target(name)
+
+
+def standard_name(name: str) -> str | None:
+    """The TG-263 name of a structure known by another spelling; None if there is none we know.
+
+    >>> standard_name("Femoral Head (Left)"), standard_name("LeftParotid"), standard_name("PTV70")
+    ('Femur_Head_L', 'Parotid_L', 'PTV_7000')
+    """
+    name = name.strip()
+    return name if is_tg263(name) else _target_name(name) or _organ_name(name)
+
+
+def map_names(
+    names: Iterable[str], name_map: Mapping[str, str | None] | None = None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Map a source's names to TG-263 names.
+
+    Parameters
+    ----------
+    names
+        The source's structure names.
+    name_map
+        What the user knows better: source name to TG-263 name, or to None to leave the structure out.
+
+    Returns
+    -------
+    mapped, unmapped
+        Source name to TG-263 name; and the names that have none (left-out ones not among them).
+
+    Raises
+    ------
+    CaseError
+        If two structures would get one name, or `name_map` speaks of an absent structure or gives
+        a name that is not TG-263.
+    """
+    names, name_map = tuple(names), name_map or {}
+    if absent := sorted(set(name_map) - set(names)):
+        raise CaseError(f"name_map speaks of {absent}, but the structures are {sorted(names)}")
+    if wrong := sorted(v for v in name_map.values() if v is not None and not is_tg263(v)):
+        raise CaseError(f"name_map: {wrong} are not TG-263 names known here; see radplan_env.structure_names")
+    mapped: dict[str, str] = {}
+    unmapped: list[str] = []
+    taken: dict[str, str] = {}
+    for name in names:
+        standard = name_map[name] if name in name_map else standard_name(name)
+        if standard is None:
+            if name not in name_map:
+                unmapped.append(name)
+            continue
+        if standard in taken:
+            raise CaseError(
+                f"structures {taken[standard]!r} and {name!r} both map to {standard!r}: "
+                f"leave one out with name_map={{{name!r}: None}} or give it another name"
+            )
+        mapped[name] = taken[standard] = standard
+        taken[standard] = name
+    return mapped, tuple(unmapped)
+
+
+def _target_name(name: str) -> str | None:
+    """``PTV70``, ``ptv 70.2 Gy`` or ``PTV_7020cGy`` with its dose in cGy, else None."""
+    match = re.fullmatch(r"(gtv|ctv|itv|ptv)[\s_-]*(\d+(?:\.\d+)?)?\s*(gy|cgy)?", name.lower())
+    if match is None:
+        return None
+    kind, number, unit = match.groups()
+    if number is None:
+        return kind.upper() if unit is None else None
+    dose = float(number)
+    cgy = dose if unit == "cgy" or (unit is None and dose >= 1000) else dose * 100
+    return f"{kind.upper()}_{cgy:.0f}" if 1000 <= cgy < 10000 else None
+
+
+def _organ_name(name: str) -> str | None:
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    sides = [_SIDES[w.lower()] for w in words if w.lower() in _SIDES]
+    if len(sides) > 1:
+        return None
+    key = "".join(w.lower() for w in words if w.lower() not in _SIDES)
+    return _BY_KEY.get((key, sides[0] if sides else None))
+
+
+def _lookup() -> dict[tuple[str, str | None], str]:
+    """(spelling without side and punctuation, side) to TG-263 name."""
+
+    def squeezed(name: str) -> str:
+        return name.replace("_", "").lower()
+
+    spellings = {squeezed(n): n for n in (*_UNPAIRED.split(), *_PAIRED.split(), "Lungs", "Kidneys")}
+    spellings.update(_SPELLINGS)
+    names: dict[tuple[str, str | None], str] = {(key, None): n for key, n in spellings.items()}
+    names.update({(key, side): f"{n}_{side}" for key, n in spellings.items() for side in "LR"})
+    return {key: n for key, n in names.items() if is_tg263(n)}
+
+
+_BY_KEY = _lookup()

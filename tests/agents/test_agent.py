@@ -1,0 +1,81 @@
+"""Agents are found by name, ours and other people's."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents import REGISTRY, Agent, load_agent, make_agent
+from radplan_env.actions import ActionMap
+from radplan_env.protocol import load_protocol
+
+ACTION_MAP = ActionMap(load_protocol("prostate"))
+
+THEIRS = """
+import numpy as np
+
+class Middle:
+    def __init__(self, action_map, *, seed=0, height=0.0):
+        self.size, self.height = len(action_map.names), height
+
+    def reset(self, observation, info):
+        pass
+
+    def act(self, observation, info):
+        return np.full(self.size, self.height, np.float32)
+
+class Nothing:
+    pass
+
+instance = Middle
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An agent in a module that this repository knows nothing of."""
+    (tmp_path / "their_planner.py").write_text(THEIRS)
+    (tmp_path / "their_broken_planner.py").write_text("import a_library_they_forgot\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "their_planner"
+    sys.modules.pop("their_planner", None)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_registered_agent_is_one(name: str) -> None:
+    assert isinstance(make_agent(name, ACTION_MAP, seed=3), Agent)
+
+
+def test_an_agent_of_ones_own(theirs: str) -> None:
+    agent = make_agent(f"{theirs}:Middle", ACTION_MAP, seed=0, height=0.5)
+    action = agent.act({}, {})
+    assert action is not None
+    np.testing.assert_array_equal(action, 0.5)
+
+
+def test_unknown_settings_are_refused(theirs: str) -> None:
+    with pytest.raises(TypeError, match="depth"):
+        make_agent(f"{theirs}:Middle", ACTION_MAP, depth=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["best", "", "agents.template", "no_such_package.x:Y", "their_planner:Best", ":X"]
+)
+def test_an_unknown_name_lists_what_there_is(theirs: str, name: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"template, random, coordinate, or name your own as package\.module:Class"
+    ):
+        load_agent(name)
+
+
+def test_what_has_not_both_methods_is_no_agent(theirs: str) -> None:
+    with pytest.raises(TypeError, match="reset and act"):
+        load_agent(f"{theirs}:Nothing")
+
+
+def test_an_import_that_fails_inside_their_module_is_reported_as_it_is(theirs: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match="a_library_they_forgot"):
+        load_agent("their_broken_planner:Planner")

@@ -1,0 +1,50 @@
+"""Agents that third parties might write, named in tests as odd_agents:Class."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from agents.random_search import RandomSearchAgent
+
+
+class Raises(RandomSearchAgent):
+    """Plans once, then fails."""
+
+    solves = 0
+
+    def act(self, observation: Any, info: Any) -> Any:
+        self.solves += 1
+        if self.solves > 1:
+            raise RuntimeError("no idea what to do next")
+        return super().act(observation, info)
+
+
+class Exits(RandomSearchAgent):
+    """Ends the process, as a script might that was made into an agent."""
+
+    def act(self, observation: Any, info: Any) -> Any:
+        sys.exit("gone")
+
+
+class Quits(RandomSearchAgent):
+    """Stops before its first solve."""
+
+    def act(self, observation: Any, info: Any) -> Any:
+        return None
+
+
+class Nonsense(RandomSearchAgent):
+    """Gives an action of the wrong shape."""
+
+    def act(self, observation: Any, info: Any) -> Any:
+        return [0.0]
+
+
+class Slow(RandomSearchAgent):
+    """Takes its time, so that it can be killed in the middle."""
+
+    def act(self, observation: Any, info: Any) -> Any:
+        time.sleep(0.5)
+        return super().act(observation, info)

@@ -1,0 +1,321 @@
+"""Synthetic pelvises: reproducible, anatomically consistent, and spread like published patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from radplan_env.case import Case
+from radplan_env.sources import synthetic
+
+Mask = NDArray[np.bool_]
+
+ORGANS = ("Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R", "Bone_Pelvic")
+COHORT_SEEDS = (*synthetic.SPLITS["test"], *range(13))
+BENCHMARK_VOLUMES_CC = {"PTV_7020": 105.9, "Bladder": 391.5, "Rectum": 78.6}  # synthetic/test/0 at 4 mm
+
+
+@pytest.fixture(scope="module")
+def cohort() -> list[Case]:
+    return [synthetic.generate(seed, voxel_size_mm=4.0) for seed in COHORT_SEEDS]
+
+
+class Measured(NamedTuple):
+    """What a ruler finds in a case; offsets are from the centroid of the PTV, (z, y, x) in mm."""
+
+    volume_cc: dict[str, float]
+    offset_mm: dict[str, NDArray[np.float64]]
+    body_ap_mm: float
+    body_lateral_mm: float
+    rectum_length_mm: float
+    rectal_area_cm2: float
+
+    def flat(self) -> dict[str, float]:
+        values = {f"{name} volume": v for name, v in self.volume_cc.items() if name != "Body"}
+        for name, offset in self.offset_mm.items():
+            values |= {f"{name} {axis}": v for axis, v in zip("zyx", offset.tolist(), strict=True)}
+        return values | {
+            "body AP": self.body_ap_mm,
+            "body lateral": self.body_lateral_mm,
+            "rectum length": self.rectum_length_mm,
+            "rectal area": self.rectal_area_cm2,
+        }
+
+
+def measure(masks: Mapping[str, Mask], voxel_mm: float) -> Measured:
+    def centroid(name: str) -> NDArray[np.float64]:
+        return np.array([index.mean() for index in np.nonzero(masks[name])]) * voxel_mm
+
+    target = centroid("PTV_7020")
+    body = masks["Body"][round(target[0] / voxel_mm)]
+    rectal_slices = np.count_nonzero(masks["Rectum"].any(axis=(1, 2)))
+    rectum = np.count_nonzero(masks["Rectum"])
+    return Measured(
+        {name: np.count_nonzero(mask) * voxel_mm**3 / 1000 for name, mask in masks.items()},
+        {n: centroid(n) - target for n in ("Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R")},
+        np.count_nonzero(body.any(axis=1)) * voxel_mm,
+        np.count_nonzero(body.any(axis=0)) * voxel_mm,
+        rectal_slices * voxel_mm,
+        rectum / rectal_slices * voxel_mm**2 / 100,
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(cohort: list[Case]) -> list[Measured]:
+    return [measure(case.structures, 4.0) for case in cohort]
+
+
+# --- seeds and splits ---------------------------------------------------------------------------------
+
+
+def test_a_seed_is_one_patient() -> None:
+    first, again, other = (synthetic.generate(seed, voxel_size_mm=6.0) for seed in (3, 3, 4))
+    assert first.digest() == again.digest()
+    assert first.digest() != other.digest()
+
+
+def test_every_case_says_it_is_synthetic(cohort: list[Case]) -> None:
+    assert all(case.synthetic and case.source == "synthetic" for case in cohort)
+    assert {"Body", "PTV_7020", "CTV_7020", *ORGANS} == set(cohort[0].structures)
+
+
+def test_the_test_cases_are_the_ones_results_are_reported_on() -> None:
+    """Whoever changes the anatomy changes the benchmark: then this table, knowingly, too."""
+    case = synthetic.load("test", 1, voxel_size_mm=4.0)[0]
+    volumes = {name: round(case.volume_cc(name), 1) for name in ("PTV_7020", "Bladder", "Rectum")}
+    assert volumes == pytest.approx(BENCHMARK_VOLUMES_CC, rel=0.005)
+
+
+def test_the_anatomy_does_not_depend_on_the_voxels() -> None:
+    fine, coarse = (measure(synthetic.generate(5, voxel_size_mm=v).structures, v) for v in (2.5, 4.0))
+    for name in ("Body", "PTV_7020", "CTV_7020", "Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R"):
+        assert coarse.volume_cc[name] == pytest.approx(fine.volume_cc[name], rel=0.03), name
+    for name, offset in fine.offset_mm.items():
+        np.testing.assert_allclose(coarse.offset_mm[name], offset, atol=1.5, err_msg=name)
+
+
+def test_splits_are_disjoint_and_there_are_eleven_test_cases() -> None:
+    ids = {split: synthetic.load(split).ids for split in ("train", "validation", "test")}
+    assert len(ids["test"]) == 11
+    assert ids["test"][0] == "synthetic/test/0"
+    for a, b in combinations(synthetic.SPLITS.values(), 2):
+        assert not set(a) & set(b)
+    assert len(set().union(*ids.values())) == sum(map(len, ids.values()))
+
+
+def test_a_cohort_is_generated_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def generate(seed: int, *, voxel_size_mm: float) -> object:
+        made.append(seed)
+        return ("case of", seed)
+
+    monkeypatch.setattr(synthetic, "generate", generate)
+    synthetic._remembered.cache_clear()
+    cases = synthetic.load("validation", 4, voxel_size_mm=8.0)
+    assert len(cases) == 4 and len(cases.ids) == 4 and not made
+    assert cases[-1] is cases[3]
+    assert made == [synthetic.SPLITS["validation"][3]]
+    assert cases[1:3].ids == cases.ids[1:3]
+    with pytest.raises(IndexError):
+        cases[4]
+    synthetic._remembered.cache_clear()
+
+
+def test_seed_and_split_name_the_same_case() -> None:
+    seed = synthetic.SPLITS["validation"][2]
+    assert synthetic.generate(seed, voxel_size_mm=8.0).id == "synthetic/validation/2"
+    assert synthetic.generate(123_456, voxel_size_mm=8.0).id == "synthetic/seed/123456"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: synthetic.load("tset"), "unknown split"),  # type: ignore[arg-type]
+        (lambda: synthetic.load("test", 12), "between 1 and 11"),
+        (lambda: synthetic.load("test", 0), "between 1 and 11"),
+        (lambda: synthetic.generate(-1), "non-negative"),
+        (lambda: synthetic.generate(0, voxel_size_mm=0.0), "voxel_size_mm"),
+        (lambda: synthetic.generate(0, voxel_size_mm=float("nan")), "voxel_size_mm"),
+    ],
+)
+def test_nonsense_is_refused(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()  # type: ignore[operator]
+
+
+# --- published sizes (references in radplan_env/sources/_pelvis/anatomy.py) -----------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "median"),
+    [
+        ("Bladder", 49.0, 626.0, (126.0, 282.0)),  # Nield25, empty to full; BJR11
+        (
+            "Rectum",
+            40.0,
+            180.0,
+            (60.0, 120.0),
+        ),  # Stillie's areas over 10-15 cm; distended above 120 (Pinkawa06)
+        ("CTV_7020", 20.0, 110.0, (40.0, 66.0)),  # Hindawi19 (gland alone), Nield25 (with vesicles)
+    ],
+)
+def test_volumes_are_those_of_patients(
+    measured: list[Measured], name: str, low: float, high: float, median: tuple[float, float]
+) -> None:
+    volumes = [m.volume_cc[name] for m in measured]
+    assert low <= min(volumes) and max(volumes) <= high
+    assert median[0] <= np.median(volumes) <= median[1]
+    assert max(volumes) > 1.8 * min(volumes), "the cohort should vary"
+
+
+def test_rectal_cross_sections_are_those_of_patients(measured: list[Measured]) -> None:
+    areas = [m.rectal_area_cm2 for m in measured]  # Stillie: median 7.3 cm2, range 2.8-17.1
+    assert min(areas) >= 2.8 and max(areas) <= 17.1
+    assert np.median(areas) == pytest.approx(7.3, abs=1.2)
+
+
+def test_femoral_heads_are_those_of_men(measured: list[Measured]) -> None:
+    for side in "LR":
+        volumes = np.array([m.volume_cc[f"Femur_Head_{side}"] for m in measured])
+        diameters = 2 * np.cbrt(3000 * volumes / (4 * np.pi))  # Mall00: 49 mm, SD 3
+        assert diameters.min() > 49 - 6.5 and diameters.max() < 49 + 6.5
+        assert diameters.mean() == pytest.approx(49, abs=2)
+
+
+def test_bodies_are_those_of_men(measured: list[Measured]) -> None:
+    assert all(190 <= m.body_ap_mm <= 290 and 310 <= m.body_lateral_mm <= 430 for m in measured)
+    assert np.std([m.body_lateral_mm for m in measured]) > 10
+
+
+def test_margin_is_five_to_eight_mm_and_less_behind() -> None:
+    voxel = 2.0
+    for seed in (0, 7):
+        masks = synthetic.generate(seed, voxel_size_mm=voxel).structures
+        ctv, ptv = masks["CTV_7020"], masks["PTV_7020"]
+        assert not (ctv & ~ptv).any()
+        distance, nearest = ndimage.distance_transform_edt(~ctv, sampling=voxel, return_indices=True)
+        assert 5 - voxel <= distance[ptv].max() <= 8 + voxel
+        assert (distance[~ptv] >= 4 - voxel).all(), "a gap in the margin"
+        behind = np.indices(ptv.shape)[1] - nearest[1]
+        sideways = np.abs(np.indices(ptv.shape)[2] - nearest[2])
+        straight_back = ptv & (behind > 2 * sideways) & (nearest[0] == np.indices(ptv.shape)[0])
+        assert distance[straight_back].max() < distance[ptv].max() - 0.5
+
+
+# --- anatomy --------------------------------------------------------------------------------------------
+
+
+def test_organs_lie_where_they_belong(measured: list[Measured]) -> None:
+    for m in measured:
+        bladder, rectum = m.offset_mm["Bladder"], m.offset_mm["Rectum"]
+        left, right = m.offset_mm["Femur_Head_L"], m.offset_mm["Femur_Head_R"]
+        assert bladder[0] > 15 and bladder[1] < -10, "bladder above and in front"
+        assert rectum[1] > 20, "rectum behind"
+        assert abs(bladder[2]) < 10 and abs(rectum[2]) < 15, "both near the midline"
+        assert left[2] > 75 and right[2] < -75, "left is at larger x"
+        assert max(abs(left[0]), abs(right[0])) < 40, "hips at the level of the prostate"
+
+
+def test_organs_do_not_overlap(cohort: list[Case]) -> None:
+    for case in cohort:
+        for a, b in combinations(ORGANS, 2):
+            assert not (case.structures[a] & case.structures[b]).any(), (case.id, a, b)
+
+
+def test_margin_reaches_into_bladder_and_rectum_but_the_target_hardly(cohort: list[Case]) -> None:
+    for case in cohort:
+        for organ, most in (("Bladder", 0.25), ("Rectum", 0.15)):
+            mask = case.structures[organ]
+            share = np.count_nonzero(mask & case.structures["PTV_7020"]) / np.count_nonzero(mask)
+            assert 0 < share < most, (case.id, organ, share)
+            inside_ctv = np.count_nonzero(mask & case.structures["CTV_7020"]) * case.grid.voxel_cc
+            assert inside_ctv < 0.6, (case.id, organ, inside_ctv)
+
+
+def test_structures_are_whole_and_smooth(cohort: list[Case]) -> None:
+    for case in cohort:
+        for name, mask in case.structures.items():
+            _, pieces = ndimage.label(mask)
+            assert pieces <= (3 if name == "Bone_Pelvic" else 1), (case.id, name)
+        for name in ("PTV_7020", "Bladder", "Rectum"):
+            # What a ball of one voxel's radius does not reach is a spike; a sliver of an edge is natural.
+            mask = case.structures[name]
+            spikes = 1 - np.count_nonzero(ndimage.binary_opening(mask)) / np.count_nonzero(mask)
+            assert spikes < 0.1, (case.id, name, spikes)
+            assert not (ndimage.binary_fill_holes(mask) & ~mask).any(), (case.id, name)
+
+
+def test_the_ct_is_large_enough(cohort: list[Case]) -> None:
+    for case in cohort:
+        levels = np.flatnonzero(case.structures["PTV_7020"].any(axis=(1, 2)))
+        below, above = levels[0], case.grid.shape[0] - 1 - levels[-1]
+        assert min(below, above) * case.grid.spacing_mm[0] >= 60 - 1e-6, case.id
+        body = case.structures["Body"]
+        assert body[0].any() and body[-1].any(), "the body runs through"
+        assert not (body[:, [0, -1]].any() or body[:, :, [0, -1]].any()), "air around it"
+        for organ in ("Bladder", "Rectum"):
+            assert not case.structures[organ][[0, -1]].any(), (case.id, organ)
+
+
+# --- CT numbers -----------------------------------------------------------------------------------------
+
+
+def test_tissues_have_their_hounsfield_units(cohort: list[Case]) -> None:
+    for case in cohort:
+        ct, masks = case.ct_hu, case.structures
+        assert (ct == np.rint(ct)).all()
+        assert (ct[~ndimage.binary_dilation(masks["Body"])] == -1000).all()
+        inside = {name: ct[ndimage.binary_erosion(mask)] for name, mask in masks.items()}
+        assert abs(np.median(inside["Bladder"]) - 5) < 8  # urine
+        assert 25 < np.median(inside["CTV_7020"]) < 55
+        assert 220 < np.median(inside["Femur_Head_L"]) < 330
+        assert ct[masks["Bone_Pelvic"]].max() > 600  # cortex
+        assert 0.1 < np.mean((ct[masks["Body"]] > -140) & (ct[masks["Body"]] < -60)) < 0.6  # fat
+        wall_and_stool = inside["Rectum"][inside["Rectum"] > -60]
+        assert 20 < np.median(wall_and_stool) < 60
+
+
+def test_some_rectums_hold_gas_in_front(cohort: list[Case]) -> None:
+    gas = [(case.ct_hu < -500) & case.structures["Rectum"] for case in cohort]
+    with_gas = [i for i, pocket in enumerate(gas) if np.count_nonzero(pocket) * 0.064 > 1]
+    assert 3 <= len(with_gas) < len(cohort)
+    for i in with_gas:
+        levels = np.flatnonzero(gas[i].any(axis=(1, 2)))
+        rectum = cohort[i].structures["Rectum"][levels]
+        assert np.nonzero(gas[i][levels])[1].mean() < np.nonzero(rectum)[1].mean()
+
+
+# --- a real pelvis --------------------------------------------------------------------------------------
+
+
+def test_a_real_pelvis_lies_within_the_spread(measured: list[Measured], shared_data: Path) -> None:
+    """water.npz: one real patient's contours. Its labels exclude each other, so overlaps are not compared."""
+    path = shared_data / "water.npz"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    data = np.load(path)
+    names = {
+        "PTV": "PTV_7020",
+        "CTV": "CTV_7020",
+        "FemoralHead_L": "Femur_Head_L",
+        "FemoralHead_R": "Femur_Head_R",
+    }
+    masks = {
+        names.get(n, n): (data["masks"] >> bit & 1).astype(bool) for bit, n in enumerate(data["structures"])
+    }
+    real = measure(masks, float(data["voxel_mm"][0])).flat()
+    ours = [m.flat() for m in measured]
+    outside = {}
+    for quantity, value in real.items():
+        values = np.array([m[quantity] for m in ours])
+        if abs(value - values.mean()) > 2.5 * values.std():
+            outside[quantity] = f"{value:.1f}, ours {values.mean():.1f} ({values.std():.1f})"
+    assert not outside

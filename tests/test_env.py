@@ -1,0 +1,447 @@
+"""The environment, with the real optimiser on small water phantoms."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env, data_equivalence
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+import radplan_env
+from radplan_env import ENVIRONMENTS, Case, CaseError, PlanningParameters, RadPlanEnv, RelativeActions
+from radplan_env.influence import FIDELITIES
+from radplan_env.observations import DVH_DOSES
+from radplan_env.scoring import Evaluation
+
+PROSTATE, HEAD_AND_NECK, TG119 = ENVIRONMENTS
+BEAMS = (0.0, 120.0, 240.0)
+
+
+@pytest.fixture(scope="session")
+def phantoms(box_case: Case, head_and_neck_case: Case) -> dict[str, Case]:
+    """A small case for every environment."""
+    names = {"PTV_7020": "PTV_5000", "Rectum": "Core", "Body": "Body"}
+    c_shape = {new: box_case.structures[old] for old, new in names.items()}
+    return {
+        PROSTATE: box_case,
+        HEAD_AND_NECK: head_and_neck_case,
+        TG119: replace(box_case, id="box/tg119", structures=c_shape),
+    }
+
+
+@pytest.fixture
+def make(phantoms: dict[str, Case], cache_dir: Path) -> Any:
+    """Makes an environment on its phantom."""
+
+    def make(env_id: str = PROSTATE, **kwargs: Any) -> gym.Env[Any, Any]:
+        settings = {
+            "cases": [phantoms[env_id]],
+            "gantry_angles_deg": BEAMS,
+            "cache_dir": cache_dir,
+            "progress": False,
+        }
+        return gym.make(f"radplan_env:{env_id}", **{**settings, **kwargs})
+
+    return make
+
+
+@pytest.fixture
+def env(make: Any) -> Iterator[gym.Env[Any, Any]]:
+    env = make()
+    yield env
+    env.close()
+
+
+def template(env: gym.Env[Any, Any], info: dict[str, Any]) -> Any:
+    """The start parameters as an action."""
+    start = PlanningParameters.from_dict({"structures": info["start_parameters"]})
+    return env.unwrapped.action_map.to_action(start)  # type: ignore[attr-defined]
+
+
+# --- what libraries expect ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("observe_image", [False, True], ids=["numbers", "image"])
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+def test_the_checkers_have_nothing_to_say(make: Any, env_id: str, observe_image: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for render_mode in RadPlanEnv.metadata["render_modes"]:
+            check_env(make(env_id, observe_image=observe_image, render_mode=render_mode).unwrapped)
+        sb3_check_env(make(env_id, observe_image=observe_image).unwrapped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+def test_the_checkers_have_nothing_to_say_at_any_fidelity(make: Any, env_id: str, fidelity: str) -> None:
+    check_env(make(env_id, fidelity=fidelity).unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+def test_worker_processes_plan_what_this_process_plans(make: Any, env_id: str) -> None:
+    single = make(env_id)
+    single.reset(seed=5)
+    action = single.action_space.sample()
+    expected = single.step(action)
+    envs = AsyncVectorEnv([lambda: make(env_id)] * 2, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
+    try:
+        envs.reset(seed=5)
+        observations, rewards, _, _, infos = envs.step(np.stack([action, action]))
+    finally:
+        envs.close()
+    for worker in range(2):
+        assert rewards[worker] == pytest.approx(expected[1], abs=1e-6)
+        assert infos["plan"]["score"][worker] == pytest.approx(expected[4]["plan"]["score"], abs=1e-4)
+        for key, value in expected[0].items():
+            np.testing.assert_allclose(observations[key][worker], value, atol=1e-4)
+
+
+def test_importing_the_package_is_cheap_and_safe_to_repeat() -> None:
+    script = """
+import importlib, sys, warnings
+warnings.simplefilter("error")
+import radplan_env
+heavy = {"pyRadPlan", "torch", "matplotlib", "numba", "SimpleITK"} & set(sys.modules)
+assert not heavy, heavy
+importlib.reload(radplan_env)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("name", radplan_env.__all__)
+def test_public_names_are_there(name: str) -> None:
+    assert getattr(radplan_env, name).__name__ == name
+
+
+# --- an episode ---------------------------------------------------------------------------------------------
+
+
+def test_reset_spends_no_solve_and_says_what_there_is_to_know(env: gym.Env[Any, Any], box_case: Case) -> None:
+    observation, info = env.reset(seed=0)
+    assert not observation["dvh"].any()
+    assert not observation["criteria"].any()
+    assert observation["progress"] == 0
+    np.testing.assert_array_equal(observation["parameters"], template(env, info))
+    assert info["case"]["id"] == box_case.id
+    assert info["protocol"]["prescriptions_gy"] == {"PTV_7020": 70.2}
+    assert {
+        "structure": "Rectum",
+        "metric": "V31Gy",
+        "at_most": True,
+        "limit": 34.0,
+        "unit": "%",
+        "priority": 3,
+    } in (info["protocol"]["criteria"])
+    assert info["ranges"].keys() == info["start_parameters"].keys() == set(info["case"]["structures"])
+    assert env.unwrapped.plan is None  # type: ignore[attr-defined]
+
+
+def test_absent_structures_are_masked(env: gym.Env[Any, Any], box_case: Case) -> None:
+    observation, info = env.reset(seed=0)
+    slots = env.unwrapped.protocol.slots  # type: ignore[attr-defined]
+    expected = [slot in box_case.structures for slot in slots]
+    assert not all(expected)
+    assert info["case"]["missing"] == [slot for slot in slots if slot not in box_case.structures]
+    np.testing.assert_array_equal(observation["present"], expected)
+    observation = env.step(template(env, info))[0]
+    criteria = [
+        c.structure in (*box_case.structures, "OutsideTargets") for c in env.unwrapped.protocol.criteria
+    ]  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(observation["criteria_present"], criteria)
+    assert not observation["criteria"][~np.array(criteria)].any()
+    assert not observation["dvh"].reshape(-1, DVH_DOSES)[~np.array(expected)].any()
+
+
+def test_coordinates_of_absent_structures_have_no_effect(env: gym.Env[Any, Any]) -> None:
+    _, info = env.reset(seed=0)
+    action = template(env, info)
+    first = env.step(action)
+    absent = np.repeat(first[0]["present"] == 0, 2)
+    assert absent.any()
+    action[absent] = 0.7
+    env.reset(seed=0)
+    second = env.step(action)
+    assert data_equivalence(first[:2], second[:2], exact=True)
+
+
+def test_the_observation_shows_the_plan(env: gym.Env[Any, Any]) -> None:
+    _, info = env.reset(seed=0)
+    action = template(env, info)
+    observation, _, _, _, info = env.step(action)
+    plan, protocol = info["plan"], env.unwrapped.protocol  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(observation["parameters"], action)
+    assert observation["progress"] == np.float32(0.1)
+    for criterion in plan["criteria"]:
+        index = [c.name for c in protocol.criteria].index(f"{criterion['structure']} {criterion['metric']}")
+        ratio = min(criterion["value"] / criterion["limit"], 2)
+        assert observation["criteria"][index] == pytest.approx(ratio, rel=1e-6)
+    dvhs = dict(zip(protocol.slots, observation["dvh"].reshape(-1, DVH_DOSES), strict=True))
+    doses_gy = np.linspace(0, 1.2, DVH_DOSES) * 70.2
+    for structure in ("PTV_7020", "Rectum"):
+        curve = dvhs[structure]
+        assert curve[0] == 1
+        assert (np.diff(curve) <= 0).all()
+        median = plan["metrics"][structure]["D50%"]
+        assert np.interp(median, doses_gy, curve) == pytest.approx(0.5, abs=0.1)
+        # the mean is the area under a cumulative DVH
+        assert np.trapezoid(curve, doses_gy) == pytest.approx(plan["metrics"][structure]["mean"], abs=0.8)
+
+
+def test_the_budget_truncates_and_the_episode_is_then_over(make: Any) -> None:
+    env = make(budget=3)
+    _, info = env.reset(seed=0)
+    poor = -np.ones(
+        env.action_space.shape, np.float32
+    )  # every weight and dose at its lowest: no plan to be met
+    ends = [env.step(poor)[2:4] for _ in range(3)]
+    assert ends == [(False, False), (False, False), (False, True)]
+    with pytest.raises(ResetNeeded, match="over"):
+        env.step(poor)
+    env.reset()
+    env.step(poor)
+
+
+def test_a_plan_that_meets_the_protocol_terminates(make: Any, phantoms: dict[str, Case]) -> None:
+    """The same plan, judged by its first criterion alone, which the solver meets by construction."""
+    env = make(budget=5)
+    protocol = env.unwrapped.protocol
+    lenient = protocol.model_copy(update={"criteria": protocol.criteria[:1]})
+    env = make(protocol=lenient, budget=1)
+    _, info = env.reset(seed=0)
+    *_, terminated, truncated, info = env.step(template(env, info))
+    assert info["plan"]["met"]
+    assert (terminated, truncated) == (True, False)
+    with pytest.raises(ResetNeeded):
+        env.step(template(env, env.reset()[1]))
+        env.step(env.action_space.sample())
+
+
+def test_info_is_plain_and_holds_the_history(env: gym.Env[Any, Any]) -> None:
+    _, info = env.reset(seed=0)
+    json.dumps(info, allow_nan=False)
+    env.action_space.seed(1)
+    scores, rewards = [], []
+    for step in range(1, 4):
+        _, reward, _, _, info = env.step(env.action_space.sample())
+        json.dumps(info, allow_nan=False)
+        plan = info["plan"]
+        scores.append(plan["score"])
+        rewards.append(reward)
+        assert [entry["step"] for entry in plan["history"]] == list(range(1, step + 1))
+        assert [entry["score"] for entry in plan["history"]] == scores
+        assert plan["history"][-1]["parameters"] == plan["parameters"]
+        assert sum(info["reward_terms"].values()) == pytest.approx(reward, abs=1e-9)
+    assert sum(rewards) == pytest.approx(scores[-1] / 100)
+
+
+def test_the_same_seed_and_actions_give_the_same_numbers(make: Any) -> None:
+    def played() -> list[Any]:
+        env = make()
+        results: list[Any] = [env.reset(seed=7)]
+        env.action_space.seed(7)
+        results += [deepcopy(env.step(env.action_space.sample())) for _ in range(3)]
+        return results
+
+    assert data_equivalence(played(), played(), exact=True)
+
+
+def test_what_an_episode_did_does_not_reach_the_next(env: gym.Env[Any, Any]) -> None:
+    _, info = env.reset(seed=0)
+    first = env.step(template(env, info))
+    env.step(env.action_space.sample())
+    env.reset(seed=0)
+    assert data_equivalence(first, env.step(template(env, info)), exact=True)
+
+
+def test_a_reward_of_ones_own(make: Any) -> None:
+    def met_share(previous: Evaluation | None, current: Evaluation) -> tuple[float, dict[str, float]]:
+        share = sum(result.passed for result in current.criteria) / len(current.criteria)
+        return share, {"met": share}
+
+    env = make(reward=met_share)
+    _, info = env.reset(seed=0)
+    _, reward, _, _, info = env.step(template(env, info))
+    criteria = info["plan"]["criteria"]
+    assert reward == sum(criterion["passed"] for criterion in criteria) / len(criteria)
+    assert info["reward_terms"] == {"met": reward}
+
+
+def test_relative_zero_plans_the_template(make: Any) -> None:
+    env = make()
+    _, info = env.reset(seed=0)
+    expected = env.step(template(env, info))
+    relative = RelativeActions(make())
+    relative.reset(seed=0)
+    assert data_equivalence(expected, relative.step(np.zeros(env.action_space.shape)), exact=True)
+
+
+def test_every_setting_changes_a_result(make: Any) -> None:
+    """Weights, objective doses, beams and fidelity each change the plan; none is silently ignored."""
+
+    def score(change: tuple[int, float] | None = None, **settings: Any) -> float:
+        env = make(**settings)
+        _, info = env.reset(seed=0)
+        action = template(env, info)
+        if change is not None:
+            index, by = change
+            action[index] += by
+        return float(env.step(action)[4]["plan"]["score"])
+
+    scores = [score(), score(gantry_angles_deg=(0.0, 90.0, 200.0)), score(fidelity="standard")]
+    names = make().unwrapped.action_map.names
+    for name in ("PTV_7020 weight", "PTV_7020 objective_dose_gy", "Rectum weight", "Body objective_dose_gy"):
+        scores.append(score((names.index(name), 0.3)))
+    assert len(set(scores)) == len(scores)
+
+
+# --- the cohort ---------------------------------------------------------------------------------------------
+
+
+class Lazy(list[Case]):
+    """A cohort that knows its ids and notes which cases are read."""
+
+    def __init__(self, cases: list[Case]) -> None:
+        super().__init__(cases)
+        self.ids = [case.id for case in cases]
+        self.read: list[str] = []
+
+    def __getitem__(self, index: Any) -> Any:
+        self.read.append(self.ids[index])
+        return super().__getitem__(index)
+
+
+def numbered(case: Case, count: int) -> list[Case]:
+    return [replace(case, id=f"box/{number}") for number in range(count)]
+
+
+def test_cases_are_drawn_by_the_seed_and_all_in_time(make: Any, box_case: Case) -> None:
+    def drawn(seed: int) -> list[str]:
+        env = make(cases=numbered(box_case, 3))
+        first = env.reset(seed=seed)[1]["case"]["id"]
+        return [first, *(env.reset()[1]["case"]["id"] for _ in range(11))]
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+    assert set(drawn(1)) == {"box/0", "box/1", "box/2"}
+
+
+def test_an_option_picks_the_case_and_only_that_one_is_read(make: Any, box_case: Case) -> None:
+    cases = Lazy(numbered(box_case, 3))
+    env = make(cases=cases)
+    assert env.reset(options={"case": "box/2"})[1]["case"]["id"] == "box/2"
+    env.reset(options={"case": "box/2"})
+    assert cases.read == ["box/2"]
+
+
+def test_reset_refuses_unknown_options_and_cases(env: gym.Env[Any, Any]) -> None:
+    with pytest.raises(ValueError, match="unknown reset options patient; there is only 'case'"):
+        env.reset(options={"patient": 1})
+    with pytest.raises(ValueError, match="no case 'nobody' in the cohort; it holds box"):
+        env.reset(options={"case": "nobody"})
+
+
+@pytest.mark.parametrize(
+    ("cases", "message"),
+    [
+        ([], "empty"),
+        (["pt_1"], "holds a str"),
+        ("twice", "several cases have the id"),
+        ("bare", "cases is a list"),
+    ],
+)
+def test_what_is_no_cohort_is_refused(make: Any, box_case: Case, cases: Any, message: str) -> None:
+    given = (
+        {"twice": [box_case, box_case], "bare": box_case}.get(cases, cases)
+        if isinstance(cases, str)
+        else cases
+    )
+    with pytest.raises(ValueError, match=message):
+        make(cases=given)
+
+
+def test_a_case_without_the_primary_target_is_refused_at_once(make: Any, head_and_neck_case: Case) -> None:
+    with pytest.raises(CaseError, match="PTV_7020"):
+        make(cases=[head_and_neck_case])
+
+
+def test_defaults_synthetic_training_cases_for_prostate_and_an_address_for_head_and_neck() -> None:
+    env = gym.make(f"radplan_env:{PROSTATE}")
+    assert all(case_id.startswith("synthetic/train/") for case_id in env.unwrapped._ids)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="github.com/ababier/open-kbp"):
+        gym.make(f"radplan_env:{HEAD_AND_NECK}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("budget", 0), ("budget", 2.5), ("budget", True), ("render_mode", "human3d"), ("fidelity", "perfect"),
+     ("protocol", "liver"), ("backend", "abacus"), ("gantry_angles_deg", ()), ("gantry_angles_deg", (0.0, 400.0))],
+)  # fmt: skip
+def test_settings_that_are_none_are_refused_at_once(
+    box_case: Case, cache_dir: Path, setting: str, value: Any
+) -> None:
+    with pytest.raises(ValueError, match=str(value) if isinstance(value, str) else setting.split("_")[0]):
+        RadPlanEnv(**{"cases": [box_case], "cache_dir": cache_dir, setting: value})
+
+
+def test_unknown_settings_are_refused(make: Any) -> None:
+    with pytest.raises(TypeError, match="fidelty"):
+        make(fidelty="fast")
+
+
+@pytest.mark.parametrize(
+    "action", [np.zeros(3, np.float32), np.full(12, np.nan, np.float32), np.full(12, 2.0)]
+)
+def test_what_is_no_action_is_refused_and_costs_no_solve(env: gym.Env[Any, Any], action: Any) -> None:
+    _, info = env.reset(seed=0)
+    with pytest.raises(ValueError, match="an action"):
+        env.unwrapped.step(action)
+    assert env.step(template(env, info))[4]["plan"]["history"][0]["step"] == 1
+
+
+# --- pictures and text --------------------------------------------------------------------------------------
+
+
+def test_pictures_before_and_after_the_first_step(make: Any) -> None:
+    env = make(render_mode="rgb_array", observe_image=True)
+    observation, info = env.reset(seed=0)
+    before = env.render()
+    after_step = env.step(template(env, info))[0]
+    after = env.render()
+    assert before.dtype == np.uint8
+    assert before.shape == after.shape
+    assert (before != after).any()
+    assert observation["image"].any()
+    assert (observation["image"] != after_step["image"]).any()
+
+
+def test_text_before_and_after_the_first_step(make: Any, box_case: Case) -> None:
+    env = make(render_mode="ansi")
+    _, info = env.reset(seed=0)
+    assert box_case.id in env.render()
+    _, _, _, _, info = env.step(template(env, info))
+    text = env.render()
+    assert f"score {info['plan']['score']:.1f} of 100" in text
+    assert "V31Gy" in text
+
+
+def test_rendering_outside_an_episode_or_without_a_mode(make: Any) -> None:
+    with pytest.raises(ResetNeeded):
+        make(render_mode="ansi").unwrapped.render()
+    env = make()
+    env.reset(seed=0)
+    with pytest.warns(UserWarning, match="render_mode"):
+        assert env.unwrapped.render() is None
