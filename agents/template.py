@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from agents.agent import Action, Info, Observation
 from radplan_env.actions import ActionMap
-from radplan_env.parameters import PlanningParameters
 
 
 class TemplateAgent:
@@ -31,4 +30,4 @@ class TemplateAgent:
         if self._done:
             return None
         self._done = True
-        return self._action_map.to_action(PlanningParameters.from_dict(info["start_parameters"]))
+        return self._action_map.to_action(info["start_parameters"])

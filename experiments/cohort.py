@@ -137,17 +137,13 @@ def _synthetic(origin: Origin) -> Cohort:
 
 def _openkbp(origin: Origin) -> Cohort:
     if len(origin.data) != 1:
-        raise UsageError(
-            "--source openkbp needs --data FOLDER: 'provided-data' of https://github.com/ababier/open-kbp"
-        )
+        raise UsageError("--source openkbp needs --data FOLDER: 'provided-data' of https://github.com/ababier/open-kbp")
     return openkbp.load(origin.data[0], origin.split)
 
 
 def _dicom(origin: Origin) -> Cohort:
     if not origin.data:
-        raise UsageError(
-            "--source dicom needs --data FOLDER …: for each patient a folder with CT and RTSTRUCT"
-        )
+        raise UsageError("--source dicom needs --data FOLDER …: for each patient a folder with CT and RTSTRUCT")
     names = read_names(origin.names)
     return _numbered(origin, lambda path, case_id: dicom.load(path, name_map=names, case_id=case_id))
 

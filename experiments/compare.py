@@ -92,9 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the comparison; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
     arguments = sys.argv[1:] if argv is None else argv
     args = tyro.cli(Args, args=arguments, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
-    command = shlex.join(
-        ["python", "experiments/compare.py" if argv is not None else sys.argv[0], *arguments]
-    )
+    command = shlex.join(["python", "experiments/compare.py" if argv is not None else sys.argv[0], *arguments])
     try:
         settings = settings_of(args)
         with open_run_folder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments import frames
 from experiments.frames import REFERENCE, Summary, unit_of
@@ -34,15 +36,10 @@ def save(figure: Figure, path: Path, *, pdf: bool = True) -> None:
     for suffix in (".png", ".pdf") if pdf else (".png",):
         # No date in the file: the same results give the same picture.
         metadata = {"CreationDate": None} if suffix == ".pdf" else None
-        write_atomically(
-            path.with_suffix(suffix),
-            lambda temporary, meta=metadata: figure.savefig(temporary, metadata=meta),
-        )
+        write_atomically(path.with_suffix(suffix), partial(figure.savefig, metadata=metadata))
 
 
-def sample_efficiency(
-    settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
-) -> Figure:
+def sample_efficiency(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Figure:
     """Best score so far against solves: mean over cases, band of the 95 % bootstrap interval."""
     figure, (axes,) = _figure(1, 1, width=7.0, height=4.6)
     by_case = frames.scores(records).groupby(["agent", "case", "solve"])["best"].mean()
@@ -53,17 +50,13 @@ def sample_efficiency(
         own = by_case.loc[agent].unstack("solve")
         low, high = bootstrap_interval(own.to_numpy())
         axes.fill_between(own.columns, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.plot(
-            own.columns, own.mean(), color=color, marker="o", markersize=4, label=f"{agent} (n = {len(own)})"
-        )
+        axes.plot(own.columns, own.mean(), color=color, marker="o", markersize=4, label=f"{agent} (n = {len(own)})")
     if references:
         scores = [summary["score"] for summary in references.values()]
         label = f"{REFERENCE}s (n = {len(scores)})"
         axes.axhline(float(np.mean(scores)), color="black", linestyle="--", linewidth=1, label=label)
-    axes.set(
-        xlabel="Solves (inner optimisations)", ylabel="Best score so far", xlim=(0.8, settings.budget + 0.2)
-    )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="Solves (inner optimisations)", ylabel="Best score so far", xlim=(0.8, settings.budget + 0.2))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, loc="lower right")
     axes.set_title(f"{settings.site}: mean over n cases, 95 % bootstrap interval", loc="left", fontsize=10)
     return figure
@@ -90,19 +83,13 @@ def dvh_comparison(settings: Settings, case: str, curves: Mapping[str, Curves]) 
         axes.set(ylim=(0, 102), xlim=(0, None), xlabel="Dose [Gy]", ylabel="Volume [%]")
     for axes in panels[len(structures) :]:
         axes.set_visible(False)
-    handles = {
-        label: h for axes in panels for h, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        handles.values(), handles.keys(), frameon=False, loc="outside lower right", ncols=len(handles)
-    )
+    handles = {label: h for axes in panels for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), frameon=False, loc="outside lower right", ncols=len(handles))
     figure.suptitle(f"{case}: best plan of each agent, first seed", x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def differences(
-    settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
-) -> Figure | None:
+def differences(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Figure | None:
     """Box plots of agent minus comparator, paired by case, as the paper's figure 3; None without pairs.
 
     Below zero the agent gives the organ less dose.
@@ -138,15 +125,8 @@ def _paired(
 ) -> pd.DataFrame:
     """Agent minus comparator: index structure, case, metric; a column for each agent."""
     frame = frames.metrics(records, references)
-    targets = set(frame.loc[frame["metric"] == "HI", "structure"])
-    organs = frame[frame["metric"].isin(BOX_METRICS) & ~frame["structure"].isin({*targets, "Body"})]
-    keys = ["structure", "case", "metric"]
-    wide = (
-        organs.assign(value=organs["value"].astype(float))
-        .groupby([*keys, "method"])["value"]
-        .mean()
-        .unstack()
-    )
+    organs = frame[(frame["kind"] == "organ") & frame["metric"].isin(BOX_METRICS)]
+    wide = organs.groupby(["structure", "case", "metric", "method"])["value"].mean().unstack("method")
     if against not in wide:
         return pd.DataFrame()
     others = [agent for agent in settings.agents if agent in wide and agent != against]

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from experiments.records import COMPLETE, Record
+from radplan_env.protocol import OUTSIDE_TARGETS
+from radplan_env.structure_names import is_target
 
 REFERENCE = "reference plan"
 
@@ -16,9 +18,7 @@ Summary = Mapping[str, Any]
 
 def complete(records: Iterable[Record]) -> list[Record]:
     """Records of episodes that came to their end, in an order that does not depend on who was faster."""
-    return sorted(
-        (r for r in records if r["status"] == COMPLETE), key=lambda r: (r["agent"], r["case"], r["seed"])
-    )
+    return sorted((r for r in records if r["status"] == COMPLETE), key=lambda r: (r["agent"], r["case"], r["seed"]))
 
 
 def scores(records: Iterable[Record]) -> pd.DataFrame:
@@ -36,27 +36,21 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["agent", "case", "seed", "solve", "best"])
 
 
-def plans(
-    records: Iterable[Record], references: Mapping[str, Summary]
-) -> list[tuple[str, str, int, Summary]]:
+def plans(records: Iterable[Record], references: Mapping[str, Summary]) -> list[tuple[str, str, int, Summary]]:
     """The plans to compare, (method, case, seed, summary): the best of each episode, then the references."""
-    ours = [
-        (r["agent"], r["case"], r["seed"], r["steps"][r["best_step"]])
-        for r in complete(records)
-        if r["steps"]
-    ]
+    ours = [(r["agent"], r["case"], r["seed"], r["steps"][r["best_step"]]) for r in complete(records) if r["steps"]]
     return ours + [(REFERENCE, case, 0, summary) for case, summary in sorted(references.items())]
 
 
 def metrics(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
-    """Dose metrics of the compared plans: method, case, seed, structure, metric, value."""
+    """Dose metrics of the compared plans: method, case, seed, structure, its kind, metric, value."""
     rows = [
-        (method, case, seed, structure, metric, value)
+        (method, case, seed, structure, kind_of(structure), metric, float(value))
         for method, case, seed, plan in plans(records, references)
         for structure, values in plan["metrics"].items()
         for metric, value in values.items()
     ]
-    return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "metric", "value"])
+    return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "kind", "metric", "value"])
 
 
 def criteria(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
@@ -82,9 +76,7 @@ def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) ->
         )
         for r in complete(records)
     ]
-    rows += [
-        (REFERENCE, case, 0, plan["score"], None, plan["met"]) for case, plan in sorted(references.items())
-    ]
+    rows += [(REFERENCE, case, 0, plan["score"], None, plan["met"]) for case, plan in sorted(references.items())]
     frame = pd.DataFrame(rows, columns=["method", "case", "seed", "score", "final", "met"])
     return frame.astype({"score": float, "final": float, "met": float})
 
@@ -93,6 +85,13 @@ def criterion_label(item: Summary) -> str:
     """A criterion as planners write it: "Rectum V31Gy ≤ 34 %"."""
     sign = "≤" if item["at_most"] else "≥"
     return f"{item['structure']} {item['metric']} {sign} {item['limit']:g} {item['unit']}".rstrip()
+
+
+def kind_of(structure: str) -> str:
+    """Kind of a structure: "target", "organ", or "body" for what is the rest of the patient."""
+    if is_target(structure):
+        return "target"
+    return "body" if structure in ("Body", OUTSIDE_TARGETS) else "organ"
 
 
 def unit_of(metric: str) -> str:

@@ -59,16 +59,15 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; tuples become lists, as JSON gives them back."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         """What `to_json` gave."""
-        return cls(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-        )
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        return cls(**values)
 
 
 def key_of(record: Record) -> Key:
@@ -100,9 +99,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, data: Any) -> None:
-    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file atomically."""
+    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 @dataclass
@@ -181,9 +185,7 @@ def open_run_folder(
         lock = FileLock(path / ".lock", timeout=0)
         lock.acquire()
     except Timeout:
-        raise RunFolderError(
-            f"another run is writing to {path}; wait for it, or give another --out"
-        ) from None
+        raise RunFolderError(f"another run is writing to {path}; wait for it, or give another --out") from None
     except OSError as error:
         raise RunFolderError(f"cannot write to {path}: {error.strerror or error}") from error
     try:
@@ -199,12 +201,8 @@ def _check_settings(path: Path, settings: Settings, command: str, versions: dict
     file = path / "run.json"
     if not file.exists():
         if (path / "episodes.jsonl").exists():
-            raise RunFolderError(
-                f"{path} holds episodes but no run.json that says of which run; give another --out"
-            )
-        write_json(
-            file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions}
-        )
+            raise RunFolderError(f"{path} holds episodes but no run.json that says of which run; give another --out")
+        write_json(file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions})
         return
     old = read_settings(path)
     new = settings.to_json()
@@ -234,9 +232,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"cannot read {path / 'run.json'}: {error}; give another folder") from error
     if schema != SCHEMA:
-        raise RunFolderError(
-            f"{path} was written in format {schema}, this is format {SCHEMA}; give another folder"
-        )
+        raise RunFolderError(f"{path} was written in format {schema}, this is format {SCHEMA}; give another folder")
     return settings
 
 
@@ -288,8 +284,4 @@ def _parse(line: bytes) -> Record | None:
     except (ValueError, KeyError, TypeError):
         return None
     whole = record.get("schema") == SCHEMA and record.get("status") in (COMPLETE, FAILED)
-    return (
-        record
-        if whole and isinstance(agent, str) and isinstance(case, str) and isinstance(seed, int)
-        else None
-    )
+    return record if whole and isinstance(agent, str) and isinstance(case, str) and isinstance(seed, int) else None

@@ -46,10 +46,7 @@ def read_references(folder: RunFolder) -> dict[str, Any]:
     found = {}
     for case in folder.settings.cases:
         path = folder.case_path(case)
-        if (
-            path.exists()
-            and (reference := json.loads(path.read_text(encoding="utf-8"))["reference"]) is not None
-        ):
+        if path.exists() and (reference := json.loads(path.read_text(encoding="utf-8"))["reference"]) is not None:
             found[case] = reference
     return found
 
@@ -74,22 +71,14 @@ def _figures(
 
 def failure_line(record: Record) -> str:
     """What went wrong in a failed episode."""
-    return (
-        f"{record['agent']} failed on {record['case']}, seed {record['seed']}: {record['error']['message']}"
-    )
+    return f"{record['agent']} failed on {record['case']}, seed {record['seed']}: {record['error']['message']}"
 
 
-def draw_dvhs(
-    folder: RunFolder, case: str, agents: Sequence[str], reference: Mapping[str, Any] | None
-) -> Figure:
+def draw_dvhs(folder: RunFolder, case: str, agents: Sequence[str], reference: Mapping[str, Any] | None) -> Figure:
     """DVHs of the agents' best plans of a case, first seed, and of its reference plan."""
-    curves: dict[str, Any] = {
-        agent: Plan.load(folder.plan_path((agent, case, 0))).evaluation.dvh for agent in agents
-    }
+    curves: dict[str, Any] = {agent: Plan.load(folder.plan_path((agent, case, 0))).evaluation.dvh for agent in agents}
     if reference is not None:
-        curves[REFERENCE] = {
-            name: (dvh["edges_gy"], dvh["percent"]) for name, dvh in reference["dvh"].items()
-        }
+        curves[REFERENCE] = {name: (dvh["edges_gy"], dvh["percent"]) for name, dvh in reference["dvh"].items()}
     return figures.dvh_comparison(folder.settings, case, curves)
 
 
@@ -112,9 +101,7 @@ def _heading(folder: RunFolder, records: list[Record], unplanned: Mapping[str, s
     settings = folder.settings
     lines = [f"# {settings.site}: {', '.join(settings.agents)}", ""]
     versions = {json.dumps(record["versions"], sort_keys=True): record["versions"] for record in records}
-    lines += [
-        ", ".join(f"{name} {version}" for name, version in found.items()) for found in versions.values()
-    ]
+    lines += [", ".join(f"{name} {version}" for name, version in found.items()) for found in versions.values()]
     if len(versions) > 1:
         lines.append("Mixed: these episodes were not all played with the same versions.")
     if any(record["case"].startswith("synthetic/") for record in records):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments import frames
 from experiments.frames import REFERENCE, Summary, unit_of
-from experiments.records import FAILED, Record, Settings, write_atomically
+from experiments.records import FAILED, Record, Settings, write_text
 from experiments.stats import bootstrap_interval
 
 TABLE_1 = ("mean", "min", "D95%", "HI", "CI")
@@ -77,9 +77,7 @@ class Table:
         return text
 
 
-def all_tables(
-    settings: Settings, records: Iterable[Record], references: Mapping[str, Summary]
-) -> list[Table]:
+def all_tables(settings: Settings, records: Iterable[Record], references: Mapping[str, Summary]) -> list[Table]:
     """Every table of a run.
 
     Parameters
@@ -107,11 +105,10 @@ def all_tables(
 def save(tables: Sequence[Table], folder: Path, heading: str) -> str:
     """Write DIR/tables.md and DIR/tables/NAME.csv; return the text."""
     text = "\n".join([heading, "", BEFORE_SEQUENCING, "", *(table.markdown() for table in tables)])
-    write_atomically(folder / "tables.md", lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(folder / "tables.md", text)
     shutil.rmtree(folder / "tables", ignore_errors=True)
     for table in tables:
-        csv = table.frame.to_csv(index=False)
-        write_atomically(folder / "tables" / f"{table.name}.csv", lambda path, csv=csv: path.write_text(csv))
+        write_text(folder / "tables" / f"{table.name}.csv", table.frame.to_csv(index=False))
     return text
 
 
@@ -156,23 +153,21 @@ def score_by_solve(settings: Settings, records: Sequence[Record]) -> Table:
     """Best score so far after 1, 2, … solves."""
     by_case = frames.scores(records).groupby(["agent", "case", "solve"])["best"].mean()
     rows = []
-    for agent in _methods(settings, by_case.index.to_frame().rename(columns={"agent": "method"})):
+    for agent in _ordered(settings, by_case.index.unique("agent")):
         own = by_case.loc[agent].unstack("solve")
         row: dict[str, object] = {"method": agent, "cases": len(own)}
         for solve in own.columns:
             row |= {str(solve): own[solve].mean(), f"{solve} SD": own[solve].std()}
         rows.append(row)
     note = "Columns count solves; mean (SD) over cases. Who stopped early keeps the score reached."
-    return Table(
-        "score_by_solve", "Best score so far, by number of solves", note, pd.DataFrame(rows), decimals=1
-    )
+    return Table("score_by_solve", "Best score so far, by number of solves", note, pd.DataFrame(rows), decimals=1)
 
 
 def criteria_met(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
     """Share of the plans that pass each criterion."""
     frame = frames.criteria(records, references)
     share = frame.groupby(["criterion", "method", "case"])["passed"].mean().groupby(level=[0, 1]).mean() * 100
-    wide = share.unstack("method").reindex(columns=_methods(settings, frame))
+    wide = share.unstack("method").reindex(columns=_ordered(settings, frame["method"]))
     first = frame.drop_duplicates("criterion").set_index("criterion")
     cases = frame.groupby("criterion")["case"].nunique()
     order = first.sort_values("priority", kind="stable").index
@@ -185,58 +180,34 @@ def criteria_met(settings: Settings, records: Sequence[Record], references: Mapp
 
 def target_metrics(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
     """The paper's Table 1 for our plans."""
-    return _metric_table(
-        "table_1_targets",
-        "Table 1: target dose",
-        TABLE_1,
-        lambda name, has: "HI" in has,
-        settings,
-        records,
-        references,
-    )
+    frame = frames.metrics(records, references)
+    targets = frame[frame["kind"] == "target"]
+    return _metric_table("table_1_targets", "Table 1: target dose", TABLE_1, settings, targets)
 
 
 def organ_metrics(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
     """The paper's Table 2 for our plans."""
-    return _metric_table(
-        "table_2_organs",
-        "Table 2: dose to organs at risk",
-        TABLE_2,
-        lambda name, has: "V15Gy" in has and "HI" not in has and name != "Body",
-        settings,
-        records,
-        references,
-    )
-
-
-def _metric_table(
-    name: str,
-    title: str,
-    columns: Sequence[str],
-    wanted: Callable[[str, set[str]], bool],
-    settings: Settings,
-    records: Sequence[Record],
-    references: Mapping[str, Summary],
-) -> Table:
-    """Mean and SD over cases of some metrics, a row for each structure and method, literature rows below."""
     frame = frames.metrics(records, references)
-    frame["value"] = frame["value"].astype(float)
+    organs = frame[frame["kind"] == "organ"]
+    return _metric_table("table_2_organs", "Table 2: dose to organs at risk", TABLE_2, settings, organs)
+
+
+def _metric_table(name: str, title: str, columns: Sequence[str], settings: Settings, frame: pd.DataFrame) -> Table:
+    """Mean and SD over cases of some metrics, a row for each structure and method, literature rows below."""
     literature = pd.read_csv(LITERATURE)
     literature = literature[literature["site"] == settings.site]
     rows = []
     for structure, part in frame.groupby("structure", sort=False):
-        if not wanted(str(structure), set(part["metric"])):
-            continue
         by_case = part.groupby(["method", "case", "metric"])["value"].mean().unstack("metric")
-        for method in _methods(settings, part):
+        for method in _ordered(settings, part["method"]):
             own = by_case.loc[method]
             values = {m: (own[m].mean(), own[m].std()) if m in own else (np.nan, np.nan) for m in columns}
             rows.append(_metric_row(str(structure), method, _kind(method), len(own), values))
-        for method, paper in literature[literature["structure"] == structure].groupby("method"):
+        for author, paper in literature[literature["structure"] == structure].groupby("method"):
             known = {row.metric: (row.mean, row.sd) for row in paper.itertuples()}
             values = {m: known.get(m, (np.nan, np.nan)) for m in columns}
             kind, cases = "literature, other patients", int(paper["cases"].iloc[0])
-            rows.append(_metric_row(str(structure), f"{method} (paper)", kind, cases, values))
+            rows.append(_metric_row(str(structure), f"{author} (paper)", kind, cases, values))
     note = (
         "Mean (SD) over cases of the best plan of each episode. Rows (paper): Liu et al., arXiv:2406.15609, "
         "VMAT plans of other patients, for orientation only."
@@ -254,17 +225,12 @@ def _metric_row(
     return row
 
 
-def paired_differences(
-    settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
-) -> Table:
+def paired_differences(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
     """Each agent minus the comparator on the same case: score and the paper's organ metrics."""
     score = frames.plan_scores(records, references).assign(structure="plan", metric="score")
     dose = frames.metrics(records, references)
-    is_target = dose["structure"].isin(dose.loc[dose["metric"] == "HI", "structure"])
-    of_target, of_organ = (
-        dose["metric"].isin(names) for names in (("mean", "D95%"), ("mean", "D50%", "V15Gy"))
-    )
-    dose = dose[(is_target & of_target) | (~is_target & of_organ & (dose["structure"] != "Body"))]
+    shown = {"target": ("mean", "D95%"), "organ": ("mean", "D50%", "V15Gy")}
+    dose = pd.concat([dose[(dose["kind"] == k) & dose["metric"].isin(m)] for k, m in shown.items()])
     frame = pd.concat([score.rename(columns={"score": "value"}), dose])
     against = comparator(settings, references)
     rows = []
@@ -294,9 +260,7 @@ def paired_differences(
         f"Agent minus {against}, paired by case; mean (SD) [95 % bootstrap interval] over cases. Below zero "
         "is better for organs, above zero for the score. Ours before sequencing."
     )
-    return Table(
-        "paired_differences", f"Case-by-case differences against the {against}", note, pd.DataFrame(rows)
-    )
+    return Table("paired_differences", f"Case-by-case differences against the {against}", note, pd.DataFrame(rows))
 
 
 def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
@@ -306,9 +270,9 @@ def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
     return "template" if "template" in settings.agents else settings.agents[0]
 
 
-def _methods(settings: Settings, frame: pd.DataFrame) -> list[str]:
-    """Agents in the order asked for, then the reference plan; agents whose episodes all failed stay away."""
-    present = set(frame["method"])
+def _ordered(settings: Settings, methods: Iterable[str]) -> list[str]:
+    """Agents in the order asked for, then the reference plan."""
+    present = set(methods)
     return [method for method in (*settings.agents, REFERENCE) if method in present]
 
 

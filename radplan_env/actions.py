@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,8 @@ WEIGHT_DIGITS = 5
 
 DOSE_DECIMALS = 3
 """Objective doses are rounded to this many decimals of a Gy."""
+
+PlainParameters = Mapping[str, Mapping[str, float]]
 
 _QUANTITIES = ("weight", "objective_dose_gy")
 
@@ -85,9 +87,7 @@ class ActionMap:
             raise ValueError(f"an action lies in [-1, 1]; it is NaN or outside for {', '.join(wrong)}")
         return values
 
-    def to_parameters(
-        self, action: NDArray[Any], structures: Collection[str] | None = None
-    ) -> PlanningParameters:
+    def to_parameters(self, action: NDArray[Any], structures: Collection[str] | None = None) -> PlanningParameters:
         """Return the parameters an action stands for.
 
         Parameters
@@ -111,13 +111,14 @@ class ActionMap:
             }
         )
 
-    def to_action(self, parameters: PlanningParameters) -> NDArray[np.float32]:
+    def to_action(self, parameters: PlanningParameters | PlainParameters) -> NDArray[np.float32]:
         """Return the action that stands for parameters.
 
         Parameters
         ----------
-        parameters : PlanningParameters
-            Structures left out, those a case lacks, get coordinates 0, which are not used.
+        parameters : PlanningParameters or Mapping
+            Or as `info` has them: ``{"Rectum": {"weight": 5, "objective_dose_gy": 0}, …}``. Structures left out,
+            those a case lacks, get coordinates 0, which are not used.
 
         Returns
         -------
@@ -126,9 +127,11 @@ class ActionMap:
         Raises
         ------
         ValueError
-            If a structure has no slot in the protocol, a value is outside its range, or gantry angles are
+            If a structure has no slot in the protocol, a value is missing or outside its range, or gantry angles are
             given: beams belong to the environment, as they change the dose-influence matrix.
         """
+        if not isinstance(parameters, PlanningParameters):
+            parameters = PlanningParameters.from_dict({"structures": parameters})
         if parameters.gantry_angles_deg is not None:
             raise ValueError("an action cannot change the beams: give gantry_angles_deg to the environment")
         if unknown := [name for name in parameters.structures if name not in self.protocol.slots]:
@@ -178,6 +181,4 @@ def _check_in_range(slot: Slot, values: StructureParameters) -> None:
         ("objective_dose_gy", values.objective_dose_gy, slot.objective_dose_range_gy),
     ):
         if not low <= value <= high:
-            raise ValueError(
-                f"{quantity} {value:g} of {slot.structure} is outside its range {low:g} to {high:g}"
-            )
+            raise ValueError(f"{quantity} {value:g} of {slot.structure} is outside its range {low:g} to {high:g}")

@@ -146,7 +146,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     * v0: initial version
     """
 
-    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}  # noqa: RUF012, as Gymnasium declares it
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         self._observations = ObservationMap(self.protocol, budget, IMAGE_SIZE if observe_image else None)
         self.observation_space = self._observations.space  # type: ignore[assignment]  # Dict is typed by its spaces
         self._reward = ScoreImprovement() if reward is None else reward
-        self._cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases)
+        self._cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
         self._episode: _Episode | None = None
 
         def system(index: int) -> PlanningSystem:
@@ -193,9 +193,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
         self._system = lru_cache(KEPT_SYSTEMS)(system)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, Info]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Begin an episode on a case drawn from the cohort, or on ``options["case"]``; see the class."""
         super().reset(seed=seed)
         system = self._system(self._choose(options or {}))
@@ -248,9 +246,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
     def _choose(self, options: Mapping[str, Any]) -> int:
         if unknown := set(options) - {"case"}:
-            raise ValueError(
-                f"unknown reset options {', '.join(sorted(map(str, unknown)))}; there is only 'case'"
-            )
+            raise ValueError(f"unknown reset options {', '.join(sorted(map(str, unknown)))}; there is only 'case'")
         if "case" not in options:
             return int(self.np_random.integers(len(self._ids)))
         if options["case"] not in self._ids:
@@ -377,7 +373,7 @@ def _default_cases(protocol: Protocol) -> Sequence[Case]:
     )
 
 
-def _cohort(cases: Iterable[Case]) -> tuple[Sequence[Case], tuple[str, ...]]:
+def _cohort(cases: Iterable[Case], protocol: Protocol) -> tuple[Sequence[Case], tuple[str, ...]]:
     """The cases in a sequence and their ids; one that has ids is not read before its cases are needed."""
     if isinstance(cases, Case):
         raise ValueError("cases is a list: give cases=[case]")
@@ -387,6 +383,8 @@ def _cohort(cases: Iterable[Case]) -> tuple[Sequence[Case], tuple[str, ...]]:
         cases = tuple(cases)
         if wrong := [case for case in cases if not isinstance(case, Case)]:
             raise ValueError(f"cases holds a {type(wrong[0]).__name__}: give objects of radplan_env.Case")
+        for case in cases:
+            protocol.bind(case)  # a case that does not fit shows now, not in the middle of a training
         ids = tuple(case.id for case in cases)
     if not ids:
         raise ValueError("cases is empty: give at least one Case")

@@ -190,7 +190,8 @@ def _key(case: Case, angles: tuple[float, ...], targets: Sequence[str], fidelity
 
 
 def _union(case: Case, names: Sequence[str]) -> NDArray[np.bool_]:
-    return np.logical_or.reduce([case.structures[name] for name in names])
+    union: NDArray[np.bool_] = np.logical_or.reduce([case.structures[name] for name in names])
+    return union
 
 
 def _compute(
@@ -259,7 +260,8 @@ def _quietly(title: str, progress: bool) -> Iterator[None]:
     """Show one progress bar over all beams instead of pyRadPlan's nested ones and its warnings."""
     from pyRadPlan.core._progress import ProgressReport, ProgressReporter, observe_reports
 
-    bar = tqdm(total=1.0, desc=title, disable=not progress, leave=False, bar_format="{desc} {percentage:3.0f}% {bar} {elapsed}")
+    layout = "{desc} {percentage:3.0f}% {bar} {elapsed}"
+    bar = tqdm(total=1.0, desc=title, disable=not progress, leave=False, bar_format=layout)
 
     def show(report: Any) -> None:
         if isinstance(report, ProgressReport) and report.levels:

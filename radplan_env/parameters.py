@@ -103,6 +103,7 @@ class PlanningParameters:
         try:
             structures = {name: StructureParameters(**values) for name, values in data["structures"].items()}
         except (KeyError, TypeError) as error:
-            raise ValueError(f"planning parameters need {{weight, objective_dose_gy}} per structure: {error}") from error
+            wanted = "{weight, objective_dose_gy} per structure"
+            raise ValueError(f"planning parameters need {wanted}: {error}") from error
         angles = data.get("gantry_angles_deg")
         return cls(structures, None if angles is None else tuple(angles))

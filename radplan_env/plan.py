@@ -209,11 +209,13 @@ class PlanningSystem:
         self._check(parameters)
         angles = self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
         k, solver = self._beams(angles)
-        start = None
-        if warm_start is not None and warm_start.gantry_angles_deg == angles:
-            if warm_start.case_id != self.case.id or warm_start.fluence.size != k.matrix.shape[1]:
-                raise ValueError(f"a plan of {warm_start.case_id} cannot start one of {self.case.id} here")
-            start = warm_start.solution
+        if warm_start is not None and (warm_start.case_id, warm_start.grid) != (self.case.id, self.grid):
+            raise ValueError(
+                f"a plan of {warm_start.case_id} at fidelity {warm_start.fidelity!r} cannot start one of "
+                f"{self.case.id} at {self.fidelity.name!r}"
+            )
+        same_beams = warm_start is not None and warm_start.gantry_angles_deg == angles
+        start = warm_start.solution if warm_start is not None and same_beams else None
         solution = solver.solve(self._terms(parameters), self._coverages(), start)
         return self._plan(parameters, angles, k, solution)
 

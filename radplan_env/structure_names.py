@@ -11,10 +11,10 @@ TARGET_PATTERN = re.compile(r"(GTV|CTV|ITV|PTV)[pn]?\d?(_(\d{4,5}|High|Mid|Low))
 """Targets: ``PTV``, ``CTVn``, ``PTV_7000`` (total dose in cGy), ``PTV_High`` …"""
 
 _UNPAIRED = """
-    Body Core Bladder Rectum Prostate Bone_Pelvic Rectal_Spacer SeminalVes PenileBulb Urethra Uterus Vagina Bowel Bowel_Bag
+    Body Core Bladder Rectum Prostate Rectal_Spacer SeminalVes PenileBulb Urethra Uterus Vagina Bowel Bowel_Bag
     Bowel_Small Bowel_Large Colon Colon_Sigmoid Duodenum Stomach Liver Pancreas Spleen Sacrum CaudaEquina
     Anal_Canal Brain Brainstem Cerebellum OpticChiasm Pituitary SpinalCord SpinalCanal Cavity_Oral Lips Larynx
-    Glottis Pharynx Musc_Constrict Esophagus Trachea Bone_Mandible Glnd_Thyroid Heart GreatVes Aorta Skin
+    Glottis Pharynx Musc_Constrict Esophagus Trachea Bone_Mandible Bone_Pelvic Glnd_Thyroid Heart GreatVes Aorta Skin
 """
 _PAIRED = """
     Femur Femur_Head Pelvis Kidney Lung Breast Parotid Glnd_Submand Glnd_Lacrimal Eye Lens Retina Cornea

@@ -36,9 +36,7 @@ def maps_and_parameters(draw: st.DrawFn) -> tuple[ActionMap, PlanningParameters]
 
     return action_map, PlanningParameters(
         {
-            name: StructureParameters(
-                chosen(*ranges["weight"], ".5g"), chosen(*ranges["objective_dose_gy"], ".2f")
-            )
+            name: StructureParameters(chosen(*ranges["weight"], ".5g"), chosen(*ranges["objective_dose_gy"], ".2f"))
             for name, ranges in action_map.ranges().items()
         }
     )
@@ -122,6 +120,16 @@ def test_start_parameters_are_an_action(site: str) -> None:
     assert MAPS[site].to_parameters(MAPS[site].to_action(start)) == start
 
 
+def test_plain_parameters_are_parameters_too() -> None:
+    action_map = MAPS["prostate"]
+    start = action_map.protocol.start_parameters()
+    plain = start.to_dict()["structures"]
+    np.testing.assert_array_equal(action_map.to_action(plain), action_map.to_action(start))
+    del plain["Rectum"]["weight"]
+    with pytest.raises(ValueError, match="weight"):
+        action_map.to_action(plain)
+
+
 def test_structures_a_case_lacks_are_left_out() -> None:
     action_map = MAPS["prostate"]
     present = ("PTV_7020", "Body")
@@ -141,9 +149,7 @@ def test_nan_and_values_outside_the_box_are_refused_by_name(value: float) -> Non
         MAPS["prostate"].to_parameters(action)
 
 
-@pytest.mark.parametrize(
-    "action", [np.zeros(11), np.zeros((1, 12)), np.float32(0), None, "up", [[0], [1, 2]]]
-)
+@pytest.mark.parametrize("action", [np.zeros(11), np.zeros((1, 12)), np.float32(0), None, "up", [[0], [1, 2]]])
 def test_other_shapes_are_refused(action: object) -> None:
     with pytest.raises(ValueError, match="an action"):
         MAPS["prostate"].to_parameters(action)  # type: ignore[arg-type]

@@ -10,9 +10,7 @@ from radplan_env.case import Case, CaseError
 from radplan_env.structure_names import is_tg263, map_names, standard_name
 
 SHAPE = (6, 8, 10)
-ORIENTATIONS = [
-    "".join(o) for axes in itertools.permutations(["SI", "AP", "LR"]) for o in itertools.product(*axes)
-]
+ORIENTATIONS = ["".join(o) for axes in itertools.permutations(["SI", "AP", "LR"]) for o in itertools.product(*axes)]
 
 
 def arrays(shape=SHAPE):

@@ -107,9 +107,7 @@ def test_an_empty_dose_is_written_as_zeros(case, dose_grid, tmp_path):
     "spoil, problem",
     [(lambda d: d[1:], "shape"), (lambda d: d - 80, "negative"), (lambda d: d * np.nan, "NaN")],
 )
-def test_impossible_doses_are_refused_before_anything_is_written(
-    case, dose, dose_grid, tmp_path, spoil, problem
-):
+def test_impossible_doses_are_refused_before_anything_is_written(case, dose, dose_grid, tmp_path, spoil, problem):
     with pytest.raises(CaseError, match=problem):
         export_dicom(case, spoil(dose), dose_grid, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -28,10 +28,7 @@ def test_linear_resampling_is_exact_for_linear_fields(shape, spacing, gradient):
 
     def field(g):
         return sum(
-            k * c
-            for k, c in zip(
-                gradient, np.meshgrid(*map(g.coordinates_mm, range(3)), indexing="ij"), strict=True
-            )
+            k * c for k, c in zip(gradient, np.meshgrid(*map(g.coordinates_mm, range(3)), indexing="ij"), strict=True)
         )
 
     # Between the outermost voxel centres; the half voxel beyond is extended constantly.

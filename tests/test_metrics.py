@@ -66,9 +66,7 @@ def test_homogeneity_index_of_a_ramp() -> None:
 
 def test_conformity_index() -> None:
     target = np.array([70.0] * 8 + [50.0] * 2)  # 80 % covered
-    body = np.concatenate(
-        [target, np.full(8, 68.0), np.full(100, 10.0)]
-    )  # the 95 % isodose is twice as large
+    body = np.concatenate([target, np.full(8, 68.0), np.full(100, 10.0)])  # the 95 % isodose is twice as large
     assert metrics.conformity_index(target, body, 70) == pytest.approx(8**2 / (10 * 16))
     assert metrics.conformity_index(target, target, 50) == 1
     assert metrics.conformity_index(target, body, 100) == 0
@@ -112,9 +110,7 @@ def test_the_order_of_voxels_does_not_matter(dose: np.ndarray, random: object) -
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     for name in ("D95%", "D0.1cc", "V30Gy", "mean", "min", "max", "HI", "CI"):
         metric = parse_metric(name)
-        one, other = (
-            metric.evaluate(d, voxel_cc=VOXEL_CC, rx_gy=70.0, body_dose=dose) for d in (dose, shuffled)
-        )
+        one, other = (metric.evaluate(d, voxel_cc=VOXEL_CC, rx_gy=70.0, body_dose=dose) for d in (dose, shuffled))
         assert one == pytest.approx(other)
 
 
@@ -145,9 +141,7 @@ def test_names_are_canonical() -> None:
     assert parse_metric("V30.50Gy").name == "V30.5Gy"
 
 
-@pytest.mark.parametrize(
-    "name", ["D95", "D101%", "V30%", "V20cc", "Mean", "d95%", "D-5%", "D95% ", "", "gEUD"]
-)
+@pytest.mark.parametrize("name", ["D95", "D101%", "V30%", "V20cc", "Mean", "d95%", "D-5%", "D95% ", "", "gEUD"])
 def test_unknown_metric(name: str) -> None:
     with pytest.raises(ValueError, match="no metric"):
         parse_metric(name)

@@ -263,9 +263,7 @@ def broken(*path: str | int, value: Any) -> dict[str, Any]:
         (broken("beams", value=None), "gantry_angles_deg", "required"),
     ],
 )
-def test_a_wrong_protocol_names_file_and_key(
-    tmp_path: Path, protocol: dict[str, Any], key: str, says: str
-) -> None:
+def test_a_wrong_protocol_names_file_and_key(tmp_path: Path, protocol: dict[str, Any], key: str, says: str) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(yaml.safe_dump(protocol))
     with pytest.raises(ProtocolError) as caught:

@@ -107,9 +107,7 @@ organ_doses = arrays(np.float64, 40, elements=st.floats(0, 90))
 
 
 @given(organ_doses, organ_doses, st.sampled_from(["Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R"]))
-def test_less_dose_to_an_organ_never_lowers_the_score(
-    dose: NDArray[Any], less: NDArray[Any], organ: str
-) -> None:
+def test_less_dose_to_an_organ_never_lowers_the_score(dose: NDArray[Any], less: NDArray[Any], organ: str) -> None:
     before = doses(PROSTATE, target_gy=1.02, organ_gy=30.0)
     before[organ] = dose
     after = {**before, organ: np.maximum(dose - less, 0)}

@@ -33,8 +33,7 @@ def minimise(hessian: NDArray[np.float64], linear: Vector, start: Vector, *, max
     """
     diagonal = np.diagonal(hessian)
     ridge = 1e-9 * max(float(diagonal.mean()), np.finfo(float).tiny)
-    gradient = hessian @ start + linear
-    free = start - gradient / np.maximum(diagonal, ridge) > 0
+    free = start * np.maximum(diagonal, ridge) > hessian @ start + linear
     fewest, patience = start.size + 1, _FULL_EXCHANGES
     x = start
     for _ in range(max_pivots):

@@ -7,6 +7,8 @@ core numba is given, and accumulate float32 entries in float64.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,6 @@ Rows = NDArray[np.int64]
 _SLICES = 16
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
 def _forward(indptr, indices, data, rows, x, out):  # type: ignore[no-untyped-def] # pragma: no cover
     for k in numba.prange(rows.size):
         row = rows[k]
@@ -30,7 +31,6 @@ def _forward(indptr, indices, data, rows, x, out):  # type: ignore[no-untyped-de
         out[k] = total
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
 def _adjoint(indptr, indices, data, rows, values, partial, power):  # type: ignore[no-untyped-def] # pragma: no cover
     slices = partial.shape[0]
     for s in numba.prange(slices):
@@ -49,13 +49,21 @@ def _adjoint(indptr, indices, data, rows, values, partial, power):  # type: igno
                     partial[s, indices[entry]] += data[entry] * data[entry] * value
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
 def _scaled_dense(indptr, indices, data, rows, scale, out):  # type: ignore[no-untyped-def] # pragma: no cover
     for k in numba.prange(rows.size):
         out[k, :] = 0.0
         row = rows[k]
         for entry in range(indptr[row], indptr[row + 1]):
             out[k, indices[entry]] = data[entry] * scale[k]
+
+
+def _compiled(kernel: Any) -> tuple[Any, Any]:
+    """Compile for one thread and for all: starting threads costs more than a small product."""
+    return numba.njit(cache=True)(kernel), numba.njit(parallel=True, cache=True)(kernel)
+
+
+_KERNELS = {kernel.__name__: _compiled(kernel) for kernel in (_forward, _adjoint, _scaled_dense)}
+_THREADS_PAY_FROM = 100_000  # non-zeros
 
 
 class InfluenceMatrix:
@@ -72,13 +80,15 @@ class InfluenceMatrix:
         self._indices = np.ascontiguousarray(matrix.indices, dtype=np.int32)
         self._data = np.ascontiguousarray(matrix.data, dtype=np.float32)
         self.shape: tuple[int, int] = matrix.shape
+        threaded = self._data.size >= _THREADS_PAY_FROM
+        self._kernels = {name: versions[threaded] for name, versions in _KERNELS.items()}
         self._every_row = np.arange(self.shape[0])
 
     def dose(self, fluence: Vector, rows: Rows | None = None) -> Vector:
         """Return K x, in Gy, for the given rows (all of them if None)."""
         rows = self._every_row if rows is None else rows
         out = np.empty(rows.size)
-        _forward(self._indptr, self._indices, self._data, rows, fluence, out)
+        self._kernels["_forward"](self._indptr, self._indices, self._data, rows, fluence, out)
         return out
 
     def adjoint(self, values: Vector, rows: Rows) -> Vector:
@@ -92,10 +102,11 @@ class InfluenceMatrix:
     def scaled_rows(self, scale: Vector, rows: Rows) -> NDArray[np.float32]:
         """Return diag(scale) K for the given rows as a dense array, shape (rows, bixels)."""
         out = np.empty((rows.size, self.shape[1]), dtype=np.float32)
-        _scaled_dense(self._indptr, self._indices, self._data, rows, scale.astype(np.float32), out)
+        self._kernels["_scaled_dense"](self._indptr, self._indices, self._data, rows, scale.astype(np.float32), out)
         return out
 
     def _sum_over_rows(self, values: Vector, rows: Rows, power: int) -> Vector:
         partial = np.zeros((_SLICES, self.shape[1]))
-        _adjoint(self._indptr, self._indices, self._data, rows, values, partial, power)
-        return partial.sum(axis=0)
+        self._kernels["_adjoint"](self._indptr, self._indices, self._data, rows, values, partial, power)
+        total: Vector = partial.sum(axis=0)
+        return total

@@ -26,10 +26,11 @@ BACKENDS: Mapping[str, newton.Minimiser] = {"newton": newton.minimise, "ipopt": 
 """Solvers of the smooth, bound-constrained problem, by name."""
 
 _MAX_ITERATIONS = 60
-_BLAS_THREADS_PAY_FROM = 2000  # bixels; small factorisations spend longer waiting for threads than they gain
+_BLAS_THREADS = 1  # more fight over the cores (measured: 120 s instead of 10 s on two busy ones) and change rounding
 _MAX_UPDATES = 30
 _UPDATES_THAT_CHOOSE = 8  # afterwards the exempt voxels stay, so that the multipliers can settle
 _PENALTY = 10.0  # of the coverage terms, relative to the heaviest target term's curvature per voxel
+_HIGHEST_PENALTY = 4.0**6  # relative to the first one; a target out of reach must not drown everything else
 _SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
 
 
@@ -116,7 +117,6 @@ class FluenceSolver:
             raise ValueError(f"unknown solver backend {backend!r}: choose from {', '.join(BACKENDS)}")
         self._minimise = BACKENDS[backend]
         self.matrix = InfluenceMatrix(matrix)
-        self._gram = Gram(self.matrix)
 
     def solve(
         self,
@@ -147,8 +147,7 @@ class FluenceSolver:
             for each in multipliers:
                 if (known := start.multipliers.get(each.coverage.structure)) is not None:
                     each.lower, each.upper = known[0].copy(), known[1].copy()
-        threads = 1 if self.matrix.shape[1] < _BLAS_THREADS_PAY_FROM else None
-        with threadpool_limits(threads, user_api="blas"):
+        with threadpool_limits(_BLAS_THREADS, user_api="blas"):
             minimum, iterations = self._minimise_lagrangian(objective, multipliers, fluence, cold=start is None)
         return _solution(objective, multipliers, minimum, iterations)
 
@@ -175,9 +174,11 @@ class FluenceSolver:
                 curvature[each.coverage.rows] += extra_curvature
             return value, slope, curvature
 
+        gram = Gram(self.matrix)  # its rounding depends on its history: kept, one solve would sway the next
+
         def minimise(function: newton.DoseFunction, start: Vector) -> newton.Minimum:
             return self._minimise(
-                self.matrix, function, start, self._gram, tolerance=KKT_TOLERANCE, max_iterations=_MAX_ITERATIONS
+                self.matrix, function, start, gram, tolerance=KKT_TOLERANCE, max_iterations=_MAX_ITERATIONS
             )
 
         total = 0
@@ -187,6 +188,7 @@ class FluenceSolver:
         for each in multipliers:
             each.choose_voxels(self.matrix.dose(fluence))
         errors = [np.inf] * len(multipliers)
+        highest = {each.coverage.structure: _HIGHEST_PENALTY * each.penalty for each in multipliers}
         for update in range(_MAX_UPDATES):
             minimum = minimise(lagrangian, fluence)
             total += minimum.iterations
@@ -197,7 +199,7 @@ class FluenceSolver:
             for each, error, before in zip(multipliers, errors, previous, strict=True):
                 each.update(minimum.dose)
                 if error > max(_SLOW * before, COVERAGE_TOLERANCE):
-                    each.penalty *= 4.0
+                    each.penalty = min(4.0 * each.penalty, highest[each.coverage.structure])
                 if update < _UPDATES_THAT_CHOOSE:
                     each.choose_voxels(minimum.dose)
         return minimum, total

@@ -131,7 +131,7 @@ def load(split: Split = "train", count: int | None = None, *, voxel_size_mm: flo
     return Cohort(seeds[:count], voxel_size_mm)
 
 
-@lru_cache(maxsize=max(len(SPLITS["test"]), 1))
+@lru_cache(maxsize=len(SPLITS["test"]))
 def _remembered(seed: int, voxel_size_mm: float) -> Case:
     return generate(seed, voxel_size_mm=voxel_size_mm)
 

@@ -61,13 +61,9 @@ def test_unknown_settings_are_refused(theirs: str) -> None:
         make_agent(f"{theirs}:Middle", ACTION_MAP, depth=1)
 
 
-@pytest.mark.parametrize(
-    "name", ["best", "", "agents.template", "no_such_package.x:Y", "their_planner:Best", ":X"]
-)
+@pytest.mark.parametrize("name", ["best", "", "agents.template", "no_such_package.x:Y", "their_planner:Best", ":X"])
 def test_an_unknown_name_lists_what_there_is(theirs: str, name: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"template, random, coordinate, or name your own as package\.module:Class"
-    ):
+    with pytest.raises(ValueError, match=r"template, random, coordinate, or name your own as package\.module:Class"):
         load_agent(name)
 
 

@@ -54,9 +54,7 @@ def make_plan(score: float, *, rectum_mean: float = 20.0, met: bool = False) -> 
     }
 
 
-def make_record(
-    agent: str, case: str, seed: int, plans: list[dict[str, Any]], **changes: Any
-) -> dict[str, Any]:
+def make_record(agent: str, case: str, seed: int, plans: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     """An episode's record, as the runner writes it."""
     scores = [plan["score"] for plan in plans]
     record = {
@@ -143,9 +141,6 @@ def tiny_openkbp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _write_csv(file: Path, mask: NDArray[np.bool_], values: NDArray[np.float64] | None) -> None:
     index = np.flatnonzero(mask)
-    data = [
-        "" if values is None else f"{value:.4f}"
-        for value in (index if values is None else values.flat[index])
-    ]
+    data = ["" if values is None else f"{value:.4f}" for value in (index if values is None else values.flat[index])]
     lines = [f"{i},{value}" for i, value in zip(index, data, strict=True)]
     file.write_text("\n".join([",data", *lines, ""]))

@@ -21,11 +21,10 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A cache of our own, shared by the runs of this module, and odd_agents within reach."""
-    cache = tmp_path_factory.mktemp("cache")
+def environment(cache_dir: Path) -> dict[str, str]:
+    """The session's cache, and odd_agents within reach."""
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "RADPLAN_CACHE_DIR": str(cache), "PYTHONPATH": path}
+    return {**os.environ, "RADPLAN_CACHE_DIR": str(cache_dir.parent), "PYTHONPATH": path}
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +63,7 @@ def results(out: Path) -> dict[tuple[str, str, int], Record]:
 
 
 @pytest.fixture(scope="module")
-def finished(
-    run: Run, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def finished(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """Two agents, two cases, two seeds, on one process."""
     out = tmp_path_factory.mktemp("finished") / "run"
     return out, run("--agents", "template", "random", "--seeds", 2, "--out", out)
@@ -120,9 +117,7 @@ def test_results_do_not_depend_on_the_number_of_processes(
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_not_repeated(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], run: Run
-) -> None:
+def test_a_finished_run_is_not_repeated(finished: tuple[Path, subprocess.CompletedProcess[str]], run: Run) -> None:
     out, first = finished
     before = (out / "episodes.jsonl").read_bytes()
     again = run("--agents", "template", "random", "--seeds", 2, "--out", out)
@@ -139,7 +134,7 @@ def test_killed_and_started_again_repeats_nothing_and_loses_nothing(
     run: Run, environment: dict[str, str], tiny_openkbp: Path, tmp_path: Path
 ) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    arguments = ["--agents", "odd_agents:Slow", "--seeds", 3]
+    arguments = ["--agents", "odd_agents:Slow", "--cases", 1, "--seeds", 6]
     process = subprocess.Popen(
         command(tiny_openkbp, [*arguments, "--jobs", 2, "--out", killed]),
         env=environment,
@@ -190,9 +185,7 @@ def test_ctrl_c_leaves_a_folder_to_go_on_with(
 @pytest.mark.slow
 def test_agents_that_fail_are_recorded_and_others_go_on(run: Run, tmp_path: Path) -> None:
     odd = ["Raises", "Exits", "Quits", "Nonsense"]
-    process = run(
-        "--agents", *(f"odd_agents:{name}" for name in odd), "template", "--cases", 1, "--out", tmp_path
-    )
+    process = run("--agents", *(f"odd_agents:{name}" for name in odd), "template", "--cases", 1, "--out", tmp_path)
     assert process.returncode == 0, process.stderr
     records = {record["agent"].partition(":")[2]: record for record in episodes(tmp_path)}
     assert records.pop("")["status"] == "complete"
@@ -207,9 +200,7 @@ def test_agents_that_fail_are_recorded_and_others_go_on(run: Run, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_case_that_cannot_be_planned_is_left_out_and_said(
-    run: Run, tiny_openkbp: Path, tmp_path: Path
-) -> None:
+def test_case_that_cannot_be_planned_is_left_out_and_said(run: Run, tiny_openkbp: Path, tmp_path: Path) -> None:
     data = tmp_path / "provided-data" / "test-pats"
     data.mkdir(parents=True)
     for patient in (tiny_openkbp / "test-pats").iterdir():

@@ -98,9 +98,7 @@ def test_lines_that_are_no_episode_of_the_run_are_set_aside(
     assert (run / "set_aside.jsonl").read_bytes() == line + b"\n"
 
 
-def test_failed_episodes_are_kept_unless_they_are_to_be_retried(
-    run: Path, settings: Settings, second: Record
-) -> None:
+def test_failed_episodes_are_kept_unless_they_are_to_be_retried(run: Path, settings: Settings, second: Record) -> None:
     with open_run_folder(run, settings) as folder:
         folder.append({**second, "status": "failed"})
     with open_run_folder(run, settings) as folder:
@@ -129,9 +127,7 @@ def test_other_settings_are_refused_by_name(run: Path, settings: Settings, name:
         ("run.json", '{"schema": 99, "settings": {}}', "format 99"),
     ],
 )
-def test_strange_folders_are_refused(
-    tmp_path: Path, settings: Settings, file: str, text: str, message: str
-) -> None:
+def test_strange_folders_are_refused(tmp_path: Path, settings: Settings, file: str, text: str, message: str) -> None:
     (tmp_path / file).write_text(text)
     with pytest.raises(RunFolderError, match=message), open_run_folder(tmp_path, settings):
         pass
@@ -146,9 +142,7 @@ def test_folder_that_is_a_file_is_refused(tmp_path: Path, settings: Settings) ->
 def test_only_one_process_writes_to_a_folder(run: Path, settings: Settings) -> None:
     lock = str(run / ".lock")
     code = f"import filelock; lock = filelock.FileLock({lock!r}); lock.acquire(); print(flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
         with pytest.raises(RunFolderError, match="another run"), open_run_folder(run, settings):

@@ -94,9 +94,7 @@ def test_seeds_are_averaged_within_a_case_first(
 ) -> None:
     """Three seeds of one case weigh no more than one of the other."""
     first, second = settings.cases
-    records = [
-        episode("template", first, seed, [plan_summary(score)]) for seed, score in enumerate([40, 50, 60])
-    ]
+    records = [episode("template", first, seed, [plan_summary(score)]) for seed, score in enumerate([40, 50, 60])]
     records.append(episode("template", second, 0, [plan_summary(90)]))
     table = tables.overview(dataclasses.replace(settings, seeds=3), records, {})
     assert row(table, method="template")["best score"] == pytest.approx(70)
@@ -109,9 +107,7 @@ def test_failed_episodes_are_counted_and_not_averaged(
     episode: Callable[..., Record],
     plan_summary: Callable[..., Record],
 ) -> None:
-    failed = episode(
-        "coordinate", settings.cases[0], 0, [plan_summary(1)], status="failed", error={"message": "boom"}
-    )
+    failed = episode("coordinate", settings.cases[0], 0, [plan_summary(1)], status="failed", error={"message": "boom"})
     others = [r for r in records if (r["agent"], r["case"]) != ("coordinate", settings.cases[0])]
     made = {table.name: table for table in tables.all_tables(settings, [*others, failed], {})}
     coordinate = row(made["overview"], method="coordinate")
@@ -130,9 +126,7 @@ def test_nothing_but_failures_still_makes_an_overview(settings: Settings, record
 def test_markdown_is_aligned_and_csv_holds_the_numbers(made: dict[str, Table], tmp_path: Path) -> None:
     text = tables.save(list(made.values()), tmp_path, "# A run")
     assert (tmp_path / "tables.md").read_text() == text
-    blocks = [
-        [line for line in block.splitlines() if line.startswith("|")] for block in text.split("## ")[1:]
-    ]
+    blocks = [[line for line in block.splitlines() if line.startswith("|")] for block in text.split("## ")[1:]]
     assert len(blocks) == len(made)
     assert all(len({len(line) for line in block}) == 1 for block in blocks)
     assert "91.0 (1.4) [90.0, 92.0]" in text

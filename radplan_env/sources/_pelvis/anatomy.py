@@ -44,7 +44,7 @@ class Anatomy:
     vesicle_length: tuple[float, float]  # right, left
     vesicle_radius: float
     vesicle_lift: float  # how far the tips rise above their roots
-    vesicle_in_ctv: float  # depth of seminal vesicle in the CTV: proximal 1 or 2 cm [SV14]
+    vesicle_in_ctv: float  # length of seminal vesicle in the CTV: the roots, or 1 or 2 cm [SV14]
     margin: float  # CTV to PTV [Margins13, Margins14]
     margin_posterior: float
 
@@ -111,7 +111,7 @@ class Anatomy:
             vesicle_length=(uniform(26.0, 40.0), uniform(26.0, 40.0)),
             vesicle_radius=uniform(4.5, 6.5),
             vesicle_lift=uniform(13.0, 25.0),
-            vesicle_in_ctv=float(rng.choice([3.0, 10.0, 18.0], p=[0.25, 0.4, 0.35])),
+            vesicle_in_ctv=float(rng.choice([3.0, 10.0, 20.0], p=[0.25, 0.4, 0.35])),
             margin=margin,
             margin_posterior=max(4.0, margin * uniform(0.65, 0.9)),
             rectal_area_cm2=spread(7.3, 0.33, 4.0, 13.5),

@@ -78,9 +78,7 @@ class RandomField:
     phases: NDArray[np.float64]  # (N,)
 
     @classmethod
-    def draw(
-        cls, rng: np.random.Generator, wavelengths_mm: tuple[float, float], waves: int = 24
-    ) -> RandomField:
+    def draw(cls, rng: np.random.Generator, wavelengths_mm: tuple[float, float], waves: int = 24) -> RandomField:
         directions = rng.standard_normal((waves, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         lengths = rng.uniform(*wavelengths_mm, (waves, 1))
@@ -160,9 +158,7 @@ def intersection(a: Array, b: Array, blend_mm: float = 0.0) -> Array:
     return joined
 
 
-def redistanced(
-    shape: Callable[[Points], Array], box: Box, spacing_mm: float = 1.5
-) -> Callable[[Points], Array]:
+def redistanced(shape: Callable[[Points], Array], box: Box, spacing_mm: float = 1.5) -> Callable[[Points], Array]:
     """The true distance outside a shape that lies in a box, for margins wider than first order serves."""
     axes = [np.arange(a, b + spacing_mm, spacing_mm) for a, b in zip(*box, strict=True)]
     inner = shape(Points.mesh(*axes)).astype(np.float64)

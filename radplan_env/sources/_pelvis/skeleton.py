@@ -47,13 +47,9 @@ def femur(anatomy: Anatomy, frame: Points) -> Array:
     hip = hip_center(anatomy)
     neck_end = _from(hip, -24.0, 8.0, 42.0)
     neck = tube(frame, [hip, neck_end], [13.5, 16.0])
-    trochanter = tube(
-        frame, [_from(neck_end, 12.0, 4.0, 6.0), _from(neck_end, -22.0, 0.0, 3.0)], [12.0, 17.0]
-    )
+    trochanter = tube(frame, [_from(neck_end, 12.0, 4.0, 6.0), _from(neck_end, -22.0, 0.0, 3.0)], [12.0, 17.0])
     lesser = ball(frame, _from(neck_end, -34.0, 6.0, -12.0), 8.0)
-    shaft = tube(
-        frame, [_from(neck_end, -20.0, 0.0, 2.0), _from(neck_end, -140.0, -10.0, -14.0)], [16.5, 14.0]
-    )
+    shaft = tube(frame, [_from(neck_end, -20.0, 0.0, 2.0), _from(neck_end, -140.0, -10.0, -14.0)], [16.5, 14.0])
     proximal = union(union(neck, trochanter, 12.0), union(shaft, lesser, 10.0), 12.0)
     return union(femoral_head(anatomy, frame), proximal, 8.0)
 
@@ -79,12 +75,8 @@ def hip_bone(anatomy: Anatomy, frame: Points) -> Array:
         tube(frame, [(15.0, -14.0, 18.0), (-12.0, -6.0, 17.0)], [8.0, 7.0]),
         8.0,
     )
-    upper_ramus = tube(
-        frame, [(16.0, -16.0, 14.0), (22.0, -6.0, 42.0), _from(hip, 4.0, -18.0, -18.0)], [8.5, 7.0, 9.0]
-    )
-    lower_ramus = tube(
-        frame, [(-18.0, -8.0, 14.0), (-38.0, 16.0, 36.0), (-54.0, 38.0, 52.0)], [7.0, 5.5, 8.0]
-    )
+    upper_ramus = tube(frame, [(16.0, -16.0, 14.0), (22.0, -6.0, 42.0), _from(hip, 4.0, -18.0, -18.0)], [8.5, 7.0, 9.0])
+    lower_ramus = tube(frame, [(-18.0, -8.0, 14.0), (-38.0, 16.0, 36.0), (-54.0, 38.0, 52.0)], [7.0, 5.5, 8.0])
     ischium = tube(
         frame,
         [_from(hip, 4.0, 20.0, -12.0), _from(hip, -24.0, 23.0, -22.0), (-50.0, 44.0, 56.0)],
@@ -94,9 +86,7 @@ def hip_bone(anatomy: Anatomy, frame: Points) -> Array:
     # The two faces of the iliac blade: from the roof of the socket to the sacroiliac joint and the wing.
     roof_back, roof_front = _from(hip, 32.0, 20.0, -14.0), _from(hip, 30.0, -12.0, 2.0)
     joint, wing = (112.0, 96.0, 58.0), (122.0, -4.0, 124.0)
-    blade = np.minimum(
-        plate(frame, [roof_back, joint, wing], 13.0), plate(frame, [roof_back, roof_front, wing], 15.0)
-    )
+    blade = np.minimum(plate(frame, [roof_back, joint, wing], 13.0), plate(frame, [roof_back, roof_front, wing], 15.0))
     column = tube(frame, [_from(hip, 28.0, 12.0, -10.0), (66.0, 78.0, 62.0), joint], [14.0, 9.0, 11.0])
     wall = ball(frame, hip, anatomy.femoral_head_diameter / 2 / anatomy.bone_scale + 10.0)
     # The socket opens sideways, downwards and a little forward.

@@ -1,0 +1,117 @@
+"""Episodes: what is recorded is what was planned, and no episode depends on another."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from experiments import export_plan, runner
+from experiments.records import RunFolder, Settings, open_run_folder
+from radplan_env.plan import Plan
+
+CASE = "openkbp/pt_1"
+
+
+@pytest.fixture(scope="module")
+def tiny(settings: Settings, tiny_openkbp: Path) -> Settings:
+    return dataclasses.replace(
+        settings,
+        site="head-and-neck",
+        protocol="head_and_neck",
+        source="openkbp",
+        data=(str(tiny_openkbp),),
+        cases=(CASE,),
+        agents=("random", "odd_agents:Raises"),
+        budget=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run on one process, this one."""
+    path = tmp_path_factory.mktemp("run")
+    with open_run_folder(path, tiny) as folder:
+        runner.prepare(tiny, CASE, folder.case_path(CASE))
+        for key in folder.todo():
+            folder.append(runner.play(tiny, key, folder.plan_path(key)))
+    return folder
+
+
+def without_time(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "seconds"}
+
+
+def test_an_episode_alone_is_the_same_as_among_others(folder: RunFolder, tiny: Settings, tmp_path: Path) -> None:
+    """The order of episodes does not matter: not through seeds, nor through warm starts."""
+    runner._environment_of.cache_clear()
+    for key in reversed(list(tiny.episodes())):
+        again = runner.play(tiny, key, tmp_path / "plan.npz")
+        recorded = folder.records[key]
+        assert again["steps"] == recorded["steps"]
+        assert without_time(again).keys() == without_time(recorded).keys()
+
+
+def test_the_best_plan_is_stored_and_replays_to_the_recorded_numbers(folder: RunFolder, tiny: Settings) -> None:
+    record = folder.records["random", CASE, 0]
+    plan = Plan.load(folder.plan_path(("random", CASE, 0)))
+    assert plan.evaluation.score == record["best_score"] == max(step["score"] for step in record["steps"])
+    assert plan.summary() == record["steps"][record["best_step"]]
+    replayed = runner.planning_system(tiny, runner.read_case(tiny, CASE)).replay(plan)
+    assert replayed.evaluation.score == pytest.approx(record["best_score"])
+
+
+def test_an_agent_that_raises_leaves_the_plans_it_made(folder: RunFolder) -> None:
+    key = ("odd_agents:Raises", CASE, 0)
+    record = folder.records[key]
+    assert record["status"] == "failed"
+    assert record["error"]["message"] == "RuntimeError: no idea what to do next"
+    assert "odd_agents.py" in record["error"]["traceback"]
+    assert len(record["steps"]) == 1
+    assert Plan.load(folder.plan_path(key)).evaluation.score == record["best_score"]
+
+
+def test_seeds_are_stable_and_differ() -> None:
+    """Written down once: the same on every machine, Python and process."""
+    assert runner.seeds_of(("random", "synthetic/test/0", 0)) == (2803329268, 4205286534)
+    keys = [(agent, f"case/{case}", seed) for agent in "ab" for case in range(20) for seed in range(20)]
+    assert len({runner.seeds_of(key) for key in keys}) == len(keys)
+
+
+def test_reference_plan_is_judged_before_anyone_plans(folder: RunFolder) -> None:
+    from experiments.report import read_references
+
+    reference = read_references(folder)[CASE]
+    assert 70 < reference["metrics"]["PTV_7000"]["mean"] < 71.1  # the tiny patients' reference dose
+    assert {"score", "met", "metrics", "criteria", "dvh"} <= reference.keys()
+
+
+def test_a_stored_plan_is_exported_as_dicom(
+    folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan_path = folder.plan_path(("random", CASE, 0))
+    out = tmp_path / "dicom"
+    assert export_plan.main([str(plan_path), "--out", str(out)]) == 0
+    dose = pydicom.dcmread(out / "RTDOSE.dcm")
+    largest = dose.pixel_array.max() * float(dose.DoseGridScaling)
+    assert largest == pytest.approx(float(Plan.load(plan_path).dose_gy.max()), rel=1e-5)
+    structures = pydicom.dcmread(out / "RTSTRUCT.dcm").StructureSetROISequence
+    assert {"PTV_7000", "SpinalCord"} <= {structure.ROIName for structure in structures}
+    assert export_plan.main([str(plan_path), "--out", str(out)]) == 2
+    assert "holds DICOM files already" in capsys.readouterr().err
+
+
+def test_export_refuses_what_is_no_plan_of_a_run(
+    folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stray = tmp_path / "stray.npz"
+    stray.write_bytes(folder.plan_path(("random", CASE, 0)).read_bytes())
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(stray.read_bytes()[:500])
+    expected = {stray: "no run.json", damaged: "not a whole plan", tmp_path / "missing.npz": "no plan"}
+    for path, message in expected.items():
+        assert export_plan.main([str(path), "--out", str(tmp_path / "dicom")]) == 2
+        assert message in capsys.readouterr().err
