@@ -17,7 +17,7 @@ from .matrix import InfluenceMatrix, Vector
 from .objective import Objective, Term
 
 KKT_TOLERANCE = 1e-4
-COVERAGE_TOLERANCE = 2e-5
+COVERAGE_TOLERANCE = 5e-5
 """Relative error of D95 the solver aims at; what counts as met is wider (`PRIMARY_TOLERANCE`, `OTHER_TOLERANCE`)."""
 PRIMARY_TOLERANCE = 1e-3
 OTHER_TOLERANCE = 5e-3
