@@ -62,7 +62,8 @@ def _figures(
     yield "differences", partial(figures.differences, settings, episodes, references)
     first_seeds = [record for record in episodes if record["seed"] == 0]
     for case in settings.cases:
-        if agents := [record["agent"] for record in first_seeds if record["case"] == case]:
+        played = {record["agent"] for record in first_seeds if record["case"] == case}
+        if agents := [agent for agent in settings.agents if agent in played]:
             yield f"dvh_{slug(case)}", partial(draw_dvhs, folder, case, agents, references.get(case))
     for record in first_seeds:
         if record["case"] == settings.cases[0]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from radplan_env.actions import ActionMap
 from radplan_env.case import Case
-from radplan_env.influence import fidelity_named
+from radplan_env.influence import Fidelity, fidelity_named
 from radplan_env.observations import Observation, ObservationMap
 from radplan_env.parameters import PlanningParameters
 from radplan_env.plan import Plan, PlanningSystem
@@ -113,7 +113,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     cases : iterable of Case, optional
         Cohort to draw from. One with `ids`, such as those of `radplan_env.sources`, is read case by case. By
         default, 20 synthetic training cases for prostate, the phantom for TG-119 and none for head & neck.
-    fidelity : str
+    fidelity : str or Fidelity
         "fast", "standard" or "paper": dose grid and bixel size.
     budget : int
         Solves of an episode.
@@ -153,7 +153,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         *,
         protocol: str | Path | Protocol = "prostate",
         cases: Iterable[Case] | None = None,
-        fidelity: str = "fast",
+        fidelity: str | Fidelity = "fast",
         budget: int = 10,
         observe_image: bool = False,
         reward: Reward | None = None,
@@ -168,7 +168,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             raise ValueError(f"unknown render_mode {render_mode!r}: choose from {', '.join(modes)}")
         if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
             raise ValueError(f"budget is a whole number of solves, at least 1; got {budget!r}")
-        fidelity = fidelity_named(fidelity).name
+        fidelity = fidelity_named(fidelity)  # an unknown one is refused here, not at the first reset
         self.protocol = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
         self.budget = budget
         self.render_mode = render_mode

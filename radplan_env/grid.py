@@ -75,9 +75,7 @@ class Grid:
         return Grid(shape, (spacing_mm,) * 3, origin)  # type: ignore[arg-type]
 
 
-def resample(
-    array: NDArray[Any], source: Grid, target: Grid, *, order: int = 1, outside: float = 0.0
-) -> NDArray[Any]:
+def resample(array: NDArray[Any], source: Grid, target: Grid, *, order: int = 1, outside: float = 0.0) -> NDArray[Any]:
     """Sample an array given on one grid at the voxel centres of another.
 
     Parameters
@@ -106,7 +104,7 @@ def resample(
     scale = np.divide(target.spacing_mm, source.spacing_mm)
     offset = np.subtract(target.origin_mm, source.origin_mm) / source.spacing_mm
     # mode="nearest" extends the outermost half voxel; what lies beyond it is set to `outside` below.
-    sampled: NDArray[np.float32] = ndimage.affine_transform(
+    sampled: NDArray[np.float32] = ndimage.affine_transform(  # type: ignore[call-overload]  # stubs want a literal order
         array.astype(np.float32), scale, offset, target.shape, np.float32, order, mode="nearest"
     )
     for axis in range(3):

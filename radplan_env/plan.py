@@ -95,9 +95,7 @@ class Plan:
             "solution": self.solution.summary(),
         }
         with path.open("wb") as file:
-            np.savez_compressed(
-                file, header=np.array(json.dumps(header)), fluence=self.fluence, dose_gy=self.dose_gy
-            )
+            np.savez_compressed(file, header=np.array(json.dumps(header)), fluence=self.fluence, dose_gy=self.dose_gy)
         return path
 
     @classmethod

@@ -23,13 +23,14 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import radplan_env
 from radplan_env import ENVIRONMENTS, Case, CaseError, RadPlanEnv, RelativeActions
-from radplan_env.influence import FIDELITIES
+from radplan_env.influence import FIDELITIES, Fidelity
 from radplan_env.observations import DVH_DOSES
 from radplan_env.protocol import load_protocol
 from radplan_env.scoring import Evaluation
 
 PROSTATE, HEAD_AND_NECK, TG119 = ENVIRONMENTS
 BEAMS = (0.0, 120.0, 240.0)
+COARSE = Fidelity("coarse", dose_grid_mm=10.0, bixel_mm=15.0)
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +57,7 @@ def make(phantoms: dict[str, Case], cache_dir: Path) -> Any:
     def make(env_id: str = PROSTATE, **kwargs: Any) -> gym.Env[Any, Any]:
         settings = {
             "cases": [phantoms[env_id]],
+            "fidelity": COARSE,
             "gantry_angles_deg": BEAMS,
             "cache_dir": cache_dir,
             "progress": False,
@@ -302,7 +304,7 @@ def test_every_setting_changes_a_result(make: Any) -> None:
             action[index] += by
         return float(env.step(action)[4]["plan"]["score"])
 
-    scores = [score(), score(gantry_angles_deg=(0.0, 90.0, 200.0)), score(fidelity="standard")]
+    scores = [score(), score(gantry_angles_deg=(0.0, 90.0, 200.0)), score(fidelity="fast")]
     names = make().unwrapped.action_map.names
     for name in ("PTV_7020 weight", "PTV_7020 objective_dose_gy", "Rectum weight", "Body objective_dose_gy"):
         scores.append(score((names.index(name), 0.3)))
@@ -389,7 +391,7 @@ def test_defaults_synthetic_training_cases_for_prostate_and_an_address_for_head_
 )  # fmt: skip
 def test_settings_that_are_none_are_refused(pelvis: Case, cache_dir: Path, setting: str, value: Any) -> None:
     with pytest.raises(ValueError, match=str(value) if isinstance(value, str) else setting.split("_")[0]):
-        RadPlanEnv(**{"cases": [pelvis], "cache_dir": cache_dir, setting: value}).reset()
+        RadPlanEnv(**{"cases": [pelvis], "fidelity": COARSE, "cache_dir": cache_dir, setting: value}).reset()
 
 
 def test_unknown_settings_are_refused(make: Any) -> None:

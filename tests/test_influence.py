@@ -128,7 +128,9 @@ def test_everything_that_matters_changes_the_key(box_case: Case) -> None:
         return module._key(case, angles, ["PTV_7020"], fidelity)
 
     warmer = Case("other", box_case.ct_hu + 1, box_case.structures, box_case.grid)
-    moved = Case("other", box_case.ct_hu, {**box_case.structures, "PTV_7020": box_case.structures["Rectum"]}, box_case.grid)
+    moved = Case(
+        "other", box_case.ct_hu, {**box_case.structures, "PTV_7020": box_case.structures["Rectum"]}, box_case.grid
+    )
     fewer = {name: mask for name, mask in box_case.structures.items() if name != "Rectum"}
     organ_only = Case("other", box_case.ct_hu, fewer, box_case.grid)
     different = {key(), key(warmer), key(moved), key(angles=(10.0,)), *(key(fidelity=f) for f in FIDELITIES.values())}

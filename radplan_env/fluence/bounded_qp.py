@@ -57,9 +57,7 @@ def minimise(hessian: NDArray[np.float64], linear: Vector, start: Vector, *, max
     return np.maximum(x, 0.0)
 
 
-def _solve(
-    hessian: NDArray[np.float64], linear: Vector, free: NDArray[np.bool_], ridge: float
-) -> tuple[Vector, float]:
+def _solve(hessian: NDArray[np.float64], linear: Vector, free: NDArray[np.bool_], ridge: float) -> tuple[Vector, float]:
     """Solve for the free variables; return them and the ridge that made the factorisation succeed."""
     block = hessian[np.ix_(free, free)]
     if block.size == 0:

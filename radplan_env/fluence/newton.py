@@ -72,9 +72,7 @@ def kkt_residual(fluence: Vector, gradient: Vector, diagonal: Vector) -> float:
     return float(np.abs(fluence - stepped).max() / max(float(fluence.max()), np.finfo(float).tiny))
 
 
-def stationarity(
-    matrix: InfluenceMatrix, fluence: Vector, slope: Vector, curvature: Vector
-) -> tuple[Vector, float]:
+def stationarity(matrix: InfluenceMatrix, fluence: Vector, slope: Vector, curvature: Vector) -> tuple[Vector, float]:
     """Return the gradient by the fluence, and the `kkt_residual`, from the derivatives by the dose."""
     rows = np.flatnonzero(slope)
     gradient = matrix.adjoint(slope[rows], rows)

@@ -29,7 +29,7 @@ _MAX_ITERATIONS = 60
 _BLAS_THREADS = 1  # more fight over the cores (measured: 120 s instead of 10 s on two busy ones) and change rounding
 _MAX_UPDATES = 30
 _UPDATES_THAT_CHOOSE = 8  # afterwards the exempt voxels stay, so that the multipliers can settle
-_PENALTY = 10.0  # of the coverage terms, relative to the heaviest target term's curvature per voxel
+_PENALTY = 10.0  # of the coverage terms, relative to the curvature the heaviest term would have on the target
 _HIGHEST_PENALTY = 4.0**6  # relative to the first one; a target out of reach must not drown everything else
 _SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
 
@@ -206,8 +206,8 @@ class FluenceSolver:
 
 
 def _penalty(terms: Sequence[Term], coverage: Coverage) -> float:
-    heaviest = max((2 * term.weight for term in terms if not term.one_sided), default=1.0)
-    return _PENALTY * heaviest / coverage.rows.size
+    heaviest = max((term.weight for term in terms), default=0.0) or 1.0
+    return _PENALTY * 2 * heaviest / coverage.rows.size
 
 
 def _solution(

@@ -110,7 +110,7 @@ def _draw_isodoses(axes: Axes, percent: NDArray[Any], plane: Plane) -> None:
 def _draw_contour(axes: Axes, mask: NDArray[np.bool_], plane: Plane, name: str, color: str) -> None:
     # Blurred by half a voxel, the staircase of a voxel mask becomes the curve it was drawn as; the lower
     # level keeps a mask of a voxel or two from vanishing.
-    occupancy = gaussian_filter(np.pad(mask, 2).astype(np.float32), 0.6)
+    occupancy: NDArray[np.float32] = gaussian_filter(np.pad(mask, 2).astype(np.float32), 0.6)
     rows, columns = _centres_mm(occupancy.shape, plane, padding=2)
     level = min(0.5, 0.5 * float(occupancy.max()))
     width = 0.8 if name == "Body" else 2.0 if is_target(name) else 1.5

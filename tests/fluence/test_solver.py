@@ -233,3 +233,10 @@ def test_terms_must_not_share_voxels_or_be_empty() -> None:
 def test_an_unknown_backend_is_named() -> None:
     with pytest.raises(ValueError, match=f"choose from {', '.join(BACKENDS)}"):
         FluenceSolver(sparse.csr_array([[1.0]]), backend="simplex")
+
+
+def test_a_target_without_weight_still_gets_its_coverage() -> None:
+    matrix, rows = problem(12)
+    for weights in ((0, 1, 1), (0, 0, 0)):
+        solution = FluenceSolver(matrix).solve(three_terms(rows, weights), [Coverage("PTV", rows[0], 60, exactly=True)])
+        assert solution.constraints[0].achieved_gy == pytest.approx(60, rel=1e-3)
