@@ -1,6 +1,7 @@
 """Let agents plan the same cases with the same budget of solves, and compare what they reach.
 
-Every episode is recorded in DIR/episodes.jsonl with each of its solves, and its best plan in DIR/plans.
+Every episode is recorded in DIR/episodes.jsonl with each of its solves, and the plan it hands over in DIR/plans: one
+that meets the protocol, else the one of the best score.
 Stop the run whenever you like: the same command goes on where it stopped. It ends with tables
 (DIR/tables.md, DIR/tables) and figures (DIR/figures).
 
@@ -33,9 +34,8 @@ if not __package__:
 import tyro
 
 from agents.agent import load_agent
-from experiments import report, runner
+from experiments import processes, report, runner
 from experiments.cohort import SITES, Origin, UsageError, open_cohort, select
-from experiments.processes import workers
 from experiments.records import FAILED, RunFolder, RunFolderError, Settings, open_run_folder
 
 
@@ -162,12 +162,12 @@ def compare(folder: RunFolder, jobs: int, command: str) -> int:
         _say(f"{folder.set_aside} records, cut short or to be retried, moved to set_aside.jsonl")
     unplanned: dict[str, str] = {}
     if folder.todo():
-        with workers(min(jobs, len(folder.todo()))) as pool:
-            unplanned = runner.prepare_all(pool, folder)
+        with processes.workers(min(jobs, len(folder.todo()))) as workers:
+            unplanned = runner.prepare_all(workers, folder)
             keys = [key for key in folder.todo() if key[1] not in unplanned]
             if not keys and not folder.records:
                 raise UsageError("no case can be planned. " + " ".join(unplanned.values()))
-            runner.play_all(pool, folder, keys, command)
+            runner.play_all(workers, folder, keys, command)
     for case, problem in unplanned.items():
         _say(f"case {case} is left out: {problem}")
     for record in folder.records.values():

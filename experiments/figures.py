@@ -85,7 +85,7 @@ def dvh_comparison(settings: Settings, case: str, curves: Mapping[str, Curves]) 
         axes.set_visible(False)
     handles = {label: h for axes in panels for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), frameon=False, loc="outside lower right", ncols=len(handles))
-    figure.suptitle(f"{case}: best plan of each agent, first seed", x=0.01, ha="left", fontsize=11)
+    figure.suptitle(f"{case}: plan handed over by each agent, first seed", x=0.01, ha="left", fontsize=11)
     return figure
 
 

@@ -37,8 +37,8 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def plans(records: Iterable[Record], references: Mapping[str, Summary]) -> list[tuple[str, str, int, Summary]]:
-    """The plans to compare, (method, case, seed, summary): the best of each episode, then the references."""
-    ours = [(r["agent"], r["case"], r["seed"], r["steps"][r["best_step"]]) for r in complete(records) if r["steps"]]
+    """The plans to compare, (method, case, seed, summary): what each episode handed over, then the references."""
+    ours = [(r["agent"], r["case"], r["seed"], r["steps"][r["handed_over"]]) for r in complete(records) if r["steps"]]
     return ours + [(REFERENCE, case, 0, summary) for case, summary in sorted(references.items())]
 
 

@@ -4,7 +4,7 @@ DIR/run.json          the settings, fixed when the folder is made
 DIR/episodes.jsonl    one JSON object per episode, appended when the episode is over
 DIR/set_aside.jsonl   lines of episodes.jsonl that could not be read; never used, never deleted
 DIR/cases/            what is known of each case before an agent sees it, its reference plan among it
-DIR/plans/            the best plan of each episode
+DIR/plans/            the plan that each episode handed over
 DIR/figures/, DIR/tables/, DIR/tables.md
 """
 

@@ -19,6 +19,9 @@ from radplan_env.plan import Plan
 from radplan_env.protocol import load_protocol
 from radplan_env.render import plan_figure
 
+OTHER_PRESCRIPTION = 0.1
+"""A reference plan whose D95 is off the prescription by more than this fraction was not made for it."""
+
 
 def write(folder: RunFolder, unplanned: Mapping[str, str]) -> str:
     """Write tables and figures of the episodes recorded; return the tables as text.
@@ -31,7 +34,7 @@ def write(folder: RunFolder, unplanned: Mapping[str, str]) -> str:
     """
     records = list(folder.records.values())
     references = read_references(folder)
-    heading = _heading(folder, records, unplanned)
+    heading = _heading(folder, records, references, unplanned)
     found = tables.all_tables(folder.settings, records, references)
     text = tables.save(found, folder.path, heading)
     todo = list(_figures(folder, records, references))
@@ -76,7 +79,7 @@ def failure_line(record: Record) -> str:
 
 
 def draw_dvhs(folder: RunFolder, case: str, agents: Sequence[str], reference: Mapping[str, Any] | None) -> Figure:
-    """DVHs of the agents' best plans of a case, first seed, and of its reference plan."""
+    """DVHs of the plans that agents handed over for a case, first seed, and of its reference plan."""
     curves: dict[str, Any] = {agent: Plan.load(folder.plan_path((agent, case, 0))).evaluation.dvh for agent in agents}
     if reference is not None:
         curves[REFERENCE] = {name: (dvh["edges_gy"], dvh["percent"]) for name, dvh in reference["dvh"].items()}
@@ -84,7 +87,7 @@ def draw_dvhs(folder: RunFolder, case: str, agents: Sequence[str], reference: Ma
 
 
 def draw_plan(folder: RunFolder, case_id: str, agent: str) -> Figure:
-    """An agent's best plan of a case, first seed, as a planner would look at it."""
+    """The plan that an agent handed over for a case, first seed, as a planner would look at it."""
     case = read_case(folder.settings, case_id)
     plan = Plan.load(folder.plan_path((agent, case_id, 0)))
     return plan_figure(
@@ -97,7 +100,9 @@ def draw_plan(folder: RunFolder, case_id: str, agent: str) -> Figure:
     )
 
 
-def _heading(folder: RunFolder, records: list[Record], unplanned: Mapping[str, str]) -> str:
+def _heading(
+    folder: RunFolder, records: list[Record], references: Mapping[str, Any], unplanned: Mapping[str, str]
+) -> str:
     """What was run, with what, and what is missing from it."""
     settings = folder.settings
     lines = [f"# {settings.site}: {', '.join(settings.agents)}", ""]
@@ -107,6 +112,14 @@ def _heading(folder: RunFolder, records: list[Record], unplanned: Mapping[str, s
         lines.append("Mixed: these episodes were not all played with the same versions.")
     if any(record["case"].startswith("synthetic/") for record in records):
         lines.append("The patients are synthetic.")
+    primary = load_protocol(settings.protocol).primary
+    for case, reference in references.items():
+        d95 = reference["metrics"][primary.structure]["D95%"]
+        if abs(d95 / primary.prescription_gy - 1) > OTHER_PRESCRIPTION:
+            lines.append(
+                f"The reference plan of {case} gives {primary.structure} a D95 of {d95:.1f} Gy where the protocol "
+                f"prescribes {primary.prescription_gy:g} Gy. It looks made for another prescription: do not compare."
+            )
     lines += [f"Left out: {case}: {problem}" for case, problem in unplanned.items()]
     lines += [failure_line(record) for record in records if record["status"] == FAILED]
     return "\n".join(line if line.startswith("#") or not line else f"- {line}" for line in lines)

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from agents.agent import Agent, make_agent
 from experiments.cohort import SITES, Origin, open_cohort
+from experiments.processes import Workers, count_solve
 from experiments.records import (
     COMPLETE,
     FAILED,
@@ -57,48 +58,59 @@ def seeds_of(key: Key) -> tuple[int, int]:
 
 
 def play(settings: Settings, key: Key, plan_path: Path) -> Record:
-    """One episode's record; its best plan is saved at `plan_path` first.
+    """One episode's record; the plan it hands over is saved at `plan_path` first.
 
     An agent that raises, or stops without a plan, is recorded as failed, with what it had done until then.
     """
-    agent_name, case, seed = key
+    agent, case, seed = key
     env = _environment_of(settings, case)
-    environment_seed, agent_seed = seeds_of(key)
-    plans: list[Plan] = []
-    error = None
     started = time.perf_counter()
-    try:
-        agent = make_agent(agent_name, env.unwrapped.action_map, seed=agent_seed)  # type: ignore[attr-defined]
-        for plan in episode(env, agent, case, environment_seed):
-            plans.append(plan)  # one by one, so that they survive an agent that raises
-        if not plans:
-            error = {"message": "the agent stopped before its first solve", "traceback": ""}
-    except (Exception, SystemExit) as raised:  # a third party's agent may raise anything
-        error = {"message": f"{type(raised).__name__}: {raised}", "traceback": traceback.format_exc()}
+    plans, error = _attempt(env, key)
     seconds = time.perf_counter() - started
+    chosen = handed_over(plans)
+    if chosen is not None:
+        write_atomically(plan_path, plans[chosen].save)
     scores = [plan.evaluation.score for plan in plans]
-    best = int(np.argmax(scores)) if plans else None
-    if best is not None:
-        write_atomically(plan_path, plans[best].save)
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
-        "agent": agent_name,
+        "agent": agent,
         "case": case,
         "seed": seed,
         "site": settings.site,
         "protocol": settings.protocol,
         "fidelity": settings.fidelity,
         "budget": settings.budget,
-        "best_score": None if best is None else scores[best],
-        "final_score": None if best is None else scores[-1],
-        "best_step": best,
+        "best_score": max(scores, default=None),
+        "final_score": scores[-1] if scores else None,
+        "handed_over": chosen,
         "steps": [plan.summary() for plan in plans],
-        "environment_seed": environment_seed,
-        "agent_seed": agent_seed,
         "seconds": round(seconds, 3),
         "versions": versions(),
     }
+
+
+def _attempt(env: gymnasium.Env[Any, Any], key: Key) -> tuple[list[Plan], dict[str, str] | None]:
+    """The plans of an episode and, if the agent failed, how: a third party's agent may raise anything."""
+    name, case, _ = key
+    environment_seed, agent_seed = seeds_of(key)
+    plans: list[Plan] = []
+    try:
+        agent = make_agent(name, env.unwrapped.action_map, seed=agent_seed)  # type: ignore[attr-defined]
+        for plan in episode(env, agent, case, environment_seed):
+            plans.append(plan)  # one by one, so that they survive an agent that raises
+            count_solve()
+    except (Exception, SystemExit) as raised:
+        return plans, {"message": f"{type(raised).__name__}: {raised}", "traceback": traceback.format_exc()}
+    if not plans:
+        return plans, {"message": "the agent stopped before its first solve", "traceback": ""}
+    return plans, None
+
+
+def handed_over(plans: Sequence[Plan]) -> int | None:
+    """Index of the plan an episode hands over: one that meets every criterion, else the best score's."""
+    judged = [plan.evaluation for plan in plans]
+    return max(range(len(plans)), key=lambda i: (judged[i].met, judged[i].score), default=None)
 
 
 def prepare(settings: Settings, case_id: str, path: Path) -> None:
@@ -161,13 +173,13 @@ def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]
     return env
 
 
-def prepare_all(pool: ProcessPoolExecutor, folder: RunFolder) -> dict[str, str]:
+def prepare_all(workers: Workers, folder: RunFolder) -> dict[str, str]:
     """Prepare every case that still has episodes to play; return what went wrong, by case."""
     todo = dict.fromkeys(case for _, case, _ in folder.todo())
     cases = [case for case in todo if not folder.case_path(case).exists()]
-    tasks = {pool.submit(prepare, folder.settings, case, folder.case_path(case)): case for case in cases}
+    tasks = {workers.pool.submit(prepare, folder.settings, case, folder.case_path(case)): case for case in cases}
     failed = {}
-    for future in _finished(tasks, "dose influence", "case"):
+    for future in _finished(tasks, "dose influence", "case", workers):
         error = future.exception()
         if isinstance(error, (BrokenExecutor, OSError)):  # the machine's fault, not the case's
             raise error
@@ -176,20 +188,22 @@ def prepare_all(pool: ProcessPoolExecutor, folder: RunFolder) -> dict[str, str]:
     return failed
 
 
-def play_all(pool: ProcessPoolExecutor, folder: RunFolder, keys: Sequence[Key], command: str) -> None:
+def play_all(workers: Workers, folder: RunFolder, keys: Sequence[Key], command: str) -> None:
     """Play episodes and record each when it is over."""
-    futures = [pool.submit(play, folder.settings, key, folder.plan_path(key)) for key in keys]
-    for future in _finished(futures, "episodes", "episode"):
+    futures = [workers.pool.submit(play, folder.settings, key, folder.plan_path(key)) for key in keys]
+    for future in _finished(futures, "episodes", "episode", workers):
         folder.append({**future.result(), "command": command})
 
 
-def _finished(futures: Collection[Future[Any]], description: str, unit: str) -> Iterator[Future[Any]]:
+def _finished(futures: Collection[Future[Any]], description: str, unit: str, workers: Workers) -> Iterator[Future[Any]]:
     """Futures as they finish, with a progress bar whose clock runs where someone watches it."""
     tick = 1.0 if sys.stderr.isatty() else None
     pending = set(futures)
     with tqdm(total=len(pending), desc=description, unit=unit, disable=not pending, file=sys.stderr) as bar:
         while pending:
             done, pending = wait(pending, timeout=tick, return_when=FIRST_COMPLETED)
+            if solves := workers.counter.value:
+                bar.set_postfix(solves=solves, refresh=False)
             bar.update(len(done))
             bar.refresh()
             yield from done

@@ -142,9 +142,10 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
             }
         )
     note = (
-        "Best score: of the plan handed over, the best of its episode; mean (SD) [95 % bootstrap interval] "
-        "over cases, seeds averaged within a case. Final score: of the last plan made. Criteria met: by the "
-        "plan handed over. All met: share of episodes that came to a plan which meets every criterion."
+        "Best score: the highest of an episode; mean (SD) [95 % bootstrap interval] over cases, seeds averaged within "
+        "a case. Final score: of the last plan made. Criteria met: by the plan handed over, which is one that meets "
+        "every criterion, else the one of the best score. All met: share of episodes that came to a plan which meets "
+        "every criterion."
     )
     return Table("overview", f"Overview: {_task(settings)}", note, pd.DataFrame(rows), decimals=1)
 
@@ -208,10 +209,9 @@ def _metric_table(name: str, title: str, columns: Sequence[str], settings: Setti
             values = {m: known.get(m, (np.nan, np.nan)) for m in columns}
             kind, cases = "literature, other patients", int(paper["cases"].iloc[0])
             rows.append(_metric_row(str(structure), f"{author} (paper)", kind, cases, values))
-    note = (
-        "Mean (SD) over cases of the best plan of each episode. Rows (paper): Liu et al., arXiv:2406.15609, "
-        "VMAT plans of other patients, for orientation only."
-    )
+    note = "Mean (SD) over cases of the plan that each episode handed over."
+    if len(literature):
+        note += " Rows (paper): Liu et al., arXiv:2406.15609, VMAT plans of other patients, for orientation only."
     return Table(name, f"{title} — ours before sequencing", note, pd.DataFrame(rows))
 
 
@@ -285,8 +285,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _task(settings: Settings) -> str:
-    seeds = f"{settings.seeds} seed{'s' if settings.seeds > 1 else ''}"
-    return (
-        f"{settings.site}, {settings.source} {settings.split}, {len(settings.cases)} cases, {seeds}, "
-        f"{settings.budget} solves, {settings.fidelity} fidelity"
-    )
+    cases = f"{settings.source} {settings.split}" if settings.source in ("synthetic", "openkbp") else settings.source
+    counts = {"case": len(settings.cases), "seed": settings.seeds, "solve": settings.budget}
+    counted = ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for word, count in counts.items())
+    return f"{settings.site}, {cases}, {counted}, {settings.fidelity} fidelity"

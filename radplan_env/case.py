@@ -21,7 +21,7 @@ MAX_FRACTION_OUTSIDE_BODY = 0.2
 """A structure may stick out of the body this far, and is then cut at it; beyond, it is off its patient."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """CT, structures and, where there is one, the dose of a reference plan, on one grid.
 
@@ -80,9 +80,7 @@ class Case:
         masks = {name: _mask(mask, name, shape, fail) for name, mask in self.structures.items()}
         if "Body" not in masks:
             names = sorted([*masks, *self.unmapped])
-            raise fail(
-                f"no 'Body' among the structures {names}: add the external contour, or map its name to it"
-            )
+            raise fail(f"no 'Body' among the structures {names}: add the external contour, or map its name to it")
         if wrong := sorted(name for name in masks if not is_tg263(name)):
             raise fail(f"{wrong} are not TG-263 names: map them with name_map in Case.from_arrays")
         masks = {name: _inside(mask, masks["Body"], name, fail) for name, mask in masks.items()}
@@ -191,6 +189,12 @@ class Case:
             digest.update(b"dose" + self.reference_dose_gy.tobytes())
         return digest.hexdigest()
 
+    def __repr__(self) -> str:
+        return f"<Case {self.id}: {', '.join(self.structures)}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Case:
+        return self  # nothing in it changes, and gymnasium copies an environment's arguments again and again
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy does not pickle, and numpy forgets read-only flags: build anew on the other side.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -243,9 +247,7 @@ def _axes_to_spl(orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bo
     letters = orientation.upper()
     axes = [next((i for i, c in enumerate(letters) if c in (to, _OPPOSITE[to])), None) for to in "SPL"]
     if len(letters) != 3 or None in axes:
-        raise ValueError(
-            f"orientation must name one of S/I, A/P and L/R each, such as 'SPL'; got {orientation!r}"
-        )
+        raise ValueError(f"orientation must name one of S/I, A/P and L/R each, such as 'SPL'; got {orientation!r}")
     z, y, x = (axis for axis in axes if axis is not None)
     return (z, y, x), (letters[z] != "S", letters[y] != "P", letters[x] != "L")
 
@@ -261,6 +263,4 @@ def _origin_spl(
         return tuple(-length / 2 for length in lengths)
     if len(origin_mm) != 3:
         raise ValueError(f"origin_mm needs three entries (z, y, x), got {origin_mm!r}")
-    return tuple(
-        float(o) - length * flipped for o, length, flipped in zip(origin_mm, lengths, flips, strict=True)
-    )
+    return tuple(float(o) - length * flipped for o, length, flipped in zip(origin_mm, lengths, flips, strict=True))

@@ -72,17 +72,17 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     ## Observation Space
     A flat `Dict` of `Box`, float32 but for the image. Its sizes depend on the protocol, not on the patient.
 
-    | key              | range   | shape         | content                                              |
-    |------------------|---------|---------------|------------------------------------------------------|
-    | dvh              | 0 to 1  | (slots * 61,) | share of each slot's volume that receives at least   |
-    |                  |         |               | 0, 2, … 120 % of the highest prescription            |
-    | criteria         | 0 to 2  | (criteria,)   | value as a multiple of its limit, clipped; in the    |
-    |                  |         |               | protocol's order                                     |
-    | criteria_present | 0 or 1  | (criteria,)   | whether the patient has the criterion's structure    |
-    | parameters       | -1 to 1 | (2 * slots,)  | current parameters, as an action                     |
-    | present          | 0 or 1  | (slots,)      | whether the patient has the slot's structure         |
-    | progress         | 0 to 1  | (1,)          | share of the budget used                             |
-    | image            | uint8   | (128, 384, 3) | with `observe_image=True`: dose over CT and contours |
+    | key                 | range   | shape         | content                                              |
+    |---------------------|---------|---------------|------------------------------------------------------|
+    | dvh                 | 0 to 1  | (slots * 61,) | share of each slot's volume that receives at least   |
+    |                     |         |               | 0, 2, … 120 % of the highest prescription            |
+    | criteria            | 0 to 2  | (criteria,)   | value as a multiple of its limit, clipped; in the    |
+    |                     |         |               | protocol's order                                     |
+    | criteria_present    | 0 or 1  | (criteria,)   | whether the patient has the criterion's structure    |
+    | planning_parameters | -1 to 1 | (2 * slots,)  | current parameters, as an action                     |
+    | present             | 0 or 1  | (slots,)      | whether the patient has the slot's structure         |
+    | progress            | 0 to 1  | (1,)          | share of the budget used                             |
+    | image               | uint8   | (128, 384, 3) | with `observe_image=True`: dose over CT and contours |
 
     `info` says it in plain Python, for agents that read. `reset` gives `case`, `protocol`, `ranges` and
     `start_parameters` by structure, and `budget`. `step` gives `plan`, which is `Plan.summary()` (score, met,
@@ -96,8 +96,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
     ## Starting State
     A case is drawn from the cohort, or picked with `reset(options={"case": id})`. No solve has been spent:
-    `dvh`, `criteria` and `progress` are 0, `parameters` are the protocol's start parameters, with which no
-    plan has been made yet, and the image shows the CT with contours and no dose.
+    `dvh`, `criteria` and `progress` are 0, `planning_parameters` are the protocol's start parameters, with
+    which no plan has been made yet, and the image shows the CT with contours and no dose.
 
     ## Episode End
     Terminates when the plan meets every criterion of the protocol whose structure the patient has. Truncates

@@ -83,9 +83,7 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
     dataset.InstanceNumber = 1
     dataset.StructureSetLabel = "radplan_env"
     dataset.StructureSetDate = dataset.StructureSetTime = ""
-    slices = [
-        _item(ReferencedSOPClassUID=_CT, ReferencedSOPInstanceUID=uid) for uid in _ct_uids(case, digest)
-    ]
+    slices = [_item(ReferencedSOPClassUID=_CT, ReferencedSOPInstanceUID=uid) for uid in _ct_uids(case, digest)]
     series = _item(SeriesInstanceUID=_uid(digest, "series CT"), ContourImageSequence=slices)
     study = _item(
         ReferencedSOPClassUID=_STUDY,
@@ -164,10 +162,7 @@ def _contours(mask: NDArray[np.bool_], grid: Grid) -> Iterator[tuple[int, NDArra
     """Slice and LPS points (x, y, z) of every closed contour, half-way between voxels in and out."""
     import contourpy
 
-    x, y = (
-        grid.origin_mm[axis] + grid.spacing_mm[axis] * np.arange(-1.0, grid.shape[axis] + 1)
-        for axis in (2, 1)
-    )
+    x, y = (grid.origin_mm[axis] + grid.spacing_mm[axis] * np.arange(-1.0, grid.shape[axis] + 1) for axis in (2, 1))
     for k in np.flatnonzero(mask.any(axis=(1, 2))):
         lines = contourpy.contour_generator(x, y, np.pad(mask[k], 1).astype(float)).lines(0.5)
         for line in lines:

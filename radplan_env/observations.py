@@ -56,7 +56,7 @@ class ObservationMap:
             "dvh": _box(0, 1, slots * DVH_DOSES),
             "criteria": _box(0, LARGEST_RATIO, criteria),
             "criteria_present": _box(0, 1, criteria),
-            "parameters": _box(-1, 1, 2 * slots),
+            "planning_parameters": _box(-1, 1, 2 * slots),  # "parameters" is taken in a torch ModuleDict
             "present": _box(0, 1, slots),
             "progress": _box(0, 1, 1),
         }
@@ -92,7 +92,7 @@ class ObservationMap:
             "dvh": self._dvhs(evaluation),
             "criteria": self._criteria(names, evaluation),
             "criteria_present": _mask(names, [criterion.name for criterion in bound.criteria]),
-            "parameters": ActionMap(self.protocol).to_action(parameters),
+            "planning_parameters": ActionMap(self.protocol).to_action(parameters),
             "present": _mask(self.protocol.slots, bound.structures),
             "progress": np.array([solves / self.budget], np.float32),
         }

@@ -255,9 +255,7 @@ class Protocol(_Model):
 
     def _check_structure_of(self, criterion: Criterion) -> None:
         if criterion.structure not in (*self.slots, OUTSIDE_TARGETS):
-            raise ValueError(
-                f"criterion {criterion.name!r}: its structure is no target or organ of the protocol"
-            )
+            raise ValueError(f"criterion {criterion.name!r}: its structure is no target or organ of the protocol")
         if criterion.metric in ("HI", "CI") and not is_target(criterion.structure):
             raise ValueError(f"criterion {criterion.name!r}: {criterion.metric} is for targets")
 

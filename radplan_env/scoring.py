@@ -206,9 +206,7 @@ def _metrics_of(structure: str, protocol: BoundProtocol) -> list[str]:
         standing = TARGET_METRICS
     else:
         standing = () if structure == OUTSIDE_TARGETS else ORGAN_METRICS
-    return list(
-        dict.fromkeys([*standing, *(c.metric for c in protocol.criteria if c.structure == structure)])
-    )
+    return list(dict.fromkeys([*standing, *(c.metric for c in protocol.criteria if c.structure == structure)]))
 
 
 def _sorted_doses(doses: Mapping[str, Doses], protocol: BoundProtocol) -> dict[str, Doses]:

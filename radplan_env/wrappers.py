@@ -24,12 +24,12 @@ class RelativeActions(gym.Wrapper[Observation, Action, Observation, Action], Rec
     `radplan_env.actions.ActionMap` and stops at the ends of their ranges. Zero plans again with the same
     parameters; on the first step of an episode, with the protocol's start parameters.
 
-    Observations stay as they are: ``observation["parameters"]`` is what the next action moves.
+    Observations stay as they are: ``observation["planning_parameters"]`` is what the next action moves.
 
     Parameters
     ----------
     env : gymnasium.Env
-        A RadPlanEnv, wrapped or not, whose observations still hold "parameters".
+        A RadPlanEnv, wrapped or not, whose observations still hold "planning_parameters".
     step : float
         Largest change of a coordinate, above 0 and up to 2, the whole range. The default, 0.1, changes a
         weight that ranges over four decades by a factor of up to 1.58.
@@ -37,7 +37,7 @@ class RelativeActions(gym.Wrapper[Observation, Action, Observation, Action], Rec
     Raises
     ------
     ValueError
-        If `step` is out of range, or the observations hold no "parameters".
+        If `step` is out of range, or the observations hold no "planning_parameters".
     """
 
     _step: float
@@ -47,8 +47,8 @@ class RelativeActions(gym.Wrapper[Observation, Action, Observation, Action], Rec
         if not 0 < step <= 2:
             raise ValueError(f"step must be above 0 and at most 2, got {step!r}")
         space = env.observation_space
-        if not isinstance(space, gym.spaces.Dict) or "parameters" not in space.spaces:
-            raise ValueError('RelativeActions needs observation["parameters"]: put it inside other wrappers')
+        if not isinstance(space, gym.spaces.Dict) or "planning_parameters" not in space.spaces:
+            raise ValueError('RelativeActions needs observation["planning_parameters"]: put it inside other wrappers')
         RecordConstructorArgs.__init__(self, step=step)
         gym.Wrapper.__init__(self, env)
         self._step = step
@@ -60,12 +60,12 @@ class RelativeActions(gym.Wrapper[Observation, Action, Observation, Action], Rec
     ) -> tuple[Observation, dict[str, Any]]:
         """Reset the environment; the next action moves its start parameters."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._current = observation["parameters"].copy()
+        self._current = observation["planning_parameters"].copy()
         return observation, info
 
     def step(self, action: Action) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         """Move the parameters and plan with them."""
         moved = self._current + self._step * self._action_map.check(action)
         result = self.env.step(np.clip(moved, -1, 1).astype(np.float32))
-        self._current = result[0]["parameters"].copy()
+        self._current = result[0]["planning_parameters"].copy()
         return result

@@ -19,6 +19,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import radplan_env
@@ -99,7 +100,9 @@ def test_the_checkers_have_nothing_to_say_at_any_fidelity(make: Any, env_id: str
     check_env(make(env_id, fidelity=fidelity).unwrapped, skip_render_check=True)
 
 
-@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+@pytest.mark.parametrize(
+    "env_id", [PROSTATE, *(pytest.param(env_id, marks=pytest.mark.slow) for env_id in (HEAD_AND_NECK, TG119))]
+)
 def test_worker_processes_plan_what_this_process_plans(make: Any, env_id: str) -> None:
     single = make(env_id)
     single.reset(seed=5)
@@ -117,6 +120,13 @@ def test_worker_processes_plan_what_this_process_plans(make: Any, env_id: str) -
         assert infos["plan"]["score"][worker] == pytest.approx(expected[4]["plan"]["score"], abs=1e-4)
         for key, value in expected[0].items():
             np.testing.assert_allclose(observations[key][worker], value, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_policy_of_stable_baselines_trains_on_it(make: Any) -> None:
+    model = PPO("MultiInputPolicy", RelativeActions(make(observe_image=True, budget=4)), n_steps=8, batch_size=8)
+    model.learn(16)
+    assert model.num_timesteps == 16
 
 
 def test_importing_the_package_is_cheap_and_safe_to_repeat() -> None:
@@ -144,7 +154,7 @@ def test_reset_spends_no_solve_and_says_what_there_is_to_know(env: gym.Env[Any, 
     assert not observation["dvh"].any()
     assert not observation["criteria"].any()
     assert observation["progress"] == 0
-    np.testing.assert_array_equal(observation["parameters"], template(env, info))
+    np.testing.assert_array_equal(observation["planning_parameters"], template(env, info))
     assert info["case"]["id"] == pelvis.id
     assert info["protocol"]["prescriptions_gy"] == {"PTV_7020": 70.2}
     assert {
@@ -190,7 +200,7 @@ def test_the_observation_shows_the_plan(env: gym.Env[Any, Any]) -> None:
     action = template(env, info)
     observation, _, _, _, info = env.step(action)
     plan, protocol = info["plan"], env.unwrapped.protocol  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(observation["parameters"], action)
+    np.testing.assert_array_equal(observation["planning_parameters"], action)
     assert observation["progress"] == np.float32(0.1)
     for criterion in plan["criteria"]:
         index = [c.name for c in protocol.criteria].index(f"{criterion['structure']} {criterion['metric']}")

@@ -30,7 +30,7 @@ class Unplanned(gym.Env[Observation, NDArray[np.float32]]):
     def __init__(self) -> None:
         self.action_map = ActionMap(PROTOCOL)
         self.action_space = self.action_map.space
-        self.observation_space = gym.spaces.Dict({"parameters": self.action_map.space})
+        self.observation_space = gym.spaces.Dict({"planning_parameters": self.action_map.space})
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -44,17 +44,17 @@ class Unplanned(gym.Env[Observation, NDArray[np.float32]]):
         return self._observation(), 0.0, False, False, {}
 
     def _observation(self) -> Observation:
-        return {"parameters": self.action_map.to_action(self.parameters)}
+        return {"planning_parameters": self.action_map.to_action(self.parameters)}
 
 
 @given(st.lists(actions, min_size=1, max_size=5))
 def test_the_observation_follows_the_sum_of_changes(changes: list[NDArray[np.float32]]) -> None:
     env = RelativeActions(Unplanned(), step=0.25)
-    expected = env.reset()[0]["parameters"]
+    expected = env.reset()[0]["planning_parameters"]
     for change in changes:
         observation = env.step(change)[0]
         expected = np.clip(expected + 0.25 * change, -1, 1)
-        np.testing.assert_allclose(observation["parameters"], expected, atol=3e-3)
+        np.testing.assert_allclose(observation["planning_parameters"], expected, atol=3e-3)
 
 
 def test_zero_plans_with_the_start_parameters() -> None:

@@ -8,12 +8,6 @@ from numpy.typing import NDArray
 from .matrix import InfluenceMatrix, Vector
 
 _BLOCK_ROWS = 2048
-# TODO(lead, from env helper): single-precision updates pile up from solve to solve, so the same parameters and the same
-# warm start give another plan (1e-8 relative) the second time; Gymnasium's check_env fails on that ("Deterministic step
-# info are not equivalent"). Start every FluenceSolver.solve from a zeroed Gram.
-# TODO(lead, from experiments helper): on small cases it is not 1e-8: an episode played after another one on the same
-# system scored 89.67, 89.67 (second solve 0 iterations) instead of 90.08, 93.26. With a new Gram per solve the order no
-# longer matters (tests/experiments/test_runner.py::test_an_episode_alone_is_the_same_as_among_others).
 
 
 class Gram:

@@ -65,11 +65,12 @@ def kkt_residual(fluence: Vector, gradient: Vector, diagonal: Vector) -> float:
     """Return how far from stationary x ≥ 0 is: zero at an optimum, without unit.
 
     The largest change of any bixel in one projected Newton step with the diagonal of the Hessian,
-    max_j |x_j − max(0, x_j − g_j / H_jj)|, relative to the largest fluence.
+    max_j |x_j − max(0, x_j − g_j / H_jj)|, relative to the largest fluence before or after.
     """
     floor = 1e-6 * max(float(diagonal.max(initial=0.0)), np.finfo(float).tiny)
     stepped = np.maximum(fluence - gradient / np.maximum(diagonal, floor), 0.0)
-    return float(np.abs(fluence - stepped).max() / max(float(fluence.max()), np.finfo(float).tiny))
+    largest = max(float(fluence.max()), float(stepped.max()))
+    return float(np.abs(fluence - stepped).max()) / largest if largest > 0 else 0.0
 
 
 def stationarity(matrix: InfluenceMatrix, fluence: Vector, slope: Vector, curvature: Vector) -> tuple[Vector, float]:

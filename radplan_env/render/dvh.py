@@ -68,9 +68,7 @@ def draw_dvh(axes: Axes, curves: Curves, *, prescription_gy: float, reference: C
         fontsize=8,
     )
     highest = max(float(edges[-1]) for edges, _ in (*curves.values(), *(reference or {}).values()))
-    axes.set(
-        xlim=(0, max(1.12 * prescription_gy, highest)), ylim=(0, 102), xlabel="Dose [Gy]", ylabel="Volume [%]"
-    )
+    axes.set(xlim=(0, max(1.12 * prescription_gy, highest)), ylim=(0, 102), xlabel="Dose [Gy]", ylabel="Volume [%]")
     axes.grid(True, color="#D9D9D9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -80,9 +78,7 @@ def draw_dvh(axes: Axes, curves: Curves, *, prescription_gy: float, reference: C
             Line2D([], [], color="black", label="this plan"),
             Line2D([], [], color="black", linestyle=(0, (4, 2)), label="reference"),
         ]
-        axes.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5
-        )
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5)
 
 
 def dvh_figure(
@@ -94,9 +90,7 @@ def dvh_figure(
     axes = figure.add_axes((0.075, 0.115, 0.72, 0.76))
     draw_dvh(axes, curves, prescription_gy=prescription_gy, reference=reference)
     colors = structure_colors(curves)
-    handles = [
-        Line2D([], [], color=colors[name], linewidth=2.4, label=name) for name in drawing_order(curves)
-    ]
+    handles = [Line2D([], [], color=colors[name], linewidth=2.4, label=name) for name in drawing_order(curves)]
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.81, 0.89), frameon=False, fontsize=8.5)
     if title:
         figure.text(0.075, 0.965, title, fontsize=11, fontweight="bold", va="center")

@@ -162,12 +162,9 @@ class _Tile:
 
 def _tile(case: Case, plane: Plane, size: tuple[int, int]) -> _Tile:
     """Fit the plane's window into a tile without distortion."""
-    ends = [
-        c[span][[0, -1]] for c, span in zip((plane.rows_mm(), plane.columns_mm()), plane.window, strict=True)
-    ]
+    ends = [c[span][[0, -1]] for c, span in zip((plane.rows_mm(), plane.columns_mm()), plane.window, strict=True)]
     extents = [
-        abs(last - first) + step + 2 * RIM_MM
-        for (first, last), step in zip(ends, plane.spacing_mm, strict=True)
+        abs(last - first) + step + 2 * RIM_MM for (first, last), step in zip(ends, plane.spacing_mm, strict=True)
     ]
     mm_per_pixel = max(extent / pixels for extent, pixels in zip(extents, size, strict=True))
     down, across = ((np.arange(n) - (n - 1) / 2) * mm_per_pixel for n in size)

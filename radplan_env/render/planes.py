@@ -110,9 +110,7 @@ def planes_of(case: Case) -> tuple[Plane, Plane, Plane]:
         if upward:
             n_rows = case.grid.shape[row_axis]
             rows = slice(n_rows - rows.stop, n_rows - rows.start)
-        return Plane(
-            name, axis, row_axis, column_axis, upward, edges, case.grid, centre[axis], (rows, columns)
-        )
+        return Plane(name, axis, row_axis, column_axis, upward, edges, case.grid, centre[axis], (rows, columns))
 
     return (
         plane("Axial", 0, False, Edges("A", "P", "R", "L")),

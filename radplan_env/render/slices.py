@@ -67,19 +67,14 @@ def draw_slice(
     for name in reversed(drawing_order(masks)):
         _draw_contour(axes, masks[name], plane, name, colors[name])
     mm_per_inch = _frame(axes, plane, inches)
-    draw_names(
-        axes, {name: mask for name, mask in masks.items() if name != "Body"}, colors, plane, mm_per_inch
-    )
+    draw_names(axes, {name: mask for name, mask in masks.items() if name != "Body"}, colors, plane, mm_per_inch)
     draw_letters(axes, plane)
     draw_scale_bar(axes, mm_per_inch)
 
 
 def _frame(axes: Axes, plane: Plane, inches: tuple[float, float]) -> float:
     """Show the plane's window and a rim, the rest of the axes black; return the scale in mm per inch."""
-    spans = [
-        (span.start * step, span.stop * step)
-        for span, step in zip(plane.window, plane.spacing_mm, strict=True)
-    ]
+    spans = [(span.start * step, span.stop * step) for span, step in zip(plane.window, plane.spacing_mm, strict=True)]
     (down, across), (height, width) = zip(*(((a + b) / 2, b - a + 2 * RIM_MM) for a, b in spans), strict=True)
     scale = max(width / inches[0], height / inches[1])
     half_width, half_height = scale * inches[0] / 2, scale * inches[1] / 2
@@ -102,9 +97,7 @@ def _draw_isodoses(axes: Axes, percent: NDArray[Any], plane: Plane) -> None:
     levels = [level for level in ISODOSE_PERCENT if np.nanmin(percent) < level < np.nanmax(percent)]
     if levels:
         rows, columns = _centres_mm(percent.shape, plane)
-        axes.contour(
-            columns, rows, percent, levels, colors=[DOSE_COLORS[level] for level in levels], linewidths=0.9
-        )
+        axes.contour(columns, rows, percent, levels, colors=[DOSE_COLORS[level] for level in levels], linewidths=0.9)
 
 
 def _draw_contour(axes: Axes, mask: NDArray[np.bool_], plane: Plane, name: str, color: str) -> None:
@@ -122,6 +115,5 @@ def _draw_contour(axes: Axes, mask: NDArray[np.bool_], plane: Plane, name: str, 
 def _centres_mm(shape: tuple[int, ...], plane: Plane, padding: int = 0) -> list[NDArray[np.float64]]:
     """Return where a picture's rows and columns lie, in mm from the top left corner of the unpadded one."""
     return [
-        (np.arange(n, dtype=np.float64) - padding + 0.5) * step
-        for n, step in zip(shape, plane.spacing_mm, strict=True)
+        (np.arange(n, dtype=np.float64) - padding + 0.5) * step for n, step in zip(shape, plane.spacing_mm, strict=True)
     ]

@@ -60,9 +60,7 @@ class _Pen:
 
     def box(self, left: float, width: float, height: float, color: str) -> None:
         bottom = self.top - self.row * (1 + height) / 2
-        self.axes.add_patch(
-            Rectangle((left, bottom), width, height * self.row, facecolor=color, edgecolor="none")
-        )
+        self.axes.add_patch(Rectangle((left, bottom), width, height * self.row, facecolor=color, edgecolor="none"))
 
     def text(self, x: float, text: str, align: str = "center", *, scale: float = 1.0, **style: Any) -> None:
         y = self.top - 0.53 * self.row

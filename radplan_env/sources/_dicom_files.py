@@ -63,8 +63,7 @@ def series_of(structure_set: File, slices: Sequence[File], folder: str | Path) -
     frames = structure_set.header.get("ReferencedFrameOfReferenceSequence") or []
     frame_uids = {frame.get("FrameOfReferenceUID") for frame in frames}
     frame_uids |= {
-        roi.get("ReferencedFrameOfReferenceUID")
-        for roi in structure_set.header.get("StructureSetROISequence") or []
+        roi.get("ReferencedFrameOfReferenceUID") for roi in structure_set.header.get("StructureSetROISequence") or []
     }
     series_uids = {
         series.get("SeriesInstanceUID")
@@ -78,8 +77,7 @@ def series_of(structure_set: File, slices: Sequence[File], folder: str | Path) -
     matches = [
         series
         for uid, series in by_series.items()
-        if series[0].header.get("FrameOfReferenceUID") in frame_uids
-        and (uid in series_uids or not series_uids)
+        if series[0].header.get("FrameOfReferenceUID") in frame_uids and (uid in series_uids or not series_uids)
     ]
     if not matches:
         raise CaseError(
@@ -119,6 +117,4 @@ def plan_dose(files: Mapping[str, Sequence[File]], frame_of_reference: Any) -> F
 
 
 def _plans_of(dose: File) -> set[Any]:
-    return {
-        plan.get("ReferencedSOPInstanceUID") for plan in dose.header.get("ReferencedRTPlanSequence") or []
-    }
+    return {plan.get("ReferencedSOPInstanceUID") for plan in dose.header.get("ReferencedRTPlanSequence") or []}

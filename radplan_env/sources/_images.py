@@ -27,9 +27,7 @@ def to_lps(image: SimpleITK.Image) -> tuple[NDArray[Any], Grid]:
 
     image = sitk.DICOMOrient(image, "LPS")
     if not np.allclose(image.GetDirection(), np.eye(3).ravel(), atol=1e-3):
-        raise CaseError(
-            "the image axes are oblique to the patient (tilted gantry?): resample it to axial slices"
-        )
+        raise CaseError("the image axes are oblique to the patient (tilted gantry?): resample it to axial slices")
     size, spacing, origin = image.GetSize(), image.GetSpacing(), image.GetOrigin()
     grid = Grid(tuple(reversed(size)), tuple(reversed(spacing)), tuple(reversed(origin)))
     return sitk.GetArrayFromImage(image), grid

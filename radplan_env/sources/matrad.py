@@ -14,9 +14,7 @@ from radplan_env.structure_names import map_names
 _TG119_NAMES = {"OuterTarget": "PTV_5000", "Core": "Core", "BODY": "Body"}
 
 
-def load(
-    file: str | Path, *, name_map: Mapping[str, str | None] | None = None, case_id: str | None = None
-) -> Case:
+def load(file: str | Path, *, name_map: Mapping[str, str | None] | None = None, case_id: str | None = None) -> Case:
     """Read one patient.
 
     A dose in ``resultGUI`` is not taken as reference dose: matRad keeps it per fraction.

@@ -55,9 +55,7 @@ def load(path: str | Path, split: str = "test") -> Cohort:
     folder = (root if root.is_dir() else Path(path)) / f"{split}-pats"
     patients = sorted(folder.glob("pt_*"), key=lambda p: (len(p.name), p.name))
     if not patients:
-        raise CaseError(
-            f"no patients pt_* in {folder}: give the 'provided-data' folder of github.com/ababier/open-kbp"
-        )
+        raise CaseError(f"no patients pt_* in {folder}: give the 'provided-data' folder of github.com/ababier/open-kbp")
     return Cohort(tuple(f"openkbp/{p.name}" for p in patients), partial(_read, folder))
 
 
@@ -103,9 +101,7 @@ def body_mask(ct_hu: NDArray[np.float64]) -> NDArray[np.bool_]:
     if count == 0:
         raise CaseError("no body found in the CT: no tissue above -400 HU")
     largest = 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    body: NDArray[np.bool_] = ndimage.binary_dilation(
-        pieces == largest, in_plane, _OPENING_VOXELS, mask=filled
-    )
+    body: NDArray[np.bool_] = ndimage.binary_dilation(pieces == largest, in_plane, _OPENING_VOXELS, mask=filled)
     return body
 
 

@@ -67,7 +67,7 @@ def make_record(agent: str, case: str, seed: int, plans: list[dict[str, Any]], *
         "steps": plans,
         "best_score": max(scores),
         "final_score": scores[-1],
-        "best_step": scores.index(max(scores)),
+        "handed_over": scores.index(max(scores)),
         "site": "prostate",
         "protocol": "prostate",
         "fidelity": "fast",

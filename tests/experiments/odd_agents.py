@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -48,3 +49,10 @@ class Slow(RandomSearchAgent):
     def act(self, observation: Any, info: Any) -> Any:
         time.sleep(0.5)
         return super().act(observation, info)
+
+
+class Crashes(RandomSearchAgent):
+    """Takes its process down, as a fault in compiled code or a want of memory does."""
+
+    def act(self, observation: Any, info: Any) -> Any:
+        os._exit(1)

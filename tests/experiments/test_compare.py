@@ -200,6 +200,15 @@ def test_agents_that_fail_are_recorded_and_others_go_on(run: Run, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_process_that_dies_ends_the_run_with_a_word(run: Run, tmp_path: Path) -> None:
+    process = run("--agents", "template", "odd_agents:Crashes", "--cases", 1, "--out", tmp_path)
+    assert process.returncode == 1
+    assert "a process died" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert [record["agent"] for record in episodes(tmp_path)] == ["template"]
+
+
+@pytest.mark.slow
 def test_case_that_cannot_be_planned_is_left_out_and_said(run: Run, tiny_openkbp: Path, tmp_path: Path) -> None:
     data = tmp_path / "provided-data" / "test-pats"
     data.mkdir(parents=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pydicom
@@ -55,13 +56,22 @@ def test_an_episode_alone_is_the_same_as_among_others(folder: RunFolder, tiny: S
         assert without_time(again).keys() == without_time(recorded).keys()
 
 
-def test_the_best_plan_is_stored_and_replays_to_the_recorded_numbers(folder: RunFolder, tiny: Settings) -> None:
+def test_the_plan_handed_over_is_stored_and_replays_to_the_recorded_numbers(folder: RunFolder, tiny: Settings) -> None:
     record = folder.records["random", CASE, 0]
     plan = Plan.load(folder.plan_path(("random", CASE, 0)))
     assert plan.evaluation.score == record["best_score"] == max(step["score"] for step in record["steps"])
-    assert plan.summary() == record["steps"][record["best_step"]]
+    assert plan.summary() == record["steps"][record["handed_over"]]
     replayed = runner.planning_system(tiny, runner.read_case(tiny, CASE)).replay(plan)
     assert replayed.evaluation.score == pytest.approx(record["best_score"])
+
+
+def test_a_plan_that_meets_the_protocol_is_handed_over_before_one_of_a_better_score() -> None:
+    def plans(*judged: tuple[bool, float]) -> Any:
+        return [SimpleNamespace(evaluation=SimpleNamespace(met=met, score=score)) for met, score in judged]
+
+    assert runner.handed_over(plans((False, 90), (False, 95), (False, 80))) == 1
+    assert runner.handed_over(plans((False, 97), (True, 96))) == 1
+    assert runner.handed_over([]) is None
 
 
 def test_an_agent_that_raises_leaves_the_plans_it_made(folder: RunFolder) -> None:

@@ -53,7 +53,7 @@ def test_score_by_solve_never_falls_and_is_carried_on(made: dict[str, Table]) ->
     assert row(table, method="coordinate")[["1", "2", "3"]].tolist() == [79, 81, 91]
 
 
-def test_paper_tables_hold_the_best_plan_beside_reference_and_literature(made: dict[str, Table]) -> None:
+def test_paper_tables_hold_the_plan_handed_over_beside_reference_and_literature(made: dict[str, Table]) -> None:
     table = made["table_2_organs"]
     coordinate = row(table, structure="Rectum", method="coordinate")
     assert coordinate["mean [Gy]"] == pytest.approx((24 + 18) / 2)

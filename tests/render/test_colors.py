@@ -74,9 +74,7 @@ def test_drawing_order_puts_targets_first_by_dose_and_the_body_last():
 def test_isodose_lines_have_the_colour_of_the_wash_at_their_dose():
     low, high = min(DOSE_COLORS), max(DOSE_COLORS)
     for percent in ISODOSE_PERCENT:
-        assert dose_colormap()((percent - low) / (high - low))[:3] == pytest.approx(
-            rgb(DOSE_COLORS[percent]), abs=0.02
-        )
+        assert dose_colormap()((percent - low) / (high - low))[:3] == pytest.approx(rgb(DOSE_COLORS[percent]), abs=0.02)
 
 
 def test_soft_tissue_window_is_level_40_width_400():

@@ -45,9 +45,7 @@ def test_colour_appears_where_there_is_dose_and_only_there(make_case, block):
     rows, columns = np.nonzero(changed)
     expected = 0.5 * rgb("#000000") + 0.5 * np.array(dose_colormap()(0.4)[:3])
     middle = with_dose[int(rows.mean()), int(columns.mean())] / 255
-    assert middle - without[int(rows.mean()), int(columns.mean())] / 255 * 0.5 == pytest.approx(
-        expected, abs=0.02
-    )
+    assert middle - without[int(rows.mean()), int(columns.mean())] / 255 * 0.5 == pytest.approx(expected, abs=0.02)
     assert changed[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean() > 0.9
     assert rows.max() < 64  # anterior is at the top
     assert columns.max() < 64  # the patient's right is on the left

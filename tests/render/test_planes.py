@@ -29,9 +29,7 @@ def test_each_letter_stands_at_the_edge_of_its_side(case, planes, letter, axis, 
             continue
         picture = plane.take(volume)
         edges = {"top": picture[0], "bottom": picture[-1], "left": picture[:, 0], "right": picture[:, -1]}
-        assert [side for side, edge in edges.items() if edge.all()] == [
-            plane.edges._fields[plane.edges.index(letter)]
-        ]
+        assert [side for side, edge in edges.items() if edge.all()] == [plane.edges._fields[plane.edges.index(letter)]]
 
 
 def test_clinical_view(planes):

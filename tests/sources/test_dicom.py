@@ -117,9 +117,7 @@ def test_no_identity_leaves_the_importer(folder):
 
 def rename(folder, old, new, kind=None):
     dataset = pydicom.dcmread(folder / "RTSTRUCT.dcm")
-    for roi, observation in zip(
-        dataset.StructureSetROISequence, dataset.RTROIObservationsSequence, strict=True
-    ):
+    for roi, observation in zip(dataset.StructureSetROISequence, dataset.RTROIObservationsSequence, strict=True):
         if roi.ROIName == old:
             roi.ROIName = new
             observation.RTROIInterpretedType = kind or observation.RTROIInterpretedType

@@ -1,0 +1,46 @@
+"""What stands above the tables: whatever a reader must know before comparing."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import report
+from experiments.records import RunFolder, Settings, key_of
+
+Record = dict[str, Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, settings: Settings, records: list[Record]) -> RunFolder:
+    return RunFolder(tmp_path, settings, {key_of(record): record for record in records})
+
+
+def heading(folder: RunFolder, references: dict[str, Any], unplanned: dict[str, str]) -> str:
+    return report._heading(folder, list(folder.records.values()), references, unplanned)
+
+
+def test_nothing_is_said_where_nothing_is_amiss(folder: RunFolder, references: dict[str, Any]) -> None:
+    text = heading(folder, references, {})
+    assert "synthetic" in text
+    assert not any(word in text for word in ("Mixed", "failed", "Left out", "prescription"))
+
+
+def test_reference_plan_of_another_prescription_is_pointed_out(folder: RunFolder, references: dict[str, Any]) -> None:
+    other = copy.deepcopy(references)
+    (case,) = other
+    other[case]["metrics"]["PTV_7020"]["D95%"] = 58.6
+    assert f"reference plan of {case}" in heading(folder, other, {})
+
+
+def test_failures_left_out_cases_and_mixed_versions_are_said(folder: RunFolder) -> None:
+    first, second, *_ = folder.records.values()
+    first |= {"status": "failed", "error": {"message": "RuntimeError: boom"}}
+    second["versions"] = {"python": "4"}
+    text = heading(folder, {}, {"synthetic/test/1": "CaseError: no target"})
+    assert "RuntimeError: boom" in text
+    assert "CaseError: no target" in text
+    assert "Mixed" in text
