@@ -25,8 +25,8 @@ def minimise(
 ) -> Minimum:
     """Minimise a function of the dose over x ≥ 0; see `newton.minimise`.
 
-    IPOPT judges its own convergence and takes many cheap iterations, so `tolerance` only scales its stopping rule
-    and `max_iterations` counts in hundreds.
+    IPOPT judges its own convergence and takes many cheap iterations: `tolerance` scales its stopping rules, and it
+    may take 20 times `max_iterations`.
 
     Raises
     ------
@@ -39,11 +39,18 @@ def minimise(
         raise ImportError("the ipopt backend needs ipyopt: pip install 'radplan_env[ipopt]'") from error
     bixels = matrix.shape[1]
 
+    last: list[tuple[Vector, tuple[float, Vector, Vector]]] = []
+
+    def derivatives(x: Vector) -> tuple[float, Vector, Vector]:
+        if not last or not np.array_equal(last[0][0], x):  # IPOPT asks for value and gradient one after the other
+            last[:] = [(x.copy(), function(matrix.dose(x)))]
+        return last[0][1]
+
     def value(x: Vector) -> float:
-        return function(matrix.dose(x))[0]
+        return derivatives(x)[0]
 
     def gradient(x: Vector, out: Vector) -> Vector:
-        _, slope, _ = function(matrix.dose(x))
+        _, slope, _ = derivatives(x)
         rows = np.flatnonzero(slope)
         out[:] = matrix.adjoint(slope[rows], rows)
         return out
@@ -66,8 +73,11 @@ def minimise(
         ipopt_options={
             "hessian_approximation": "limited-memory",
             "limited_memory_max_history": 20,
-            "max_iter": 100 * max_iterations,
-            "tol": 1e-4 * tolerance,
+            "max_iter": 20 * max_iterations,
+            "tol": 1e-2 * tolerance,
+            "acceptable_tol": 1e6,  # leave it to the objective: stop when it no longer falls
+            "acceptable_obj_change_tol": 1e-2 * tolerance,
+            "acceptable_iter": 15,
             "print_level": 0,
             "sb": "yes",
             "mu_strategy": "adaptive",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyRadPlan
 import pytest
 
 import radplan_env
@@ -78,6 +79,13 @@ def test_tg119_comes_with_pyradplan() -> None:
     case = open_cohort(Origin("matrad"))[case_id]
     assert case.id == case_id
     assert load_protocol(SITES["tg119"].protocol).primary.structure in case.structures
+
+
+def test_names_of_a_file_are_mapped_as_the_user_says(tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text("OuterTarget: PTV_7020\nCore: Rectum\nBODY: Body\n")
+    file = Path(pyRadPlan.__file__).parent / "data" / "phantoms" / "TG119.mat"
+    cohort = open_cohort(Origin("matrad", (str(file),), names=str(tmp_path / "names.yaml")))
+    assert set(cohort["matrad/1"].structures) == {"PTV_7020", "Rectum", "Body"}
 
 
 def test_patients_given_by_path_are_called_by_their_place(tmp_path: Path) -> None:
