@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -342,8 +341,3 @@ def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.
         indices.append(np.clip(nearest, 0, target.shape[axis] - 1))
     touched[tuple(indices)] = True
     return touched
-
-
-def parameters_of(summary: Mapping[str, Any]) -> PlanningParameters:
-    """Return the planning parameters in a plan's summary."""
-    return PlanningParameters.from_dict({"structures": summary["parameters"]})

@@ -1,6 +1,6 @@
 """What one patient is: the numbers drawn for an anatomy, and the published spread each is drawn from.
 
-Sources, cited at the fields of :class:`Anatomy`. Read in the abstract or full text while this was written:
+Sources, cited at the fields of :class:`Anatomy`. Known from abstracts and search excerpts, not from the full papers:
 
 [Hindawi19]  Prostate volume on CT, 122 men, BioMed Res Int 2019:7029450: median 43 cc (33 by ultrasound).
 [Nield25]    Empty against full bladder, 20 men, doi 10.1111/1754-9485.70139: bladder median 126 cc (49-246)
