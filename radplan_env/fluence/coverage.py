@@ -78,10 +78,19 @@ class Multipliers:
         self._raised[:] = True
         self._raised[order[: self._below]] = False
         self._lowered[:] = False
-        if self.coverage.exactly:
+        if self.coverage.exactly and self._must_come_down(dose):
             self._lowered[order[: self._below + 2]] = True
         self.lower[~self._raised] = 0.0
         self.upper[~self._lowered] = 0.0
+
+    def _must_come_down(self, dose: Vector) -> bool:
+        """Whether nothing pulls the target up to its prescription, so that equality must hold from above.
+
+        Voxels pulled up meet the prescription exactly; bounds from above beside them would only fight them.
+        """
+        return bool(self.upper.any()) or (
+            not self.lower.any() and self.coverage.achieved_gy(dose) > self.coverage.dose_gy
+        )
 
     def derivatives(self, dose: Vector) -> tuple[float, Vector, Vector]:
         """Return value, gradient and curvature of the penalty by the dose of the target's voxels."""

@@ -102,7 +102,7 @@ def minimise(
     gram : Gram
         Of the same matrix; its content is reused.
     tolerance : float
-        Ends when `kkt_residual` falls below it.
+        Ends when `kkt_residual` is below it, after one step at least.
     max_iterations : int
 
     Returns
@@ -114,7 +114,9 @@ def minimise(
     value, slope, curvature = function(dose)
     for iteration in range(max_iterations + 1):
         gradient, residual = stationarity(matrix, fluence, slope, curvature)
-        if residual <= tolerance or iteration == max_iterations:
+        # A change of multipliers too small for the tolerance still asks for a step, or they would never take effect.
+        converged = residual == 0 or (residual <= tolerance and iteration > 0)
+        if converged or iteration == max_iterations:
             break
         hessian = gram.update(curvature)
         step = bounded_qp.minimise(hessian, gradient - hessian @ fluence, fluence) - fluence
