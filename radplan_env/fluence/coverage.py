@@ -94,15 +94,18 @@ class Multipliers:
 
     def derivatives(self, dose: Vector) -> tuple[float, Vector, Vector]:
         """Return value, gradient and curvature of the penalty by the dose of the target's voxels."""
-        below = self.coverage.dose_gy - dose[self.coverage.rows]
-        pull_up = np.where(self._raised, np.maximum(self.lower + self.penalty * below, 0.0), 0.0)
-        pull_down = np.where(self._lowered, np.maximum(self.upper - self.penalty * below, 0.0), 0.0)
+        pull_up, pull_down = self._pulls(dose)
         value = float((pull_up**2 - self.lower**2 + pull_down**2 - self.upper**2).sum()) / (2 * self.penalty)
         active = (pull_up > 0).astype(float) + (pull_down > 0)
         return value, pull_down - pull_up, self.penalty * active
 
     def update(self, dose: Vector) -> None:
         """Take the pulls at this dose as the new multipliers."""
+        self.lower, self.upper = self._pulls(dose)
+
+    def _pulls(self, dose: Vector) -> tuple[Vector, Vector]:
+        """Force per voxel towards its lower and from its upper bound: the multipliers the penalty stands for."""
         below = self.coverage.dose_gy - dose[self.coverage.rows]
-        self.lower = np.where(self._raised, np.maximum(self.lower + self.penalty * below, 0.0), 0.0)
-        self.upper = np.where(self._lowered, np.maximum(self.upper - self.penalty * below, 0.0), 0.0)
+        pull_up = np.where(self._raised, np.maximum(self.lower + self.penalty * below, 0.0), 0.0)
+        pull_down = np.where(self._lowered, np.maximum(self.upper - self.penalty * below, 0.0), 0.0)
+        return pull_up, pull_down
