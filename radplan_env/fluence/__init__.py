@@ -2,12 +2,13 @@
 
 from .coverage import Coverage
 from .objective import Objective, Term
-from .solver import BACKENDS, ConstraintReport, FluenceSolution, FluenceSolver
+from .solver import BACKENDS, ConstraintReport, FluenceProblem, FluenceSolution, FluenceSolver
 
 __all__ = [
     "BACKENDS",
     "ConstraintReport",
     "Coverage",
+    "FluenceProblem",
     "FluenceSolution",
     "FluenceSolver",
     "Objective",

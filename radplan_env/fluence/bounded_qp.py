@@ -1,29 +1,36 @@
-"""Convex quadratic programs with non-negative variables."""
+"""Convex quadratic programs with lower bounds, as each Newton step poses one."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy.linalg import blas
+
+from .cholesky import FreeBlock, NotPositiveDefinite
 
 Vector = NDArray[np.float64]
+Matrix = NDArray[np.float32]
 
 _FULL_EXCHANGES = 3  # Kim & Park (2011) let the number of infeasible variables fail to shrink this often
+_MOST_BORDERS = 0.08  # of all variables; beyond it, factorising again is faster
+_ACCURACY = 1e-6  # of single precision
 
 
-def minimise(hessian: NDArray[np.float64], linear: Vector, start: Vector, *, max_pivots: int = 60) -> Vector:
-    """Return the x ≥ 0 that minimises ½ xᵀHx + cᵀx, by block principal pivoting.
+def minimise(lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, negligible: float = 0.0, max_pivots: int = 40) -> Vector:
+    """Return the step p with x + p ≥ 0 that minimises gᵀp + ½ pᵀ(H + ridge·I)p, by block principal pivoting.
 
     All variables of the wrong sign change sides at once; if that stalls, only the last one does, which makes the
     method finite for a positive definite H (Kim & Park, SIAM J. Sci. Comput. 33, 2011, doi 10.1137/110821172).
+    Solving for the step and not for x + p keeps the rounding of single precision relative to the step.
 
     Parameters
     ----------
-    hessian : ndarray, shape (n, n)
-        Symmetric, positive definite up to rounding: a ridge is added where it is not.
-    linear : ndarray, shape (n,)
-    start : ndarray, shape (n,)
-        Guess whose positive entries are taken to be free.
+    lower : ndarray of float32, shape (n, n)
+        H, of which the lower triangle is read.
+    ridge : float
+        Positive.
+    gradient, x : ndarray, shape (n,)
+        x is not negative.
     max_pivots : int
         Stop after this many exchanges with the best guess so far; the caller's line search judges it.
 
@@ -31,19 +38,21 @@ def minimise(hessian: NDArray[np.float64], linear: Vector, start: Vector, *, max
     -------
     ndarray, shape (n,)
     """
-    diagonal = np.diagonal(hessian)
-    ridge = 1e-9 * max(float(diagonal.mean()), np.finfo(float).tiny)
-    free = start * np.maximum(diagonal, ridge) > hessian @ start + linear
-    fewest, patience = start.size + 1, _FULL_EXCHANGES
-    x = start
+    diagonal = np.diagonal(lower) + ridge
+    free = x * diagonal > gradient
+    fewest, patience = x.size + 1, _FULL_EXCHANGES
+    step, block = np.zeros_like(x), None
     for _ in range(max_pivots):
-        x = np.zeros_like(start)
-        x[free], ridge = _solve(hessian, linear, free, ridge)
-        gradient = hessian[:, free] @ x[free] + linear
-        tolerance = 1e-10 * max(float(np.abs(x).max()), np.finfo(float).tiny)
-        wrong = np.where(free, x < -tolerance, gradient < -tolerance * np.maximum(diagonal, ridge))
+        given = np.where(free, 0.0, -x)
+        right = -gradient - _times(lower, ridge, given)
+        if block is None or block.changes(free).size > _MOST_BORDERS * x.size:
+            block, ridge = _factorised(lower, ridge, free)
+        step = block.solve(right, given, free)
+        slope = gradient + _times(lower, ridge, step)
+        tolerance = _ACCURACY * float(np.abs(x + step).max(initial=np.finfo(float).tiny))
+        wrong = np.where(free, x + step < -tolerance, slope < -tolerance * diagonal)
         infeasible = int(wrong.sum())
-        if infeasible == 0:
+        if infeasible <= negligible * x.size:
             break
         if infeasible < fewest:
             fewest, patience = infeasible, _FULL_EXCHANGES
@@ -54,19 +63,18 @@ def minimise(hessian: NDArray[np.float64], linear: Vector, start: Vector, *, max
             wrong = np.zeros_like(wrong)
             wrong[last] = True
         free ^= wrong
-    return np.maximum(x, 0.0)
+    return np.maximum(step, -x)
 
 
-def _solve(hessian: NDArray[np.float64], linear: Vector, free: NDArray[np.bool_], ridge: float) -> tuple[Vector, float]:
-    """Solve for the free variables; return them and the ridge that made the factorisation succeed."""
-    block = hessian[np.ix_(free, free)]
-    if block.size == 0:
-        return np.zeros(0), ridge
+def _times(lower: Matrix, ridge: float, vector: Vector) -> Vector:
+    product: Vector = blas.ssymv(1.0, lower.T, vector.astype(np.float32), lower=0).astype(float)
+    return product + ridge * vector
+
+
+def _factorised(lower: Matrix, ridge: float, free: NDArray[np.bool_]) -> tuple[FreeBlock, float]:
+    """Return the factorised block and the ridge that made the factorisation succeed."""
     while True:
         try:
-            ridged = block.copy()
-            ridged[np.diag_indices_from(ridged)] += ridge
-            factor = linalg.cho_factor(ridged, lower=True, overwrite_a=True, check_finite=False)
-            return linalg.cho_solve(factor, -linear[free], check_finite=False), ridge
-        except linalg.LinAlgError:
+            return FreeBlock(lower, ridge, free), ridge
+        except NotPositiveDefinite:
             ridge *= 10.0

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .loss import Loss
+
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -92,12 +94,19 @@ class Multipliers:
             not self.lower.any() and self.coverage.achieved_gy(dose) > self.coverage.dose_gy
         )
 
-    def derivatives(self, dose: Vector) -> tuple[float, Vector, Vector]:
-        """Return value, gradient and curvature of the penalty by the dose of the target's voxels."""
-        pull_up, pull_down = self._pulls(dose)
-        value = float((pull_up**2 - self.lower**2 + pull_down**2 - self.upper**2).sum()) / (2 * self.penalty)
-        active = (pull_up > 0).astype(float) + (pull_down > 0)
-        return value, pull_down - pull_up, self.penalty * active
+    def loss(self, voxels: int) -> Loss:
+        """Return the augmented Lagrangian's terms: ρ/2 · max(0, ±(b − d) + λ/ρ)² − λ²/2ρ for each bounded voxel."""
+        raised, lowered = np.flatnonzero(self._raised), np.flatnonzero(self._lowered)
+        half = self.penalty / 2
+        return Loss(
+            rows=np.concatenate([self.coverage.rows[raised], self.coverage.rows[lowered]]),
+            threshold=self.coverage.dose_gy
+            + np.concatenate([self.lower[raised], -self.upper[lowered]]) / self.penalty,
+            over=np.concatenate([np.zeros(raised.size), np.full(lowered.size, half)]),
+            under=np.concatenate([np.full(raised.size, half), np.zeros(lowered.size)]),
+            voxels=voxels,
+            constant=-float((self.lower**2).sum() + (self.upper**2).sum()) / (2 * self.penalty),
+        )
 
     def update(self, dose: Vector) -> None:
         """Take the pulls at this dose as the new multipliers."""

@@ -1,46 +1,112 @@
-"""The Hessian Kᵀ diag(h) K of the objective, kept up to date as the curvature h changes."""
+"""The Hessian Kᵀ diag(h) K of the objective, kept up to date as the curvature h and the free bixels change."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .matrix import InfluenceMatrix, Vector
+from . import threads
+from .matrix import InfluenceMatrix, Rows, Vector
 
-_BLOCK_ROWS = 2048
+Matrix = NDArray[np.float32]
+
+_BLOCK_ROWS = 1024
+_TILE = 512
+_REVISITED = 0.7  # built anew when more than this share of the rows changed, or
+_MISSING = 0.25  # this share of the needed columns is missing
+_SPARE = 0.8  # columns are dropped when fewer than this share of them are likely to be needed
 
 
 class Gram:
-    """Dense Kᵀ diag(h) K that only revisits the rows whose h changed.
+    """Dense Kᵀ diag(h) K for the columns that matter, revisiting only the rows whose h changed.
 
-    Near the optimum few voxels cross their threshold from one Newton step to the next, and a change of one
-    structure's weight touches that structure's voxels alone.
+    Near the optimum few voxels cross their threshold from one Newton step to the next, and more than half of the
+    bixels carry no fluence. In single precision, which is twice as fast: the Hessian steers the steps, and gradients,
+    summed in double, judge the result.
 
     Parameters
     ----------
     matrix : InfluenceMatrix
+
+    Attributes
+    ----------
+    columns : ndarray of int, shape (columns,)
+        Bixels of the matrix's rows and columns.
+    lower : ndarray of float32, shape (columns, columns)
+        Its lower triangle; the rest is undefined.
     """
 
     def __init__(self, matrix: InfluenceMatrix) -> None:
         self._matrix = matrix
         self._curvature = np.zeros(matrix.shape[0])
-        self._gram = np.zeros((matrix.shape[1], matrix.shape[1]))
+        self.columns: Rows = np.zeros(0, dtype=np.int64)
+        self.lower: Matrix = np.zeros((0, 0), dtype=np.float32)
 
-    def update(self, curvature: Vector) -> NDArray[np.float64]:
-        """Return the Gram matrix for this curvature (voxels,), shape (bixels, bixels); do not write to it."""
-        change = curvature - self._curvature
-        if np.count_nonzero(change) > np.count_nonzero(curvature):
-            self._gram[:] = 0.0
-            change = curvature
-        self._add(change)
-        self._curvature = curvature.copy()
-        return self._gram
+    def update(self, curvature: Vector, needed: NDArray[np.bool_], likely: NDArray[np.bool_]) -> None:
+        """Bring `lower` to this curvature (voxels,), and see that `columns` holds every bixel needed (bixels,).
 
-    def _add(self, change: Vector) -> None:
-        for sign in (1.0, -1.0):
-            rows = np.flatnonzero(sign * change > 0)
-            for start in range(0, rows.size, _BLOCK_ROWS):
-                block = rows[start : start + _BLOCK_ROWS]
-                scaled = self._matrix.scaled_rows(np.sqrt(np.abs(change[block])), block)
-                # Single precision: the Hessian steers the steps; gradients, summed in double, judge the result.
-                self._gram += sign * (scaled.T @ scaled)
+        When columns are added, those likely to be needed soon come along: many cost little more than one.
+        """
+        changed = np.flatnonzero(curvature != self._curvature)
+        missing = needed.copy()
+        missing[self.columns] = False
+        if changed.size > _REVISITED * np.count_nonzero(curvature) or missing.sum() > _MISSING * needed.sum():
+            self.columns = self._in_order(needed)
+            self.lower = np.zeros((self.columns.size, self.columns.size), dtype=np.float32)
+            self._add(curvature, np.flatnonzero(curvature))
+        else:
+            if (needed | likely).sum() < _SPARE * self.columns.size:
+                self._keep(needed | likely)
+            change = curvature - self._curvature
+            self._add(change, changed[change[changed] > 0])
+            self._add(-change, changed[change[changed] < 0], sign=-1)
+            if missing.any():
+                missing |= likely
+                missing[self.columns] = False
+                self._extend(curvature, missing)
+        self._curvature = curvature
+
+    def _in_order(self, bixels: NDArray[np.bool_]) -> Rows:
+        order = self._matrix.column_order
+        return order[bixels[order]]
+
+    def _keep(self, needed: NDArray[np.bool_]) -> None:
+        """Drop the columns that are not needed."""
+        kept = np.flatnonzero(needed[self.columns])
+        self.columns = self.columns[kept]
+        self.lower = self.lower[np.ix_(kept, kept)]
+
+    def _add(self, curvature: Vector, rows: Rows, sign: int = 1) -> None:
+        for start in range(0, rows.size, _BLOCK_ROWS):
+            block = rows[start : start + _BLOCK_ROWS]
+            dense, used = self._matrix.scaled_rows(np.sqrt(curvature[block]), block, self.columns)
+            tiles = [slice(at, min(at + _TILE, used.stop)) for at in range(used.start, used.stop, _TILE)]
+            pairs = [(i, j) for i in range(len(tiles)) for j in range(i + 1)]
+            threads.run(partial(self._add_tile, dense, tiles, pairs, sign), len(pairs))
+
+    def _add_tile(self, dense: Matrix, tiles: list[slice], pairs: list[tuple[int, int]], sign: int, pair: int) -> None:
+        i, j = (tiles[k] for k in pairs[pair])
+        product = dense[:, i].T @ dense[:, j]
+        if sign > 0:
+            self.lower[i, j] += product
+        else:
+            self.lower[i, j] -= product
+
+    def _extend(self, curvature: Vector, missing: NDArray[np.bool_]) -> None:
+        """Add columns, in their place in the order."""
+        wanted = missing.copy()
+        wanted[self.columns] = True
+        columns = self._in_order(wanted)
+        old, new = np.flatnonzero(~missing[columns]), np.flatnonzero(missing[columns])
+        products = np.zeros((columns.size, new.size), dtype=np.float32)
+        rows = np.flatnonzero(curvature)
+        for start in range(0, rows.size, _BLOCK_ROWS):
+            block = rows[start : start + _BLOCK_ROWS]
+            dense, used = self._matrix.scaled_rows(np.sqrt(curvature[block]), block, columns)
+            products[used] += dense[:, used].T @ dense[:, new]
+        lower = np.empty((columns.size, columns.size), dtype=np.float32)
+        lower[np.ix_(old, old)] = self.lower
+        lower[:, new], lower[new, :] = products, products.T
+        self.columns, self.lower = columns, lower

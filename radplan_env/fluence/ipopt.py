@@ -8,25 +8,27 @@ from __future__ import annotations
 import numpy as np
 
 from .gram import Gram
+from .loss import Loss
 from .matrix import InfluenceMatrix, Vector
-from .newton import DoseFunction, Minimum, stationarity
+from .newton import Minimum, kkt_residual
 
 _UNBOUNDED = 1e19  # IPOPT reads bounds beyond this as infinite
 
 
 def minimise(
     matrix: InfluenceMatrix,
-    function: DoseFunction,
+    loss: Loss,
     start: Vector,
     gram: Gram,
     *,
     tolerance: float,
     max_iterations: int,
+    ridge: float = 0.0,
 ) -> Minimum:
-    """Minimise a function of the dose over x ≥ 0; see `newton.minimise`.
+    """Minimise a loss over x ≥ 0; see `newton.minimise`.
 
     IPOPT judges its own convergence and takes many cheap iterations: `tolerance` scales its stopping rules, and it
-    may take 20 times `max_iterations`.
+    may take 20 times `max_iterations`. `ridge` is of no use to it.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def minimise(
 
     def derivatives(x: Vector) -> tuple[float, Vector, Vector]:
         if not last or not np.array_equal(last[0][0], x):  # IPOPT asks for value and gradient one after the other
-            last[:] = [(x.copy(), function(matrix.dose(x)))]
+            last[:] = [(x.copy(), loss.derivatives(matrix.dose(x)))]
         return last[0][1]
 
     def value(x: Vector) -> float:
@@ -86,7 +88,8 @@ def minimise(
     fluence, _, _ = problem.solve(x0=np.maximum(start, 1e-6 * start.max()))
     fluence = np.maximum(fluence, 0.0)
     dose = matrix.dose(fluence)
-    final, slope, curvature = function(dose)
-    slope_by_fluence, residual = stationarity(matrix, fluence, slope, curvature)
+    final, slope, _ = loss.derivatives(dose)
+    rows = np.flatnonzero(slope)
+    slope_by_fluence = matrix.adjoint(slope[rows], rows)
     iterations = int(problem.stats["n_iter"]) if hasattr(problem, "stats") else 0
-    return Minimum(fluence, dose, slope_by_fluence, final, residual, iterations)
+    return Minimum(fluence, dose, slope_by_fluence, final, kkt_residual(fluence, slope_by_fluence, final), iterations)

@@ -1,69 +1,96 @@
 """Products with the dose-influence matrix K, on all of its rows or on those that matter.
 
-One-sided terms of Eq. 1 touch only the voxels beyond their threshold, so most Hessian products need only a
-small part of K. SciPy multiplies whole matrices on one core; these kernels take a list of rows, run on every
-core numba is given, and accumulate float32 entries in float64.
+One-sided terms of Eq. 1 touch only the voxels beyond their threshold, so most products need only a small part of K.
+SciPy multiplies whole matrices on one core; these kernels take a list of rows, run on every core, and accumulate
+float32 entries in float64. What they read is the limit of their speed: column indices are 16 bits wide where they fit.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from . import threads
+
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-# Adjoint products sum over rows in this fixed number of slices, whatever the number of threads, so that the
-# rounding, and with it every plan, is the same on every machine.
-_SLICES = 16
+_THREADS_PAY_FROM = 200_000  # non-zeros; handing out work costs some 50 µs
 
 
-def _forward(indptr, indices, data, rows, x, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    for k in numba.prange(rows.size):
-        row = rows[k]
+@numba.njit(nogil=True, cache=True)
+def _forward(indptr, indices, data, rows, x, out, start, stop):  # type: ignore[no-untyped-def] # pragma: no cover
+    for k in range(start, stop):
         total = 0.0
-        for entry in range(indptr[row], indptr[row + 1]):
+        for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
             total += data[entry] * x[indices[entry]]
         out[k] = total
 
 
-def _adjoint(indptr, indices, data, rows, values, partial, power):  # type: ignore[no-untyped-def] # pragma: no cover
-    slices = partial.shape[0]
-    for s in numba.prange(slices):
-        start = rows.size * s // slices
-        stop = rows.size * (s + 1) // slices
-        for k in range(start, stop):
-            value = values[k]
-            if value == 0.0:
-                continue
-            row = rows[k]
-            if power == 1:
-                for entry in range(indptr[row], indptr[row + 1]):
-                    partial[s, indices[entry]] += data[entry] * value
-            else:
-                for entry in range(indptr[row], indptr[row + 1]):
-                    partial[s, indices[entry]] += data[entry] * data[entry] * value
+@numba.njit(nogil=True, cache=True)
+def _adjoint(indptr, indices, data, rows, values, out, start, stop):  # type: ignore[no-untyped-def] # pragma: no cover
+    for k in range(start, stop):
+        value = values[k]
+        for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
+            out[indices[entry]] += data[entry] * value
 
 
-def _scaled_dense(indptr, indices, data, rows, scale, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    for k in numba.prange(rows.size):
+@numba.njit(nogil=True, cache=True)
+def _adjoint_and_diagonal(  # type: ignore[no-untyped-def]
+    indptr, indices, data, rows, slope, curvature, gradient, diagonal, start, stop
+):  # pragma: no cover
+    for k in range(start, stop):
+        s, c = slope[k], curvature[k]
+        for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
+            column, value = indices[entry], np.float64(data[entry])
+            gradient[column] += value * s
+            diagonal[column] += value * value * c
+
+
+@numba.njit(nogil=True, cache=True)
+def _scaled_dense(  # type: ignore[no-untyped-def]
+    indptr, indices, data, rows, scale, position, out, extent, start, stop
+):  # pragma: no cover
+    for k in range(start, stop):
         out[k, :] = 0.0
-        row = rows[k]
+        for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
+            place = position[indices[entry]]
+            if place >= 0:
+                out[k, place] = data[entry] * scale[k]
+                extent[0] = min(extent[0], place)
+                extent[1] = max(extent[1], place + 1)
+
+
+@numba.njit(nogil=True, cache=True)
+def _mean_rows(indptr, indices, data, out, total):  # type: ignore[no-untyped-def] # pragma: no cover
+    for row in range(indptr.size - 1):
         for entry in range(indptr[row], indptr[row + 1]):
-            out[k, indices[entry]] = data[entry] * scale[k]
+            out[indices[entry]] += data[entry] * row
+            total[indices[entry]] += data[entry]
 
 
-def _compiled(kernel: Any) -> tuple[Any, Any]:
-    """Compile for one thread and for all: starting threads costs more than a small product."""
-    return numba.njit(cache=True)(kernel), numba.njit(parallel=True, cache=True)(kernel)
-
-
-_KERNELS = {kernel.__name__: _compiled(kernel) for kernel in (_forward, _adjoint, _scaled_dense)}
-_THREADS_PAY_FROM = 100_000  # non-zeros
+@numba.njit(nogil=True, cache=True)
+def _grouped(  # type: ignore[no-untyped-def]
+    indptr, indices, data, rows, group, out_indptr, out_indices, out_data
+):  # pragma: no cover
+    """Sum neighbouring columns, whose entries lie side by side; return the number of entries."""
+    filled = 0
+    for k in range(rows.size):
+        last = -1
+        for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
+            column = indices[entry] // group
+            if column != last:
+                last = column
+                out_indices[filled] = column
+                out_data[filled] = 0.0
+                filled += 1
+            out_data[filled - 1] += data[entry]
+        out_indptr[k + 1] = filled
+    return filled
 
 
 class InfluenceMatrix:
@@ -73,40 +100,107 @@ class InfluenceMatrix:
     ----------
     matrix : scipy.sparse.csr_array, shape (voxels, bixels)
         Dose per unit fluence, in Gy, not negative.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (voxels, bixels).
+    entries : int
+        Stored non-zeros.
+    nbytes : int
+        Memory the matrix takes.
     """
 
     def __init__(self, matrix: sparse.csr_array) -> None:
+        narrow = matrix.shape[1] <= np.iinfo(np.uint16).max + 1
         self._indptr = np.ascontiguousarray(matrix.indptr, dtype=np.int64)
-        self._indices = np.ascontiguousarray(matrix.indices, dtype=np.int32)
+        self._indices = np.ascontiguousarray(matrix.indices, dtype=np.uint16 if narrow else np.int32)
         self._data = np.ascontiguousarray(matrix.data, dtype=np.float32)
+        self._csr = (self._indptr, self._indices, self._data)
+        self._every_row = np.arange(matrix.shape[0])
         self.shape: tuple[int, int] = matrix.shape
-        threaded = self._data.size >= _THREADS_PAY_FROM
-        self._kernels = {name: versions[threaded] for name, versions in _KERNELS.items()}
-        self._every_row = np.arange(self.shape[0])
+        self.entries = int(self._data.size)
+        self.nbytes = sum(array.nbytes for array in self._csr)
+
+    def coarsened(self, rows: Rows, group: int) -> InfluenceMatrix:
+        """Return the given rows, with every `group` neighbouring columns added up."""
+        shape = (rows.size, -(-self.shape[1] // group))
+        indptr = np.zeros(rows.size + 1, dtype=np.int64)
+        indices = np.empty(self.entries_in(rows), dtype=np.int32)
+        data = np.empty(indices.size, dtype=np.float32)
+        filled = _grouped(*self._csr, rows, group, indptr, indices, data)
+        return InfluenceMatrix(sparse.csr_array((data[:filled], indices[:filled], indptr), shape=shape))
+
+    def entries_in(self, rows: Rows) -> int:
+        """Return how many non-zeros the rows hold."""
+        return int((self._indptr[rows + 1] - self._indptr[rows]).sum())
 
     def dose(self, fluence: Vector, rows: Rows | None = None) -> Vector:
         """Return K x, in Gy, for the given rows (all of them if None)."""
         rows = self._every_row if rows is None else rows
         out = np.empty(rows.size)
-        self._kernels["_forward"](self._indptr, self._indices, self._data, rows, fluence, out)
+        if not self._threads_pay(rows):
+            _forward(*self._csr, rows, fluence, out, 0, rows.size)
+        else:
+            threads.run_in_slices(lambda _, *part: _forward(*self._csr, rows, fluence, out, *part), rows.size)
         return out
 
     def adjoint(self, values: Vector, rows: Rows) -> Vector:
         """Return Kᵀ v, where v is zero but for `values` on `rows`."""
-        return self._sum_over_rows(values, rows, power=1)
-
-    def squared_adjoint(self, values: Vector, rows: Rows) -> Vector:
-        """Return (K∘K)ᵀ v: the diagonal of Kᵀ diag(v) K."""
-        return self._sum_over_rows(values, rows, power=2)
-
-    def scaled_rows(self, scale: Vector, rows: Rows) -> NDArray[np.float32]:
-        """Return diag(scale) K for the given rows as a dense array, shape (rows, bixels)."""
-        out = np.empty((rows.size, self.shape[1]), dtype=np.float32)
-        self._kernels["_scaled_dense"](self._indptr, self._indices, self._data, rows, scale.astype(np.float32), out)
-        return out
-
-    def _sum_over_rows(self, values: Vector, rows: Rows, power: int) -> Vector:
-        partial = np.zeros((_SLICES, self.shape[1]))
-        self._kernels["_adjoint"](self._indptr, self._indices, self._data, rows, values, partial, power)
+        partial = np.zeros((threads.SLICES if self._threads_pay(rows) else 1, self.shape[1]))
+        if len(partial) == 1:
+            _adjoint(*self._csr, rows, values, partial[0], 0, rows.size)
+        else:
+            threads.run_in_slices(lambda s, *part: _adjoint(*self._csr, rows, values, partial[s], *part), rows.size)
         total: Vector = partial.sum(axis=0)
         return total
+
+    def adjoint_and_diagonal(self, slope: Vector, curvature: Vector, rows: Rows) -> tuple[Vector, Vector]:
+        """Return Kᵀ s and the diagonal of Kᵀ diag(c) K, where s and c are zero but on `rows`."""
+        parts = threads.SLICES if self._threads_pay(rows) else 1
+        partial = np.zeros((2, parts, self.shape[1]))
+
+        def task(s: int, start: int, stop: int) -> None:
+            _adjoint_and_diagonal(*self._csr, rows, slope, curvature, partial[0, s], partial[1, s], start, stop)
+
+        if parts == 1:
+            task(0, 0, rows.size)
+        else:
+            threads.run_in_slices(task, rows.size)
+        gradient, diagonal = partial.sum(axis=1)
+        return gradient, diagonal
+
+    @cached_property
+    def column_order(self) -> Rows:
+        """Columns sorted by the mean row they reach.
+
+        Rows run from slice to slice, and a bixel of a coplanar beam reaches a few centimetres to either side of its
+        own: in this order, neighbouring rows share their columns.
+        """
+        weighted, total = np.zeros((2, self.shape[1]))
+        _mean_rows(*self._csr, weighted, total)
+        return np.argsort(weighted / np.maximum(total, np.finfo(float).tiny), kind="stable")
+
+    def scaled_rows(self, scale: Vector, rows: Rows, columns: Rows) -> tuple[NDArray[np.float32], slice]:
+        """Return diag(scale) K for the given rows and columns as a dense array (rows, columns), and the columns used.
+
+        All the array's entries outside the slice of columns are zero.
+        """
+        out = np.empty((rows.size, columns.size), dtype=np.float32)
+        position = np.full(self.shape[1], -1, dtype=np.int32)
+        position[columns] = np.arange(columns.size, dtype=np.int32)
+        scale = scale.astype(np.float32)
+        extents = np.tile([columns.size, 0], (threads.SLICES, 1))
+
+        def task(s: int, start: int, stop: int) -> None:
+            _scaled_dense(*self._csr, rows, scale, position, out, extents[s], start, stop)
+
+        if not self._threads_pay(rows):
+            task(0, 0, rows.size)
+        else:
+            threads.run_in_slices(task, rows.size)
+        return out, slice(int(extents[:, 0].min()), int(extents[:, 1].max()))
+
+    def _threads_pay(self, rows: Rows) -> bool:
+        """Depends on the problem alone: rounding must not depend on the machine."""
+        return self.entries >= _THREADS_PAY_FROM and self.entries_in(rows) >= _THREADS_PAY_FROM

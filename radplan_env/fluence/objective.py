@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .loss import Loss
+
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -51,6 +53,11 @@ class Objective:
     voxels : int
         Number of rows of K.
 
+    Attributes
+    ----------
+    loss : Loss
+        As a function of the dose.
+
     Raises
     ------
     ValueError
@@ -59,10 +66,6 @@ class Objective:
 
     def __init__(self, terms: Sequence[Term], voxels: int) -> None:
         self.terms = tuple(terms)
-        self.voxels = voxels
-        self._over = np.zeros(voxels)
-        self._under = np.zeros(voxels)
-        self._dose = np.zeros(voxels)
         taken = np.zeros(voxels, dtype=bool)
         for term in self.terms:
             if term.rows.size == 0:
@@ -70,20 +73,13 @@ class Objective:
             if taken[term.rows].any():
                 raise ValueError(f"the objective of {term.structure!r} shares voxels with another term")
             taken[term.rows] = True
-            per_voxel = term.weight / term.rows.size
-            self._over[term.rows] = per_voxel
-            self._under[term.rows] = 0.0 if term.one_sided else per_voxel
-            self._dose[term.rows] = term.dose_gy
-
-    def derivatives(self, dose: Vector) -> tuple[float, Vector, Vector]:
-        """Return value, gradient and curvature with respect to the dose, the last two per voxel."""
-        excess = dose - self._dose
-        weight = np.where(excess > 0, self._over, self._under)
-        slope = weight * excess
-        return float(slope @ excess), 2 * slope, 2 * weight
+        self.loss = sum((_loss(term, voxels) for term in self.terms), Loss.zero(voxels))
 
     def by_structure(self, dose: Vector) -> dict[str, float]:
         """Return each term's share of the objective."""
-        excess = dose - self._dose
-        loss = np.where(excess > 0, self._over, self._under) * excess**2
-        return {term.structure: float(loss[term.rows].sum()) for term in self.terms}
+        return {term.structure: _loss(term, self.loss.voxels).derivatives(dose)[0] for term in self.terms}
+
+
+def _loss(term: Term, voxels: int) -> Loss:
+    over = np.full(term.rows.size, term.weight / term.rows.size)
+    return Loss(term.rows, np.full(term.rows.size, float(term.dose_gy)), over, 0 * over if term.one_sided else over, voxels)

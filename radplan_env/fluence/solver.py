@@ -11,12 +11,14 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from . import ipopt, newton
+from .coarse import CoarseProblem
 from .coverage import Coverage, Multipliers
 from .gram import Gram
+from .loss import Loss
 from .matrix import InfluenceMatrix, Vector
 from .objective import Objective, Term
 
-KKT_TOLERANCE = 1e-4
+KKT_TOLERANCE = 2e-4
 COVERAGE_TOLERANCE = 5e-5
 """Relative error of D95 the solver aims at; what counts as met is wider (`PRIMARY_TOLERANCE`, `OTHER_TOLERANCE`)."""
 PRIMARY_TOLERANCE = 1e-3
@@ -25,6 +27,8 @@ OTHER_TOLERANCE = 5e-3
 BACKENDS: Mapping[str, newton.Minimiser] = {"newton": newton.minimise, "ipopt": ipopt.minimise}
 """Solvers of the smooth, bound-constrained problem, by name."""
 
+_ROUGH_TOLERANCE = 1e-2  # of the solve without constraints that a cold start begins with
+_UPDATE_RIDGE = 1e-3  # between updates of the multipliers little changes
 _MAX_ITERATIONS = 60
 _BLAS_THREADS = 1  # more fight over the cores (measured: 120 s instead of 10 s on two busy ones) and change rounding
 _MAX_UPDATES = 30
@@ -60,7 +64,7 @@ class FluenceSolution:
     kkt_residual : float
         Of the Lagrangian; see `newton.kkt_residual`.
     converged : bool
-        Whether the residual fell below `KKT_TOLERANCE` with every constraint's error below its tolerance.
+        Whether the residual fell below `KKT_TOLERANCE`, with every constraint's error below its tolerance.
     iterations : int
         Newton steps.
     constraints : tuple of ConstraintReport
@@ -96,6 +100,24 @@ class FluenceSolution:
         return cls(**{**summary, "constraints": constraints}, fluence=fluence, dose_gy=dose_gy)
 
 
+@dataclass(frozen=True)
+class FluenceProblem:
+    """One inner solve: what to minimise, what to hold, where to start.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+    coverages : sequence of Coverage
+        At most one a structure.
+    start : FluenceSolution, optional
+        An earlier solution for the same matrix, to start from.
+    """
+
+    terms: Sequence[Term]
+    coverages: Sequence[Coverage] = ()
+    start: FluenceSolution | None = None
+
+
 class FluenceSolver:
     """Solves Eq. 1 for one dose-influence matrix, again and again.
 
@@ -117,6 +139,7 @@ class FluenceSolver:
             raise ValueError(f"unknown solver backend {backend!r}: choose from {', '.join(BACKENDS)}")
         self._minimise = BACKENDS[backend]
         self.matrix = InfluenceMatrix(matrix)
+        self._coarse = CoarseProblem(self.matrix)
 
     def solve(
         self,
@@ -151,6 +174,10 @@ class FluenceSolver:
             minimum, iterations = self._minimise_lagrangian(objective, multipliers, fluence, cold=start is None)
         return _solution(objective, multipliers, minimum, iterations)
 
+    def solve_batch(self, problems: Sequence[FluenceProblem]) -> list[FluenceSolution]:
+        """Solve several problems; each solution is, to the last bit, what `solve` gives for it alone."""
+        return [self.solve(problem.terms, problem.coverages, problem.start) for problem in problems]
+
     def _uniform_fluence(self, terms: Sequence[Term]) -> Vector:
         """Equal fluence everywhere, at the level that suits the first target best."""
         uniform = np.ones(self.matrix.shape[1])
@@ -165,32 +192,29 @@ class FluenceSolver:
     ) -> tuple[newton.Minimum, int]:
         """Alternate between fluence and multipliers; a cold start first solves without the constraints."""
 
-        def lagrangian(dose: Vector) -> tuple[float, Vector, Vector]:
-            value, slope, curvature = objective.derivatives(dose)
-            for each in multipliers:
-                extra, extra_slope, extra_curvature = each.derivatives(dose)
-                value += extra
-                slope[each.coverage.rows] += extra_slope
-                curvature[each.coverage.rows] += extra_curvature
-            return value, slope, curvature
-
         gram = Gram(self.matrix)  # its rounding depends on its history: kept, one solve would sway the next
 
-        def minimise(function: newton.DoseFunction, start: Vector) -> newton.Minimum:
+        def minimise(loss: Loss, start: Vector, tolerance: float, ridge: float) -> newton.Minimum:
             return self._minimise(
-                self.matrix, function, start, gram, tolerance=KKT_TOLERANCE, max_iterations=_MAX_ITERATIONS
+                self.matrix, loss, start, gram, tolerance=tolerance, max_iterations=_MAX_ITERATIONS, ridge=ridge
             )
 
-        total = 0
+        total, voxels = 0, self.matrix.shape[0]
         if cold:
-            minimum = minimise(objective.derivatives, fluence)
+            fluence = self._coarse.start(objective.loss, fluence)
+            tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
+            minimum = minimise(objective.loss, fluence, tolerance, newton.FIRST_RIDGE)
             total, fluence = minimum.iterations, minimum.fluence
+            if not multipliers:
+                return minimum, total
         for each in multipliers:
             each.choose_voxels(self.matrix.dose(fluence))
         errors = [np.inf] * len(multipliers)
         highest = {each.coverage.structure: _HIGHEST_PENALTY * each.penalty for each in multipliers}
         for update in range(_MAX_UPDATES):
-            minimum = minimise(lagrangian, fluence)
+            loss = sum((each.loss(voxels) for each in multipliers), objective.loss)
+            ridge = newton.FIRST_RIDGE if update == 0 else _UPDATE_RIDGE
+            minimum = minimise(loss, fluence, KKT_TOLERANCE, ridge)
             total += minimum.iterations
             fluence = minimum.fluence
             previous, errors = errors, [each.coverage.error(minimum.dose) for each in multipliers]

@@ -193,7 +193,7 @@ def test_the_residual_is_zero_at_the_optimum_and_grows_away_from_it() -> None:
     assert solution.kkt_residual < 1e-4
     objective = Objective(three_terms(rows), matrix.shape[0])
     dense = matrix.toarray().astype(float)
-    _, slope, _ = objective.derivatives(dense @ solution.fluence)
+    _, slope, _ = objective.loss.derivatives(dense @ solution.fluence)
     gradient = dense.T @ slope
     free = solution.fluence > 1e-6
     assert np.abs(gradient[free]).max() < 1e-2 * np.abs(dense.T @ np.abs(slope)).max()

@@ -1,0 +1,95 @@
+"""What is said to a model and by it: messages of text and pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def _png(data: bytes) -> bytes:
+    if not data.startswith(_PNG_SIGNATURE):
+        raise ValueError("a picture must be a PNG file's bytes")
+    return data
+
+
+class Text(BaseModel):
+    """A piece of a message in words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class Image(BaseModel):
+    """A picture in a message.
+
+    Parameters
+    ----------
+    png : bytes
+        The picture as a PNG file.
+    name : str
+        What it shows, for the transcript and for models that do not see pictures.
+    detail : {"auto", "low", "high"}
+        How finely the model is asked to look, where it offers the choice.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If `png` is no PNG file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+    type: Literal["image"] = "image"
+    png: Annotated[bytes, AfterValidator(_png)]
+    name: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+    def in_words(self) -> Text:
+        """What stands in its place where the model sees no pictures."""
+        return Text(text=f"[picture left out, as this model sees none: {self.name}]")
+
+
+class Message(BaseModel):
+    """One turn of a conversation: who speaks, and the parts of what is said, in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[Text | Image, ...]
+
+    @property
+    def text(self) -> str:
+        """Its words, without the pictures."""
+        return "\n\n".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Its pictures."""
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+    def without_images(self) -> Message:
+        """The same message with each picture's name in its place."""
+        return Message(role=self.role, parts=tuple(p.in_words() if isinstance(p, Image) else p for p in self.parts))
+
+
+def system(text: str) -> Message:
+    """The instructions a conversation begins with."""
+    return Message(role="system", parts=(Text(text=text),))
+
+
+def user(*parts: str | Text | Image) -> Message:
+    """What is said to the model: any sequence of texts and pictures."""
+    return Message(role="user", parts=tuple(Text(text=part) if isinstance(part, str) else part for part in parts))
+
+
+def assistant(text: str) -> Message:
+    """What the model said, or is shown as having said in an example."""
+    return Message(role="assistant", parts=(Text(text=text),))
+
+
+JSONSchema = dict[str, Any]

@@ -1,0 +1,151 @@
+"""Cholesky factors in single precision: computed on every core, and reused when a few variables change sides."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas, lapack
+
+from . import threads
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+_PANEL = 384
+
+
+class NotPositiveDefinite(ArithmeticError):
+    """The matrix has no Cholesky factor in single precision."""
+
+
+class FreeBlock:
+    """Solves Hp = r for the free variables of a quadratic program, the others being given.
+
+    The first set of free variables is factorised. For another set, the variables that joined it or left it border
+    the system (Nocedal & Wright, Numerical Optimization, 2nd ed., ch. 16.2, "Schur-complement method"), which costs
+    two triangular solves a variable instead of a factorisation.
+
+    Parameters
+    ----------
+    lower : ndarray of float32, shape (n, n)
+        Symmetric matrix, of which the lower triangle is read.
+    ridge : float
+        Added to the diagonal.
+    free : ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    NotPositiveDefinite
+    """
+
+    def __init__(self, lower: Matrix, ridge: float, free: NDArray[np.bool_]) -> None:
+        self._lower, self._ridge = lower, ridge
+        self._base = np.flatnonzero(free)
+        self._factor = np.zeros((self._base.size, self._base.size), dtype=np.float32)
+        _gather(lower, self._base, np.float32(ridge), self._factor)
+        factorise(self._factor)
+        self._place = np.full(free.size, -1)
+        self._place[self._base] = np.arange(self._base.size)
+        self._borders: dict[int, int] = {}
+        self._solved = np.zeros((self._base.size, 0), dtype=np.float32)
+
+    def changes(self, free: NDArray[np.bool_]) -> Rows:
+        """Return the variables that joined or left the factorised set."""
+        return np.flatnonzero(free != (self._place >= 0))
+
+    def solve(self, right: Vector, given: Vector, free: NDArray[np.bool_]) -> Vector:
+        """Return the free variables' values (n,), the others as given.
+
+        Parameters
+        ----------
+        right : ndarray, shape (n,)
+            r − H·given, where `given` is zero for the free variables.
+        given : ndarray, shape (n,)
+        free : ndarray of bool, shape (n,)
+        """
+        changed = self.changes(free)
+        base = self._forward(right[self._base].astype(np.float32))
+        result = given.copy()
+        if changed.size:
+            borders = self._border(changed)
+            joined = changed[free[changed]]
+            inner = np.zeros((changed.size, changed.size))
+            where = np.flatnonzero(free[changed])
+            inner[np.ix_(where, where)] = self._block(joined)
+            schur = inner - (borders.T @ borders).astype(float)
+            # A variable that left stands at its given value, which `right` has accounted for: its step is zero here.
+            outer = np.where(free[changed], right[changed], 0.0) - (borders.T @ base).astype(float)
+            bordering = np.linalg.solve(schur, outer)
+            base = base - borders @ bordering.astype(np.float32)
+            result[joined] = bordering[where]
+        values = np.zeros(result.size)
+        values[self._base] = lapack.strtrs(self._factor.T, base, lower=0, trans=0)[0]
+        stayed = free & (self._place >= 0)
+        result[stayed] = values[stayed]
+        return result
+
+    def _forward(self, right: Matrix) -> Matrix:
+        solution: Matrix = lapack.strtrs(self._factor.T, right, lower=0, trans=1)[0]
+        return solution
+
+    def _block(self, some: Rows) -> Matrix:
+        high, low = np.maximum.outer(some, some), np.minimum.outer(some, some)
+        block: Matrix = self._lower[high, low]
+        block[np.diag_indices_from(block)] += np.float32(self._ridge)
+        return block
+
+    def _border(self, changed: Rows) -> Matrix:
+        """Return L⁻¹ applied to each changed variable's column: that of H if it joined, a unit vector if it left."""
+        new = [index for index in changed if index not in self._borders]
+        if new:
+            columns = np.zeros((self._base.size, len(new)), dtype=np.float32, order="F")
+            for k, index in enumerate(new):
+                if self._place[index] >= 0:
+                    columns[self._place[index], k] = 1.0
+                else:
+                    columns[:, k] = self._lower[np.maximum(self._base, index), np.minimum(self._base, index)]
+                self._borders[index] = self._solved.shape[1] + k
+            self._solved = np.asfortranarray(np.hstack([self._solved, self._forward(columns)]))
+        return self._solved[:, [self._borders[index] for index in changed]]
+
+
+def factorise(matrix: Matrix) -> None:
+    """Replace the lower triangle of a C-ordered matrix (n, n) by its Cholesky factor, panel by panel.
+
+    Raises
+    ------
+    NotPositiveDefinite
+    """
+    size = len(matrix)
+    for start in range(0, size, _PANEL):
+        stop = min(start + _PANEL, size)
+        corner, failed = lapack.spotrf(matrix[start:stop, start:stop].T, lower=0, clean=0)
+        if failed:
+            raise NotPositiveDefinite
+        matrix[start:stop, start:stop] = corner.T
+        tiles = [slice(at, min(at + _PANEL, size)) for at in range(stop, size, _PANEL)]
+        threads.run(partial(_divide, matrix, slice(start, stop), corner, tiles), len(tiles))
+        pairs = [(i, j) for i in range(len(tiles)) for j in range(i + 1)]
+        threads.run(partial(_subtract, matrix, slice(start, stop), tiles, pairs), len(pairs))
+
+
+def _divide(matrix: Matrix, panel: slice, corner: Matrix, tiles: list[slice], k: int) -> None:
+    matrix[tiles[k], panel] = blas.strsm(1.0, corner, matrix[tiles[k], panel].T, lower=0, trans_a=1).T
+
+
+def _subtract(matrix: Matrix, panel: slice, tiles: list[slice], pairs: list[tuple[int, int]], k: int) -> None:
+    i, j = (tiles[index] for index in pairs[k])
+    matrix[i, j] -= matrix[i, panel] @ matrix[j, panel].T
+
+
+@numba.njit(nogil=True, cache=True)
+def _gather(lower, free, ridge, block):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Copy the lower triangle of H + ridge·I for the free variables, given in ascending order."""
+    for i in range(free.size):
+        for j in range(i + 1):
+            block[i, j] = lower[free[i], free[j]]
+        block[i, i] += ridge
