@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from radplan_env.parameters import StructureParameters as StructureParameters
     from radplan_env.plan import Plan as Plan
     from radplan_env.plan import PlanningSystem as PlanningSystem
+    from radplan_env.plan import PlanRequest as PlanRequest
     from radplan_env.protocol import Protocol as Protocol
     from radplan_env.protocol import load_protocol as load_protocol
     from radplan_env.rewards import Reward as Reward
     from radplan_env.rewards import ScoreImprovement as ScoreImprovement
     from radplan_env.scoring import Evaluation as Evaluation
-    from radplan_env.wrappers import RelativeActions as RelativeActions
+    from radplan_env.vector import RadPlanVectorEnv as RadPlanVectorEnv
 
 # Read when first asked for: registering an id must not cost the import of an optimiser.
 _MODULES = {
@@ -36,11 +37,12 @@ _MODULES = {
     "Evaluation": "scoring",
     "Grid": "grid",
     "Plan": "plan",
+    "PlanRequest": "plan",
     "PlanningParameters": "parameters",
     "PlanningSystem": "plan",
     "Protocol": "protocol",
     "RadPlanEnv": "env",
-    "RelativeActions": "wrappers",
+    "RadPlanVectorEnv": "vector",
     "Reward": "rewards",
     "ScoreImprovement": "rewards",
     "StructureParameters": "parameters",
@@ -58,7 +60,12 @@ ENVIRONMENTS = {
 
 for _id, _protocol in ENVIRONMENTS.items():
     if _id not in gym.registry:  # a reload, or a worker that inherited the registry
-        gym.register(_id, entry_point="radplan_env.env:RadPlanEnv", kwargs={"protocol": _protocol})
+        gym.register(
+            _id,
+            entry_point="radplan_env.env:RadPlanEnv",
+            vector_entry_point="radplan_env.vector:RadPlanVectorEnv",
+            kwargs={"protocol": _protocol},
+        )
 
 
 def __getattr__(name: str) -> Any:

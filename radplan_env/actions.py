@@ -111,6 +111,36 @@ class ActionMap:
             }
         )
 
+    def moved(
+        self,
+        parameters: PlanningParameters,
+        change: NDArray[Any],
+        step: float,
+        structures: Collection[str] | None = None,
+    ) -> PlanningParameters:
+        """Return the parameters that lie ``step * change`` from others in the coordinates of actions.
+
+        They stop at the ends of their ranges.
+
+        Parameters
+        ----------
+        parameters : PlanningParameters
+            Where to start.
+        change : ndarray, shape (2 * slots,)
+            A point of `space`.
+        step : float
+            Largest change of a coordinate.
+        structures : collection of str, optional
+            As for `to_parameters`.
+
+        Raises
+        ------
+        ValueError
+            If the change is no point of `space`, or the parameters are none of `to_action`.
+        """
+        coordinates = self.to_action(parameters) + step * self.check(change)
+        return self.to_parameters(np.clip(coordinates, -1, 1).astype(np.float32), structures)
+
     def to_action(self, parameters: PlanningParameters | PlainParameters) -> NDArray[np.float32]:
         """Return the action that stands for parameters.
 

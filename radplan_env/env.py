@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -19,12 +19,13 @@ from radplan_env.case import Case
 from radplan_env.influence import Fidelity, fidelity_named
 from radplan_env.observations import Observation, ObservationMap
 from radplan_env.parameters import PlanningParameters
-from radplan_env.plan import Plan, PlanningSystem
+from radplan_env.plan import Plan, PlanningSystem, PlanRequest
 from radplan_env.protocol import Criterion, Protocol, load_protocol
 from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
 from radplan_env.render.image import IMAGE_SIZE
 from radplan_env.rewards import Reward, ScoreImprovement
 from radplan_env.sources import matrad, synthetic
+from radplan_env.systems import SystemCache
 
 Action = NDArray[np.float32]
 Info = dict[str, Any]
@@ -33,10 +34,7 @@ DEFAULT_CASES: Mapping[str, Callable[[], Sequence[Case]]] = {
     "prostate": lambda: synthetic.load("train", 20),
     "tg119": lambda: [matrad.tg119()],
 }
-"""Cases by protocol where none are given. Few, as each leaves a dose-influence matrix on the disk."""
-
-KEPT_SYSTEMS = 2
-"""Cases an environment keeps ready in memory; the matrix of another is read from the disk again."""
+"""Cases by protocol where none are given."""
 
 
 class RadPlanEnv(gym.Env[Observation, Action]):
@@ -66,8 +64,13 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | RadPlan/TG119-v0       | (6,)  | PTV_5000, Core, Body                                                |
 
     An action of another shape, with NaN or outside the box raises ValueError; `gymnasium.wrappers.ClipAction`
-    clips. `env.unwrapped.action_map` turns actions into `PlanningParameters` and back. With
-    `radplan_env.RelativeActions` an action is a change of the current parameters.
+    clips. `env.unwrapped.action_map` turns actions into `PlanningParameters` and back.
+
+    With `relative_step` an action is a change of the current parameters: ``relative_step * action`` is added
+    to ``observation["planning_parameters"]`` and the sum stops at the ends of the box. Zero plans again with the
+    same parameters; on the first step of an episode, with the protocol's start parameters. Human planners work
+    this way, and so do the reinforcement-learning planners, whose actions scale a weight up or down (Shen 2020,
+    doi 10.1002/mp.14114; PMC12258009: times 1.65 or 0.6).
 
     ## Observation Space
     A flat `Dict` of `Box`, float32 but for the image. Its sizes depend on the protocol, not on the patient.
@@ -121,6 +124,9 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         Whether observations hold an image.
     reward : Reward, optional
         `ScoreImprovement` by default.
+    relative_step : float, optional
+        Makes actions relative: largest change of a coordinate, above 0 and up to 2, the whole range. 0.1
+        changes a weight that ranges over four decades by a factor of up to 1.58.
     render_mode : str, optional
         "rgb_array", a figure with dose on three planes, DVH and criteria, or "ansi", the same facts as text.
     gantry_angles_deg : sequence of float, optional
@@ -128,7 +134,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     backend : str
         Solver of the inner loop.
     cache_dir : str or Path, optional
-        Where dose-influence matrices are kept; in the user's cache directory by default.
+        Where dose-influence matrices are kept: see `radplan_env.influence.influence`. Nowhere by default.
     progress : bool
         Whether work of more than a few seconds shows a progress bar.
 
@@ -157,6 +163,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         budget: int = 10,
         observe_image: bool = False,
         reward: Reward | None = None,
+        relative_step: float | None = None,
         render_mode: str | None = None,
         gantry_angles_deg: Sequence[float] | None = None,
         backend: str = "newton",
@@ -168,6 +175,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             raise ValueError(f"unknown render_mode {render_mode!r}: choose from {', '.join(modes)}")
         if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
             raise ValueError(f"budget is a whole number of solves, at least 1; got {budget!r}")
+        if relative_step is not None and not 0 < relative_step <= 2:
+            raise ValueError(f"relative_step must be above 0 and at most 2, got {relative_step!r}")
         fidelity = fidelity_named(fidelity)  # an unknown one is refused here, not at the first reset
         self.protocol = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
         self.budget = budget
@@ -176,13 +185,14 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         self.action_space = self.action_map.space
         self._observations = ObservationMap(self.protocol, budget, IMAGE_SIZE if observe_image else None)
         self.observation_space = self._observations.space  # type: ignore[assignment]  # Dict is typed by its spaces
+        self._relative_step = relative_step
         self._reward = ScoreImprovement() if reward is None else reward
-        self._cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
+        cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
         self._episode: _Episode | None = None
 
         def system(index: int) -> PlanningSystem:
             return PlanningSystem(
-                self._cases[index],
+                cases[index],
                 self.protocol,
                 fidelity=fidelity,
                 gantry_angles_deg=gantry_angles_deg,
@@ -191,12 +201,12 @@ class RadPlanEnv(gym.Env[Observation, Action]):
                 progress=progress,
             )
 
-        self._system = lru_cache(KEPT_SYSTEMS)(system)
+        self._systems = SystemCache(system)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Begin an episode on a case drawn from the cohort, or on ``options["case"]``; see the class."""
         super().reset(seed=seed)
-        system = self._system(self._choose(options or {}))
+        system = self._systems(self._choose(options or {}))
         self._episode = episode = _Episode(system, system.protocol.start_parameters())
         if self._observations.image_size is not None:
             rx_gy = self.protocol.primary.prescription_gy
@@ -205,12 +215,9 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, Info]:
         """Plan with the parameters the action stands for: one solve; see the class."""
+        plan = self._make_plan(self.request(action))
         episode = self._running()
-        if episode.over:
-            raise ResetNeeded("the episode is over: call reset before the next step")
-        bound, before = episode.system.protocol, episode.plan
-        parameters = self.action_map.to_parameters(action, bound.structures)
-        plan = episode.system.plan(parameters, warm_start=before)
+        before = episode.plan
         reward, terms = self._reward(None if before is None else before.evaluation, plan.evaluation)
         episode.add(plan)
         terminated = plan.evaluation.met
@@ -218,6 +225,33 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         episode.over = terminated or truncated
         info = {"plan": episode.summary(), "reward_terms": terms}
         return self._observe(episode), float(reward), terminated, truncated, info
+
+    def request(self, action: Action) -> PlanRequest:
+        """What `step` would ask the planning system for this action; nothing is solved and nothing changes.
+
+        Raises
+        ------
+        ValueError
+            For an action that is none.
+        gymnasium.error.ResetNeeded
+            Outside an episode.
+        """
+        episode = self._running()
+        if episode.over:
+            raise ResetNeeded("the episode is over: call reset before the next step")
+        structures = episode.system.protocol.structures
+        if self._relative_step is None:
+            parameters = self.action_map.to_parameters(action, structures)
+        else:
+            parameters = self.action_map.moved(episode.parameters, action, self._relative_step, structures)
+        return PlanRequest(parameters, warm_start=episode.plan)
+
+    def sibling(self) -> Self:
+        """Return another environment with the same arguments that shares this one's cases in memory."""
+        sibling = copy(self)
+        sibling.action_space, sibling.observation_space = deepcopy((self.action_space, self.observation_space))
+        sibling._episode = sibling._np_random = sibling._np_random_seed = None
+        return sibling
 
     def render(self) -> Any:
         """Return the current plan as pixels or text; before the first step, the case without a dose."""
@@ -232,12 +266,25 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     def close(self) -> None:
         """Let go of the cases kept in memory."""
         self._episode = None
-        self._system.cache_clear()
+        self._systems.clear()
 
     @property
     def plan(self) -> Plan | None:
         """The current plan, to save or to look into; None before the first step."""
         return None if self._episode is None else self._episode.plan
+
+    @property
+    def over(self) -> bool:
+        """Whether the episode has ended, or none has begun."""
+        return self._episode is None or self._episode.over
+
+    @property
+    def system(self) -> PlanningSystem:
+        """The planning system of the episode's case."""
+        return self._running().system
+
+    def _make_plan(self, request: PlanRequest) -> Plan:
+        return self.system.plan_batch([request])[0]
 
     def _running(self) -> _Episode:
         if self._episode is None:
@@ -250,7 +297,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         if "case" not in options:
             return int(self.np_random.integers(len(self._ids)))
         if options["case"] not in self._ids:
-            raise ValueError(f"no case {options['case']!r} in the cohort; it holds {', '.join(self._ids)}")
+            listed = ", ".join(self._ids[:12]) + (", …" if len(self._ids) > 12 else "")
+            raise ValueError(f"no case {options['case']!r} in the cohort; it holds {listed}")
         return self._ids.index(options["case"])
 
     def _observe(self, episode: _Episode) -> Observation:
@@ -373,12 +421,12 @@ def _default_cases(protocol: Protocol) -> Sequence[Case]:
     )
 
 
-def _cohort(cases: Iterable[Case], protocol: Protocol) -> tuple[Sequence[Case], tuple[str, ...]]:
+def _cohort(cases: Iterable[Case], protocol: Protocol) -> tuple[Sequence[Case], Sequence[str]]:
     """The cases in a sequence and their ids; one that has ids is not read before its cases are needed."""
     if isinstance(cases, Case):
         raise ValueError("cases is a list: give cases=[case]")
     if isinstance(cases, Sequence) and hasattr(cases, "ids"):
-        ids = tuple(cases.ids)
+        ids: Sequence[str] = cases.ids
     else:
         cases = tuple(cases)
         if wrong := [case for case in cases if not isinstance(case, Case)]:
@@ -388,6 +436,7 @@ def _cohort(cases: Iterable[Case], protocol: Protocol) -> tuple[Sequence[Case], 
         ids = tuple(case.id for case in cases)
     if not ids:
         raise ValueError("cases is empty: give at least one Case")
-    if twice := sorted({case_id for case_id in ids if ids.count(case_id) > 1}):
+    # Billions of ids, made when asked for, are left to the cohort that makes them.
+    if len(ids) <= 10_000 and (twice := sorted(i for i, count in Counter(ids).items() if count > 1)):
         raise ValueError(f"several cases have the id {', '.join(twice)}: give each its own")
     return cases, ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.case import Case
-from radplan_env.fluence import Coverage, FluenceSolution, FluenceSolver, Term
+from radplan_env.fluence import Coverage, FluenceProblem, FluenceSolution, FluenceSolver, Term
 from radplan_env.grid import Grid, resample
 from radplan_env.influence import DoseInfluence, Fidelity, fidelity_named, influence
 from radplan_env.parameters import PlanningParameters
@@ -127,6 +128,20 @@ class Plan:
             raise ValueError(f"{path} is not a whole plan file: {error}") from error
 
 
+@dataclass(frozen=True)
+class PlanRequest:
+    """One solve to be made: see `PlanningSystem.plan`.
+
+    Parameters
+    ----------
+    parameters : PlanningParameters
+    warm_start : Plan, optional
+    """
+
+    parameters: PlanningParameters
+    warm_start: Plan | None = None
+
+
 class PlanningSystem:
     """Plans one case: holds its dose-influence matrix and turns planning parameters into plans.
 
@@ -140,8 +155,8 @@ class PlanningSystem:
         The protocol's beams by default.
     backend : str
         Solver of the inner loop, one of `radplan_env.fluence.BACKENDS`.
-    cache_dir : str or Path, optional
-        See `radplan_env.influence.influence`.
+    engine, cache_dir : str, str or Path, optional
+        What computes K, and where it is kept: see `radplan_env.influence.influence`.
     progress : bool
         Whether computing K shows a progress bar.
 
@@ -150,7 +165,7 @@ class PlanningSystem:
     CaseError
         If the case lacks the protocol's primary target.
     ValueError
-        If the fidelity, backend, protocol or beams are unknown or invalid.
+        If the fidelity, backend, engine, protocol or beams are unknown or invalid.
     """
 
     def __init__(
@@ -161,6 +176,7 @@ class PlanningSystem:
         fidelity: str | Fidelity = "standard",
         gantry_angles_deg: Any = None,
         backend: str = "newton",
+        engine: str = "radplan",
         cache_dir: str | Path | None = None,
         progress: bool = True,
     ) -> None:
@@ -168,11 +184,12 @@ class PlanningSystem:
             protocol = load_protocol(protocol)
         self.case = case
         self.protocol = protocol.bind(case) if isinstance(protocol, Protocol) else protocol
-        self.fidelity = fidelity_named(fidelity)
+        self.fidelity = fidelity = fidelity_named(fidelity)
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
+        # Without `self`: a system must be freed when the last who uses it lets go, not when the collector comes by.
         def beams(angles: tuple[float, ...]) -> tuple[DoseInfluence, FluenceSolver]:
-            k = influence(case, angles, targets, self.fidelity, cache_dir=cache_dir, progress=progress)
+            k = influence(case, angles, targets, fidelity, engine=engine, cache_dir=cache_dir, progress=progress)
             return k, FluenceSolver(k.matrix, backend=backend)
 
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
@@ -201,20 +218,28 @@ class PlanningSystem:
         Raises
         ------
         ValueError
-            If a structure has no parameters, or is none of this case's.
+            If a structure has no parameters, or is none of this case's; if `warm_start` is of another case.
         """
-        self._check(parameters)
-        angles = self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
-        k, solver = self._beams(angles)
-        if warm_start is not None and (warm_start.case_id, warm_start.grid) != (self.case.id, self.grid):
-            raise ValueError(
-                f"a plan of {warm_start.case_id} at fidelity {warm_start.fidelity!r} cannot start one of "
-                f"{self.case.id} at {self.fidelity.name!r}"
-            )
-        same_beams = warm_start is not None and warm_start.gantry_angles_deg == angles
-        start = warm_start.solution if warm_start is not None and same_beams else None
-        solution = solver.solve(self._terms(parameters), self._coverages(), start)
-        return self._plan(parameters, angles, k, solution)
+        return self.plan_batch([PlanRequest(parameters, warm_start)])[0]
+
+    def plan_batch(self, requests: Sequence[PlanRequest]) -> list[Plan]:
+        """Make several plans in one go; each is, to the last bit, what `plan` makes of its request alone.
+
+        Raises
+        ------
+        ValueError
+            As `plan`; all requests are checked before the first is solved.
+        """
+        by_beams: dict[tuple[float, ...], dict[int, FluenceProblem]] = {}
+        for index, request in enumerate(requests):
+            angles = self._angles(request.parameters)
+            by_beams.setdefault(angles, {})[index] = self._problem(request, angles)
+        plans: dict[int, Plan] = {}
+        for angles, problems in by_beams.items():
+            k, solver = self._beams(angles)
+            for index, solution in zip(problems, solver.solve_batch(list(problems.values())), strict=True):
+                plans[index] = self._plan(requests[index].parameters, angles, k, solution)
+        return [plans[index] for index in range(len(requests))]
 
     def replay(self, plan: Plan) -> Plan:
         """Compute dose and evaluation anew from a plan's fluence, without solving.
@@ -278,6 +303,22 @@ class PlanningSystem:
             disjoint[structure] = rows[free[rows]]
             free[rows] = False
         return disjoint
+
+    def _angles(self, parameters: PlanningParameters) -> tuple[float, ...]:
+        return self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
+
+    def _problem(self, request: PlanRequest, angles: tuple[float, ...]) -> FluenceProblem:
+        self._check(request.parameters)
+        known, start = request.warm_start, None
+        if known is not None:
+            if (known.case_id, known.grid) != (self.case.id, self.grid):
+                raise ValueError(
+                    f"a plan of {known.case_id} at fidelity {known.fidelity!r} cannot start one of "
+                    f"{self.case.id} at {self.fidelity.name!r}"
+                )
+            if known.gantry_angles_deg == angles:
+                start = known.solution
+        return FluenceProblem(self._terms(request.parameters), self._coverages(), start)
 
     def _terms(self, parameters: PlanningParameters) -> list[Term]:
         targets = {target.structure for target in self.protocol.targets}

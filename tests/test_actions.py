@@ -120,6 +120,32 @@ def test_start_parameters_are_an_action(site: str) -> None:
     assert MAPS[site].to_parameters(MAPS[site].to_action(start)) == start
 
 
+@given(maps_and_actions(), maps_and_parameters(), st.floats(0.01, 2))
+def test_a_move_goes_as_far_as_the_ranges_allow(
+    map_and_change: tuple[ActionMap, NDArray[np.float32]],
+    map_and_parameters: tuple[ActionMap, PlanningParameters],
+    step: float,
+) -> None:
+    action_map, parameters = map_and_parameters
+    change = np.resize(map_and_change[1], len(action_map.names))
+    moved = action_map.moved(parameters, change, step)
+    expected = np.clip(action_map.to_action(parameters) + step * change, -1, 1)
+    np.testing.assert_allclose(action_map.to_action(moved), expected, atol=3e-3)
+    still = action_map.moved(moved, np.zeros(change.shape), step)
+    assert still == moved
+
+
+def test_a_move_up_multiplies_a_weight_and_a_move_down_divides_it() -> None:
+    action_map = MAPS["prostate"]
+    start = action_map.protocol.start_parameters()
+    up = np.zeros(len(action_map.names))
+    up[action_map.names.index("Rectum weight")] = 1
+    moved = action_map.moved(start, up, 0.1)
+    assert moved.structures["Rectum"].weight == pytest.approx(5 * 10000**0.05, rel=1e-4)
+    assert moved.replace("Rectum", weight=start.structures["Rectum"].weight) == start
+    assert action_map.moved(moved, -up, 0.1) == start
+
+
 def test_plain_parameters_are_parameters_too() -> None:
     action_map = MAPS["prostate"]
     start = action_map.protocol.start_parameters()

@@ -23,7 +23,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import radplan_env
-from radplan_env import ENVIRONMENTS, Case, CaseError, RadPlanEnv, RelativeActions
+from radplan_env import ENVIRONMENTS, Case, CaseError, RadPlanEnv
 from radplan_env.influence import FIDELITIES, Fidelity
 from radplan_env.observations import DVH_DOSES
 from radplan_env.protocol import load_protocol
@@ -124,7 +124,7 @@ def test_worker_processes_plan_what_this_process_plans(make: Any, env_id: str) -
 
 @pytest.mark.slow
 def test_a_policy_of_stable_baselines_trains_on_it(make: Any) -> None:
-    model = PPO("MultiInputPolicy", RelativeActions(make(observe_image=True, budget=4)), n_steps=8, batch_size=8)
+    model = PPO("MultiInputPolicy", make(observe_image=True, budget=4, relative_step=0.1), n_steps=8, batch_size=8)
     model.learn(16)
     assert model.num_timesteps == 16
 
@@ -293,13 +293,26 @@ def test_a_reward_of_ones_own(make: Any) -> None:
     assert info["reward_terms"] == {"met": reward}
 
 
-def test_relative_zero_plans_the_template(make: Any) -> None:
-    env = make()
-    _, info = env.reset(seed=0)
-    expected = env.step(template(env, info))
-    relative = RelativeActions(make())
+def test_relative_zero_plans_the_same_parameters_again(make: Any) -> None:
+    absolute, relative = make(), make(relative_step=0.5)
+    _, info = absolute.reset(seed=0)
     relative.reset(seed=0)
-    assert data_equivalence(expected, relative.step(np.zeros(env.action_space.shape)), exact=True)
+    start, zero = template(absolute, info), np.zeros(absolute.action_space.shape, np.float32)
+    for _ in range(2):
+        assert data_equivalence(absolute.step(start), relative.step(zero), exact=True)
+
+
+def test_relative_actions_add_up_until_the_next_episode(make: Any) -> None:
+    env = make(relative_step=0.1)
+    start = env.reset(seed=0)[0]["planning_parameters"]
+    present = np.repeat(env.reset(seed=0)[0]["present"] == 1, 2)
+    half = np.full(start.shape, 0.5, np.float32)
+    for steps in (1, 2):
+        expected = np.clip(start + steps * 0.05, -1, 1)
+        np.testing.assert_allclose(env.step(half)[0]["planning_parameters"][present], expected[present], atol=1e-3)
+    np.testing.assert_array_equal(env.reset(seed=0)[0]["planning_parameters"], start)
+    env.step(np.zeros(start.shape, np.float32))
+    assert env.unwrapped.plan.parameters == env.unwrapped.system.protocol.start_parameters()
 
 
 def test_every_setting_changes_a_result(make: Any) -> None:
@@ -397,7 +410,9 @@ def test_defaults_synthetic_training_cases_for_prostate_and_an_address_for_head_
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("budget", 0), ("budget", 2.5), ("budget", True), ("render_mode", "human3d"), ("fidelity", "perfect"),
-     ("protocol", "liver"), ("backend", "abacus"), ("gantry_angles_deg", ()), ("gantry_angles_deg", (0.0, 360.0))],
+     ("protocol", "liver"), ("relative_step", 0), ("relative_step", -0.1), ("relative_step", 2.1),
+     ("relative_step", float("nan")), ("backend", "abacus"), ("gantry_angles_deg", ()),
+     ("gantry_angles_deg", (0.0, 360.0))],
 )  # fmt: skip
 def test_settings_that_are_none_are_refused(pelvis: Case, cache_dir: Path, setting: str, value: Any) -> None:
     with pytest.raises(ValueError, match=str(value) if isinstance(value, str) else setting.split("_")[0]):

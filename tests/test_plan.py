@@ -9,7 +9,7 @@ import pytest
 
 from radplan_env.case import Case
 from radplan_env.parameters import PlanningParameters, StructureParameters
-from radplan_env.plan import Plan, PlanningSystem
+from radplan_env.plan import Plan, PlanningSystem, PlanRequest
 from radplan_env.protocol import load_protocol
 from radplan_env.sources import openkbp
 
@@ -63,6 +63,18 @@ def test_beam_angles_are_parameters_too(system: PlanningSystem, template: Plan) 
     assert plan.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-3)
     assert plan.fluence.size < template.fluence.size
     assert system.replay(plan).summary() == plan.summary()
+
+
+def test_a_batch_gives_the_plans_of_its_requests_whatever_their_beams(system: PlanningSystem, template: Plan) -> None:
+    heavier = template.parameters.replace("Rectum", weight=50)
+    turned = PlanningParameters(heavier.structures, gantry_angles_deg=(0, 120, 240))
+    requests = [PlanRequest(heavier), PlanRequest(turned), PlanRequest(heavier, warm_start=template)]
+    for request, plan in zip(requests, system.plan_batch(requests), strict=True):
+        alone = system.plan(request.parameters, request.warm_start)
+        assert plan.gantry_angles_deg == alone.gantry_angles_deg
+        assert plan.summary() == alone.summary()
+        np.testing.assert_array_equal(plan.fluence, alone.fluence)
+    assert system.plan_batch([]) == []
 
 
 def test_a_saved_plan_replays_to_the_same_numbers(system: PlanningSystem, template: Plan, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from .matrix import InfluenceMatrix, Vector
 
 # Relative to the mean diagonal of the Hessian; measured on TG-119 and OpenKBP (benchmarks/fluence.py).
 FIRST_RIDGE = 0.03
-_LAST_RIDGE = 1e-5
+_LAST_RIDGE = 1e-6
 _SHRINK = 0.3
 _LIKELY = 0.002  # a bixel's gradient below this share of what would take the largest fluence to zero
 _LONGEST_STEP = 4.0

@@ -7,6 +7,7 @@ two threads at once, and vector environments solve for several patients side by 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -20,17 +21,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_here = threading.local()
+
+
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(cores(), thread_name_prefix="radplan")
+    return ThreadPoolExecutor(cores(), thread_name_prefix="radplan", initializer=_mark)
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked worker inherits the pool without its threads
+def _mark() -> None:
+    _here.in_pool = True
+
+
+if hasattr(os, "register_at_fork"):  # a forked worker inherits the pool without its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def run(task: Callable[[int], None], count: int) -> None:
-    """Call ``task(0)`` to ``task(count - 1)``, on every core; tasks must not call this function themselves."""
-    if count == 1 or cores() == 1:
+    """Call ``task(0)`` to ``task(count - 1)``, on every core; one after the other when called from a task."""
+    if count == 1 or cores() == 1 or getattr(_here, "in_pool", False):
         for index in range(count):
             task(index)
         return
