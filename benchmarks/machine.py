@@ -26,6 +26,10 @@ def describe(packages: Sequence[str] = ("numpy", "numba", "pyRadPlan")) -> dict[
 
 def peak_memory_gb() -> float:
     """Return the largest memory this process has held so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the parent's memory at the fork as well
+        peak_kb = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(peak_kb) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e9 if sys.platform == "darwin" else 1e6)  # bytes there, kB here
 

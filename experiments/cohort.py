@@ -132,7 +132,7 @@ def _synthetic(origin: Origin) -> Cohort:
     if origin.data:
         raise UsageError("--source synthetic draws its cases from seeds and reads no --data: leave it out")
     cases = synthetic.load(origin.split)  # type: ignore[arg-type]
-    return Cohort(cases.ids, lambda case_id: cases[cases.ids.index(case_id)])
+    return Cohort(tuple(cases.ids), lambda case_id: cases[cases.ids.index(case_id)])
 
 
 def _openkbp(origin: Origin) -> Cohort:

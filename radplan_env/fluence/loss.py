@@ -66,6 +66,13 @@ class Loss:
             place[self.rows[kept]], self.threshold[kept], self.over[kept], self.under[kept], rows.size, self.constant
         )
 
+    def near(self, dose: Vector, margin: float) -> NDArray[np.bool_]:
+        """Return which voxels have a piece that acts at this dose, or would at a dose nearer its threshold by `margin` of that."""
+        acts = (self.under > 0) | ((self.over > 0) & (dose[self.rows] > (1 - margin) * self.threshold))
+        near = np.zeros(self.voxels, dtype=bool)
+        near[self.rows[acts]] = True
+        return near
+
     def derivatives(self, dose: Vector) -> tuple[float, Vector, Vector]:
         """Return value, gradient and curvature with respect to the dose, the last two per voxel."""
         slope, curvature = np.zeros(self.voxels), np.zeros(self.voxels)

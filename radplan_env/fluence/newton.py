@@ -17,12 +17,18 @@ import numpy as np
 from . import bounded_qp
 from .gram import Gram
 from .loss import Loss
-from .matrix import InfluenceMatrix, Vector
+from .matrix import InfluenceMatrix, Rows, Vector
 
 # Relative to the mean diagonal of the Hessian; measured on TG-119 and OpenKBP (benchmarks/fluence.py).
 FIRST_RIDGE = 0.03
 _LAST_RIDGE = 1e-6
 _SHRINK = 0.3
+_LARGEST_RIDGE = 1.0
+_GOOD_STEP = 0.3  # a shorter one asks for more ridge
+_ROUGH_RIDGE = 1e-3  # above it, steps are rough anyway, and
+_FEW = 0.005  # this share of the bixels may keep the wrong sign
+_STEPS_THAT_SEE_ALL = 2
+_MARGIN = 0.25  # of the threshold
 _LIKELY = 0.002  # a bixel's gradient below this share of what would take the largest fluence to zero
 _LONGEST_STEP = 4.0
 _LARGEST_SCALE = 10.0
@@ -110,34 +116,67 @@ def minimise(
     -------
     Minimum
     """
-    fluence = start
-    dose = matrix.dose(fluence)
+    dose = matrix.dose(start)
     scale = loss.best_step(np.zeros_like(dose), dose, _LARGEST_SCALE)
-    fluence, dose = scale * fluence, scale * dose
-    value, slope, curvature = loss.derivatives(dose)
+    fluence, dose = scale * start, scale * dose
     negligible = _NEGLIGIBLE * loss.derivatives(np.zeros_like(dose))[0]
+    watch = _Watch(loss, np.arange(dose.size))
     for iteration in range(max_iterations + 1):
-        rows = np.flatnonzero(curvature)  # where it is 0, so is the slope
-        gradient, diagonal = matrix.adjoint_and_diagonal(slope[rows], curvature[rows], rows)
+        if iteration == _STEPS_THAT_SEE_ALL:
+            watch, dose = watch.narrowed(loss, dose)
+        value, slope, curvature = watch.loss.derivatives(dose)
+        active = np.flatnonzero(curvature)  # where it is 0, so is the slope
+        gradient, diagonal = matrix.adjoint_and_diagonal(slope[active], curvature[active], watch.rows[active])
         residual = kkt_residual(fluence, gradient, max(value, negligible))
         # A change of multipliers too small for the tolerance still asks for a step, or they would never take effect.
-        converged = residual == 0 or (residual <= tolerance and iteration > 0)
-        if converged or iteration == max_iterations:
-            break
+        if residual == 0 or (residual <= tolerance and iteration > 0) or iteration == max_iterations:
+            whole = matrix.dose(fluence)
+            if watch.sees_all_of(loss, whole) or iteration == max_iterations:
+                break
+            watch, dose = _Watch(loss, np.arange(whole.size)).narrowed(loss, whole)
+            continue
         needed = (fluence > 0) | (gradient < 0) if iteration > 0 else fluence > 0
         likely = gradient < _LIKELY * diagonal * fluence.max()
-        gram.update(curvature, needed, likely)
+        gram.update(watch.spread(curvature), needed, likely)
         step = _step(gram, ridge, gradient, fluence)
-        change = matrix.dose(step)
+        change = matrix.dose(step, watch.rows)
         shrinking = step < 0
         longest = min(float((fluence[shrinking] / -step[shrinking]).min(initial=_LONGEST_STEP)), _LONGEST_STEP)
-        length = loss.best_step(dose, change, max(longest, 1.0))
+        length = watch.loss.best_step(dose, change, max(longest, 1.0))
         fluence = np.maximum(fluence + length * step, 0.0)
         dose = dose + length * change
-        value, slope, curvature = loss.derivatives(dose)
-        ridge = max(_SHRINK * ridge, _LAST_RIDGE) if length > 0.3 else min(ridge / _SHRINK, 1.0)
-    dose = matrix.dose(fluence)  # without the rounding that the steps have piled up
-    return Minimum(fluence, dose, gradient, value, residual, iteration)
+        ridge = max(_SHRINK * ridge, _LAST_RIDGE) if length > _GOOD_STEP else min(ridge / _SHRINK, _LARGEST_RIDGE)
+    return Minimum(fluence, whole, gradient, value, residual, iteration)
+
+
+class _Watch:
+    """The voxels whose dose the steps follow: far below their threshold, voxels need no looking at in every step.
+
+    The loss on some voxels is a lower bound of the whole; it is exact, and so is its gradient, as long as no other
+    voxel is beyond its threshold, which is checked on all of them before a minimum counts as one.
+    """
+
+    def __init__(self, loss: Loss, rows: Rows) -> None:
+        self.rows = rows
+        self.loss = loss.on(rows) if rows.size < loss.voxels else loss
+        self._voxels = loss.voxels
+
+    def narrowed(self, loss: Loss, dose: Vector) -> tuple[_Watch, Vector]:
+        """Return a watch on the voxels near or beyond their threshold, of those seen now, and their dose."""
+        near = np.flatnonzero(self.loss.near(dose, _MARGIN))
+        return _Watch(loss, self.rows[near]), dose[near]
+
+    def sees_all_of(self, loss: Loss, dose: Vector) -> bool:
+        """Whether no voxel outside the watch is beyond its threshold."""
+        beyond = loss.near(dose, 0.0)
+        beyond[self.rows] = False
+        return not beyond.any()
+
+    def spread(self, values: Vector) -> Vector:
+        """Return values of the watched voxels among zeros for all others."""
+        whole = np.zeros(self._voxels)
+        whole[self.rows] = values
+        return whole
 
 
 def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector) -> Vector:
@@ -145,5 +184,11 @@ def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector) -> Vector
     columns = gram.columns
     mean = max(float(np.diagonal(gram.lower).mean()), np.finfo(float).tiny) if columns.size else 1.0
     step = np.zeros_like(fluence)
-    step[columns] = bounded_qp.minimise(gram.lower, ridge * mean, gradient[columns], fluence[columns], negligible=0.005 if ridge>1e-3 else 0.0)
+    step[columns] = bounded_qp.minimise(
+        gram.lower,
+        ridge * mean,
+        gradient[columns],
+        fluence[columns],
+        negligible=_FEW if ridge > _ROUGH_RIDGE else 0.0,
+    )
     return step

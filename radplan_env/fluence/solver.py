@@ -223,7 +223,8 @@ class FluenceSolver:
                 return minimum, total
         for each in multipliers:
             each.choose_voxels(self.matrix.dose(fluence))
-        errors, tolerance = [np.inf] * len(multipliers), _ROUGH_TOLERANCE
+        errors = [np.inf] * len(multipliers)
+        tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
         highest = {each.coverage.structure: _HIGHEST_PENALTY * each.penalty for each in multipliers}
         for update in range(_MAX_UPDATES):
             loss = sum((each.loss(voxels) for each in multipliers), objective.loss)

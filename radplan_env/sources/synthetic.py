@@ -7,11 +7,13 @@ irregularities, so that one seed is one anatomy at every voxel size.
 >>> from radplan_env.sources import synthetic
 >>> case = synthetic.generate(3)
 >>> test_cases = synthetic.load("test")      # 11 cases, made when they are asked for
+>>> new_ones = synthetic.load("endless", voxel_size_mm=5)      # more than any training will ask for
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, overload
 
@@ -26,14 +28,16 @@ from radplan_env.sources._pelvis.model import Pelvis, extent
 from radplan_env.sources._pelvis.shapes import Points
 from radplan_env.sources._pelvis.tissues import paint
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "endless"]
 
 SPLITS: Final[dict[str, range]] = {
     "train": range(1_000),
     "validation": range(10_000, 10_100),
     "test": range(20_000, 20_011),
+    "endless": range(1_000_000, 2**31),
 }
-"""Seeds of each split, disjoint. Eleven test cases, as many as the paper has prostate patients."""
+"""Seeds of each split, disjoint. Eleven test cases, as many as the paper has prostate patients; `endless` for training
+that meets a new patient in every episode."""
 
 VOXEL_SIZE_MM: Final = 2.5
 
@@ -87,17 +91,45 @@ def generate(seed: int, *, voxel_size_mm: float = VOXEL_SIZE_MM) -> Case:
     )
 
 
+@dataclass(frozen=True)
+class CaseIds(Sequence[str]):
+    """The ids of seeds, made when asked for: there may be two billion of them."""
+
+    seeds: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> CaseIds: ...
+    def __getitem__(self, index: int | slice) -> str | CaseIds:
+        return CaseIds(self.seeds[index]) if isinstance(index, slice) else _case_id(self.seeds[index])
+
+    def __contains__(self, case_id: object) -> bool:
+        seed = _seed(case_id)
+        return seed is not None and seed in self.seeds
+
+    def index(self, case_id: object, start: int = 0, stop: int | None = None) -> int:
+        """Position of an id; ValueError if it is not among these."""
+        seed = _seed(case_id)
+        if seed is not None and seed in self.seeds[start:stop]:
+            return self.seeds.index(seed)
+        raise ValueError(f"{case_id!r} is not among these ids")
+
+
 class Cohort(Sequence[Case]):
     """Cases generated when asked for, the last few remembered."""
 
     def __init__(self, seeds: Sequence[int], voxel_size_mm: float = VOXEL_SIZE_MM) -> None:
-        self._seeds = tuple(seeds)
+        self._seeds = seeds
         self._voxel_size_mm = voxel_size_mm
 
     @property
-    def ids(self) -> tuple[str, ...]:
+    def ids(self) -> CaseIds:
         """Case ids, in order, without generating anything."""
-        return tuple(_case_id(seed) for seed in self._seeds)
+        return CaseIds(self._seeds)
 
     def __len__(self) -> int:
         return len(self._seeds)
@@ -117,6 +149,14 @@ class Cohort(Sequence[Case]):
 
 def load(split: Split = "train", count: int | None = None, *, voxel_size_mm: float = VOXEL_SIZE_MM) -> Cohort:
     """The first `count` cases of a split, all of them by default.
+
+    Parameters
+    ----------
+    split
+        One of :data:`SPLITS`.
+    voxel_size_mm
+        See :func:`generate`. Voxels of 5 mm are made several times as fast as the default's, and enough for
+        fidelity `fast`, whose dose grid has the same.
 
     Raises
     ------
@@ -151,6 +191,16 @@ def _case_id(seed: int) -> str:
         if seed in seeds:
             return f"synthetic/{split}/{seeds.index(seed)}"
     return f"synthetic/seed/{seed}"
+
+
+def _seed(case_id: object) -> int | None:
+    """The seed of an id that `_case_id` made; None for any other."""
+    source, split, number = (str(case_id).split("/") + ["", ""])[:3]
+    try:
+        seed = SPLITS[split][int(number)] if split in SPLITS else int(number)
+    except (ValueError, IndexError):
+        return None
+    return seed if source == "synthetic" and seed >= 0 and _case_id(seed) == case_id else None
 
 
 def _grid(anatomy: Anatomy, voxel_size_mm: float) -> Grid:

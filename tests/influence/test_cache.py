@@ -1,4 +1,4 @@
-"""The dose-influence matrix: physics against known beam data, and the cache under every kind of damage."""
+"""The cache of dose-influence matrices: what is found in it, and every kind of damage."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radplan_env import influence as module
 from radplan_env.case import Case
-from radplan_env.errors import CaseError
-from radplan_env.influence import FIDELITIES, DoseInfluence, Fidelity, influence
+from radplan_env.influence import ENGINES, FIDELITIES, DoseInfluence, Fidelity, influence
+from radplan_env.influence.matrix import _key, setup_of
+from radplan_env.influence.setup import Matrix, Setup
 
 COARSE = Fidelity("coarse", dose_grid_mm=10, bixel_mm=20)
 
@@ -24,64 +24,39 @@ def entries(cache: Path) -> list[Path]:
     return sorted(cache.glob("*.npz"))
 
 
-def test_rows_are_body_voxels_and_columns_are_bixels(box_case: Case, tmp_path: Path) -> None:
-    k = build(box_case, tmp_path)
-    assert k.matrix.shape == (k.body.size, k.beam.size)
-    assert k.matrix.dtype == np.float32
-    assert k.matrix.data.min() >= 0
-    assert set(k.beam) == {0, 1}
-    assert k.grid.spacing_mm == (10, 10, 10)
-    volume = k.body.size * k.grid.voxel_cc
-    assert volume == pytest.approx(box_case.volume_cc("Body"), rel=0.05)
-
-
-def test_beams_enter_where_their_gantry_angle_says_and_weaken_with_depth(box_case: Case, tmp_path: Path) -> None:
-    k = build(box_case, tmp_path, (0.0, 90.0, 180.0, 270.0))
-    z = k.grid.shape[0] // 2
-    for beam, axis, sign in ((0, 0, 1), (1, 1, -1), (2, 0, -1), (3, 1, 1)):
-        dose = k.volume(k.matrix @ (k.beam == beam).astype(np.float32))[z]
-        middle = dose.shape[0] // 2
-        line = dose[:, middle] if axis == 0 else dose[middle]
-        along = line[::sign]
-        inside = along[along > 0.05 * along.max()]
-        # 0° comes from anterior (low y), 90° from the patient's left (high x): IEC 61217.
-        assert inside[:3].mean() > 1.5 * inside[-3:].mean()
-
-
-def test_depth_dose_in_water_is_that_of_a_6_mv_beam(box_case: Case, tmp_path: Path) -> None:
-    fine = Fidelity("fine", dose_grid_mm=5, bixel_mm=10)
-    k = influence(box_case, [0.0], ["PTV_7020"], fine, cache_dir=tmp_path, progress=False)
-    dose = k.volume(k.matrix @ np.ones(k.beam.size, dtype=np.float32))
-    line = dose[dose.shape[0] // 2, :, dose.shape[2] // 2]
-    surface = np.flatnonzero(line > 0)[0]
-    depth = 5.0 * (np.arange(line.size) - surface) + 2.5
-    at = np.interp([15.0, 100.0, 150.0], depth, line)
-    # Percentage depth dose of 6 MV at 100 mm, small field, SSD 90 to 100 cm: 60 to 70 % (BJR Suppl. 25).
-    assert 0.56 < at[1] / at[0] < 0.72
-    assert at[2] < at[1]
-
-
-def test_dose_in_bone_and_air_differs_from_water(box_case: Case, tmp_path: Path) -> None:
-    ct = np.array(box_case.ct_hu)
-    ct[:, : ct.shape[1] // 2 - 4, :] = np.where(ct[:, : ct.shape[1] // 2 - 4, :] > -500, 800, -1000)
-    shielded = Case("phantom/bone", ct, box_case.structures, box_case.grid)
-    water, bone = (build(case, tmp_path, (0.0,)) for case in (box_case, shielded))
-    fluence = np.ones(water.beam.size, dtype=np.float32)
-    behind = water.grid.shape[1] * 2 // 3
-    middle = water.grid.shape[0] // 2, behind, water.grid.shape[2] // 2
-    assert bone.volume(bone.matrix @ fluence)[middle] < 0.95 * water.volume(water.matrix @ fluence)[middle]
-    assert len(entries(tmp_path)) == 2
-
-
 def test_a_second_call_reads_what_the_first_one_wrote(
     box_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build(box_case, tmp_path)
-    monkeypatch.setattr(module, "_compute", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setitem(ENGINES, "radplan", lambda *_: pytest.fail("computed again"))
     second = build(box_case, tmp_path)
     assert (first.matrix != second.matrix).nnz == 0
     np.testing.assert_array_equal(first.beam, second.beam)
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_each_engine_has_entries_of_its_own(box_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    k = build(box_case, tmp_path)
+    monkeypatch.setitem(ENGINES, "pyradplan", lambda *_: (2 * k.matrix, k.beam))
+    doubled = influence(
+        box_case, (0.0, 90.0), ["PTV_7020"], COARSE, engine="pyradplan", cache_dir=tmp_path, progress=False
+    )
+    assert len(entries(tmp_path)) == 2
+    assert doubled.matrix.sum() == pytest.approx(2 * k.matrix.sum())
+    assert (build(box_case, tmp_path).matrix != k.matrix).nnz == 0
+
+
+def test_nothing_is_kept_unless_a_folder_is_named(
+    box_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RADPLAN_CACHE_DIR")
+    influence(box_case, (0.0,), ["PTV_7020"], COARSE, progress=False)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("RADPLAN_CACHE_DIR", str(tmp_path / "kept"))
+    influence(box_case, (0.0,), ["PTV_7020"], COARSE, progress=False)
+    assert entries(tmp_path / "kept" / "influence")
 
 
 @pytest.mark.parametrize("damage", ["half", "flipped", "empty"])
@@ -125,7 +100,7 @@ def test_a_full_disk_warns_and_leaves_no_debris(
 
 def test_everything_that_matters_changes_the_key(box_case: Case) -> None:
     def key(case: Case = box_case, angles: tuple[float, ...] = (0.0,), fidelity: Fidelity = COARSE) -> str:
-        return module._key(case, angles, ["PTV_7020"], fidelity)
+        return _key(setup_of(case, angles, ["PTV_7020"], fidelity), "radplan")
 
     warmer = Case("other", box_case.ct_hu + 1, box_case.structures, box_case.grid)
     moved = Case(
@@ -139,14 +114,14 @@ def test_everything_that_matters_changes_the_key(box_case: Case) -> None:
 
 
 def _build_in_process(case: Case, cache: Path, log: Path) -> None:
-    compute = module._compute
+    compute = ENGINES["radplan"]
 
-    def logged(*args: object) -> object:
+    def logged(setup: Setup, progress: bool) -> Matrix:
         with log.open("a") as file:
             file.write("computed\n")
-        return compute(*args)  # type: ignore[arg-type]
+        return compute(setup, progress)
 
-    module._compute = logged  # type: ignore[assignment]
+    ENGINES["radplan"] = logged
     build(case, cache)
 
 
@@ -161,14 +136,3 @@ def test_two_processes_that_ask_for_the_same_matrix_build_it_once(box_case: Case
         worker.join(120)
         assert worker.exitcode == 0
     assert log.read_text() == "computed\n"
-
-
-def test_bad_requests_are_named(box_case: Case, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="choose from fast"):
-        influence(box_case, [0], ["PTV_7020"], "finest", cache_dir=tmp_path)
-    with pytest.raises(ValueError, match="finite"):
-        influence(box_case, [float("nan")], ["PTV_7020"], COARSE, cache_dir=tmp_path)
-    with pytest.raises(ValueError, match="share a gantry angle"):
-        influence(box_case, [0, 360], ["PTV_7020"], COARSE, cache_dir=tmp_path)
-    with pytest.raises(CaseError, match="no target"):
-        influence(box_case, [0], ["PTV_7000"], COARSE, cache_dir=tmp_path)

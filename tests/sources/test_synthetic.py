@@ -106,7 +106,7 @@ def test_splits_are_disjoint_and_there_are_eleven_test_cases() -> None:
     assert len(ids["test"]) == 11
     assert ids["test"][0] == "synthetic/test/0"
     for a, b in combinations(synthetic.SPLITS.values(), 2):
-        assert not set(a) & set(b)
+        assert max(a.start, b.start) >= min(a.stop, b.stop)
     assert len(set().union(*ids.values())) == sum(map(len, ids.values()))
 
 
@@ -127,6 +127,19 @@ def test_a_cohort_is_generated_when_asked_for(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(IndexError):
         cases[4]
     synthetic._remembered.cache_clear()
+
+
+def test_the_endless_split_lists_its_ids_without_making_them() -> None:
+    cases = synthetic.load("endless", voxel_size_mm=8.0)
+    assert len(cases) > 10**9
+    last = cases.ids[len(cases) - 1]
+    assert cases.ids.index(last) == len(cases) - 1 and last in cases.ids
+    for other in ("synthetic/test/0", f"synthetic/endless/{len(cases)}", "synthetic/endless/-1", "openkbp/pt_1", ""):
+        assert other not in cases.ids
+        with pytest.raises(ValueError, match="not among"):
+            cases.ids.index(other)
+    assert cases[10**6].id == cases.ids[10**6] == "synthetic/endless/1000000"
+    assert list(cases.ids[5:7]) == ["synthetic/endless/5", "synthetic/endless/6"]
 
 
 def test_seed_and_split_name_the_same_case() -> None:

@@ -1,0 +1,223 @@
+"""The dose-influence matrix of a case and its beams: fidelity, engines, and the one function that computes it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from radplan_env.case import Case
+from radplan_env.errors import CaseError
+from radplan_env.grid import Grid, resample
+from radplan_env.influence import pencil_beam, pyradplan
+from radplan_env.influence.cache import cached
+from radplan_env.influence.linac import ENERGY_MV, MACHINE
+from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
+
+ENGINES: dict[str, Engine] = {"radplan": pencil_beam.compute, "pyradplan": pyradplan.compute}
+"""By name: our compiled pencil beam, and pyRadPlan's, the reference it is compared with. One model, one set of beam
+data. Another engine is one more entry."""
+
+_FORMAT = 2  # of what the engines compute and the cache's files hold; part of every key
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How finely dose and fluence are resolved.
+
+    Parameters
+    ----------
+    name : str
+    dose_grid_mm : float
+        Spacing of the isotropic dose grid.
+    bixel_mm : float
+        Width of a bixel at the isocentre.
+
+    Raises
+    ------
+    ValueError
+        If the dose grid is not at least 0.5 and the bixel not at least 1 mm.
+    """
+
+    name: str
+    dose_grid_mm: float
+    bixel_mm: float
+
+    def __post_init__(self) -> None:
+        if not (0.5 <= self.dose_grid_mm < np.inf and 1.0 <= self.bixel_mm < np.inf):
+            raise ValueError(
+                f"fidelity {self.name!r}: a dose grid of {self.dose_grid_mm} mm and bixels of {self.bixel_mm} mm; "
+                "the grid needs at least 0.5 mm, bixels at least 1 mm"
+            )
+
+
+FIDELITIES = {
+    "fast": Fidelity("fast", dose_grid_mm=5.0, bixel_mm=8.0),
+    "standard": Fidelity("standard", dose_grid_mm=4.0, bixel_mm=5.0),
+    "paper": Fidelity("paper", dose_grid_mm=2.5, bixel_mm=5.0),
+}
+"""By name: `fast` for training, `paper` as GPT-RadPlan's section 2.4 (2.5 mm grid) with 5 mm bixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class DoseInfluence:
+    """K and what its rows and columns are.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array of float32, shape (voxels, bixels)
+        Gy per unit fluence.
+    grid : Grid
+        The dose grid.
+    body : ndarray of int, shape (voxels,)
+        Flat (C-order) index on `grid` of each row: the voxels of the body, in ascending order.
+    beam : ndarray of int, shape (bixels,)
+        Index of the beam each column belongs to.
+    gantry_angles_deg : tuple of float
+    """
+
+    matrix: sparse.csr_array
+    grid: Grid
+    body: NDArray[np.int64]
+    beam: NDArray[np.int64]
+    gantry_angles_deg: tuple[float, ...]
+
+    def volume(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Return values per row as an array on the dose grid, 0 outside the body."""
+        volume = np.zeros(self.grid.shape, dtype=np.float32)
+        volume.flat[self.body] = values
+        return volume
+
+
+def fidelity_named(name: str | Fidelity) -> Fidelity:
+    """Return the fidelity of this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if isinstance(name, Fidelity):
+        return name
+    if name not in FIDELITIES:
+        raise ValueError(f"unknown fidelity {name!r}: choose from {', '.join(FIDELITIES)}")
+    return FIDELITIES[name]
+
+
+def dose_grid(case: Case, fidelity: str | Fidelity) -> Grid:
+    """Return the dose grid of a case: isotropic, over the extent of its CT."""
+    return case.grid.coarsened(fidelity_named(fidelity).dose_grid_mm)
+
+
+def default_cache_dir() -> Path | None:
+    """Return where matrices are kept: below RADPLAN_CACHE_DIR if it is set, else nowhere.
+
+    One takes 6 bytes per entry, 100 MB for a pelvis at `fast`, and about as long to write as to compute with our
+    engine: worth it for `paper`, for pyRadPlan's engine and for cases that come back often, not for training.
+    """
+    directory = os.environ.get("RADPLAN_CACHE_DIR")
+    return Path(directory) / "influence" if directory else None
+
+
+def influence(
+    case: Case,
+    gantry_angles_deg: Sequence[float],
+    targets: Sequence[str],
+    fidelity: str | Fidelity = "standard",
+    *,
+    engine: str = "radplan",
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> DoseInfluence:
+    """Return the dose-influence matrix of a case, from the cache or computed now.
+
+    Parameters
+    ----------
+    case : Case
+    gantry_angles_deg : sequence of float
+        Angles of the coplanar beams, distinct.
+    targets : sequence of str
+        Structures (names in the case) that the beams are to cover; the isocentre is their common centre of mass.
+    fidelity : str or Fidelity
+    engine : str
+        One of `ENGINES`.
+    cache_dir : str or Path, optional
+        Where matrices are kept and looked for; `default_cache_dir()` if not given. Where it cannot be written to,
+        a warning says so and nothing is kept.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DoseInfluence
+
+    Raises
+    ------
+    ValueError
+        If the angles, the fidelity or the engine are not as above.
+    CaseError
+        If a target is missing.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}: choose from {', '.join(ENGINES)}")
+    setup = setup_of(case, gantry_angles_deg, targets, fidelity)
+    directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
+
+    def build() -> Matrix:
+        return ENGINES[engine](setup, progress)
+
+    matrix, beam = build() if directory is None else cached(directory / f"{_key(setup, engine)}.npz", build)
+    return DoseInfluence(matrix, setup.dose_grid, setup.rows, beam, setup.gantry_angles_deg)
+
+
+def setup_of(case: Case, gantry_angles_deg: Sequence[float], targets: Sequence[str], fidelity: str | Fidelity) -> Setup:
+    """Return what engines compute K from; arguments and errors as `influence`."""
+    fidelity = fidelity_named(fidelity)
+    angles = _checked_angles(gantry_angles_deg)
+    if missing := [name for name in targets if name not in case.structures] or not targets:
+        raise CaseError(f"case {case.id!r}: no target to aim at: {missing or 'none given'}")
+    grid, body = dose_grid(case, fidelity), case.structures["Body"]
+    return Setup(
+        title=f"K of {case.id}",
+        ct_hu=case.ct_hu,
+        body=body,
+        target=_union(case, targets),
+        grid=case.grid,
+        dose_grid=grid,
+        rows=np.flatnonzero(resample(body, case.grid, grid)),
+        gantry_angles_deg=angles,
+        bixel_mm=fidelity.bixel_mm,
+    )
+
+
+def _checked_angles(gantry_angles_deg: Sequence[float]) -> tuple[float, ...]:
+    angles = tuple(float(angle) for angle in gantry_angles_deg)
+    if not angles or not np.isfinite(angles).all():
+        raise ValueError(f"gantry angles must be one finite number or more, in degrees; got {gantry_angles_deg!r}")
+    if len({angle % 360 for angle in angles}) < len(angles):
+        raise ValueError(f"two beams share a gantry angle: {angles}")
+    return angles
+
+
+def _key(setup: Setup, engine: str) -> str:
+    """Hash of everything K depends on; not of organs, names or the case's id."""
+    machine = (version("pyRadPlan"), MACHINE, ENERGY_MV)
+    geometry = (setup.grid, setup.dose_grid, setup.gantry_angles_deg, setup.bixel_mm)
+    digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
+    digest.update(setup.ct_hu.tobytes())
+    for mask in (setup.body, setup.target):
+        digest.update(np.packbits(mask).tobytes())
+    return digest.hexdigest()
+
+
+def _union(case: Case, names: Sequence[str]) -> Mask:
+    union: Mask = np.logical_or.reduce([case.structures[name] for name in names])
+    return union

@@ -1,0 +1,112 @@
+"""K by pyRadPlan itself: the reference that our own engine is compared with."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from tqdm import tqdm
+
+from radplan_env.grid import Grid
+from radplan_env.influence.linac import ENERGY_MV, MACHINE
+from radplan_env.influence.setup import Matrix, Setup
+
+
+def compute(setup: Setup, progress: bool) -> Matrix:
+    """Have pyRadPlan compute K with its default settings; see `radplan_env.influence.ENGINES`.
+
+    pyRadPlan samples the body's mask on the dose grid by nearest neighbour: rows of K that it does not count as body
+    stay empty.
+    """
+    import pyRadPlan  # takes seconds to import
+
+    with _quietly(setup.title, progress):
+        ct, structures, plan = problem(setup)
+        steering = pyRadPlan.generate_stf(ct, structures, plan)
+        dij = pyRadPlan.calc_dose_influence(ct, structures, steering, plan)
+    matrix = sparse.csr_array(dij.physical_dose.flat[0].tocsr()[setup.rows])
+    return matrix, np.asarray(dij.beam_num, dtype=np.int64)
+
+
+def problem(setup: Setup) -> tuple[Any, Any, Any]:
+    """Return a setup as pyRadPlan's CT, structures and plan."""
+    import pyRadPlan
+
+    ct = pyRadPlan.CT(cube_hu=_image(setup.ct_hu, setup.grid))
+    plan = pyRadPlan.PhotonPlan(machine=MACHINE)
+    plan.prop_stf = {
+        "gantry_angles": list(setup.gantry_angles_deg),
+        "couch_angles": [0.0] * len(setup.gantry_angles_deg),
+        "bixel_width": setup.bixel_mm,
+        "energy": ENERGY_MV,
+    }
+    plan.prop_dose_calc = {"dose_grid": _pyradplan_grid(setup.dose_grid)}
+    return ct, _structures(setup, ct), plan
+
+
+def _structures(setup: Setup, ct: Any) -> Any:
+    import pyRadPlan
+
+    masks = {"Body": ("EXTERNAL", setup.body), "PTV": ("TARGET", setup.target)}
+    return pyRadPlan.validate_cst(
+        {
+            "vois": [
+                {"name": name, "voi_type": kind, "ct_image": ct, "mask": _image(mask.astype(np.uint8), setup.grid)}
+                for name, (kind, mask) in masks.items()
+            ],
+            "ct_image": ct,
+        },
+        ct=ct,
+    )
+
+
+def _image(array: NDArray[Any], grid: Grid) -> Any:
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(grid.spacing_mm[::-1])
+    image.SetOrigin(grid.origin_mm[::-1])
+    return image
+
+
+def _pyradplan_grid(grid: Grid) -> Any:
+    from pyRadPlan.core import Grid as PyRadPlanGrid
+
+    z, y, x = grid.spacing_mm
+    return PyRadPlanGrid(
+        resolution={"x": x, "y": y, "z": z}, dimensions=grid.shape[::-1], origin=np.array(grid.origin_mm[::-1])
+    )
+
+
+@contextmanager
+def _quietly(title: str, progress: bool) -> Iterator[None]:
+    """Show one progress bar over all beams instead of pyRadPlan's nested ones and its warnings."""
+    from pyRadPlan.core._progress import ProgressReport, ProgressReporter, observe_reports
+
+    layout = "{desc} {percentage:3.0f}% {bar} {elapsed}"
+    bar = tqdm(total=1.0, desc=title, disable=not progress, leave=False, bar_format=layout)
+
+    def show(report: Any) -> None:
+        if isinstance(report, ProgressReport) and report.levels:
+            done, share = 0.0, 1.0
+            for level in report.levels:
+                share /= max(level.total or 1, 1)
+                done += level.current * share
+            bar.update(max(done - bar.n, 0.0))
+
+    console, ProgressReporter.console_progress = ProgressReporter.console_progress, False
+    try:
+        with bar, observe_reports(show), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        ProgressReporter.console_progress = console
+
+
+logging.getLogger("pyRadPlan").setLevel(logging.ERROR)
