@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
@@ -9,11 +11,11 @@ from scipy.linalg import blas
 from .cholesky import FreeBlock, NotPositiveDefinite
 
 Vector = NDArray[np.float64]
-Matrix = NDArray[np.float32]
+Matrix = NDArray[Any]
 
 _FULL_EXCHANGES = 3  # Kim & Park (2011) let the number of infeasible variables fail to shrink this often
 _MOST_BORDERS = 0.08  # of all variables; beyond it, factorising again is faster
-_ACCURACY = 1e-6  # of single precision
+_ACCURACY = 8.0  # of signs, in units of the precision's rounding
 
 
 def minimise(lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, negligible: float = 0.0, max_pivots: int = 40) -> Vector:
@@ -21,11 +23,11 @@ def minimise(lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, neglig
 
     All variables of the wrong sign change sides at once; if that stalls, only the last one does, which makes the
     method finite for a positive definite H (Kim & Park, SIAM J. Sci. Comput. 33, 2011, doi 10.1137/110821172).
-    Solving for the step and not for x + p keeps the rounding of single precision relative to the step.
+    Solving for the step and not for x + p keeps the rounding relative to the step.
 
     Parameters
     ----------
-    lower : ndarray of float32, shape (n, n)
+    lower : ndarray of float32 or float64, shape (n, n)
         H, of which the lower triangle is read.
     ridge : float
         Positive.
@@ -49,7 +51,7 @@ def minimise(lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, neglig
             block, ridge = _factorised(lower, ridge, free)
         step = block.solve(right, given, free)
         slope = gradient + _times(lower, ridge, step)
-        tolerance = _ACCURACY * float(np.abs(x + step).max(initial=np.finfo(float).tiny))
+        tolerance = _ACCURACY * float(np.finfo(lower.dtype).eps) * float(np.abs(x + step).max(initial=np.finfo(float).tiny))
         wrong = np.where(free, x + step < -tolerance, slope < -tolerance * diagonal)
         infeasible = int(wrong.sum())
         if infeasible <= negligible * x.size:
@@ -67,7 +69,8 @@ def minimise(lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, neglig
 
 
 def _times(lower: Matrix, ridge: float, vector: Vector) -> Vector:
-    product: Vector = blas.ssymv(1.0, lower.T, vector.astype(np.float32), lower=0).astype(float)
+    (symv,) = blas.get_blas_funcs(("symv",), (lower,))
+    product: Vector = symv(1.0, lower.T, vector.astype(lower.dtype), lower=0).astype(float)
     return product + ridge * vector
 
 

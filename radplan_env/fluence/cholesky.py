@@ -1,8 +1,9 @@
-"""Cholesky factors in single precision: computed on every core, and reused when a few variables change sides."""
+"""Cholesky factors: computed on every core, and reused when a few variables change sides."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numba
 import numpy as np
@@ -12,14 +13,14 @@ from scipy.linalg import blas, lapack
 from . import threads
 
 Vector = NDArray[np.float64]
-Matrix = NDArray[np.float32]
+Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
 _PANEL = 384
 
 
 class NotPositiveDefinite(ArithmeticError):
-    """The matrix has no Cholesky factor in single precision."""
+    """The matrix has no Cholesky factor in its precision."""
 
 
 class FreeBlock:
@@ -31,7 +32,7 @@ class FreeBlock:
 
     Parameters
     ----------
-    lower : ndarray of float32, shape (n, n)
+    lower : ndarray of float32 or float64, shape (n, n)
         Symmetric matrix, of which the lower triangle is read.
     ridge : float
         Added to the diagonal.
@@ -45,13 +46,14 @@ class FreeBlock:
     def __init__(self, lower: Matrix, ridge: float, free: NDArray[np.bool_]) -> None:
         self._lower, self._ridge = lower, ridge
         self._base = np.flatnonzero(free)
-        self._factor = np.zeros((self._base.size, self._base.size), dtype=np.float32)
-        _gather(lower, self._base, np.float32(ridge), self._factor)
+        self._factor = np.zeros((self._base.size, self._base.size), dtype=lower.dtype)
+        _gather(lower, self._base, lower.dtype.type(ridge), self._factor)
         factorise(self._factor)
         self._place = np.full(free.size, -1)
         self._place[self._base] = np.arange(self._base.size)
         self._borders: dict[int, int] = {}
-        self._solved = np.zeros((self._base.size, 0), dtype=np.float32)
+        self._solved = np.zeros((self._base.size, 0), dtype=lower.dtype)
+        (self._triangular,) = lapack.get_lapack_funcs(("trtrs",), (lower,))
 
     def changes(self, free: NDArray[np.bool_]) -> Rows:
         """Return the variables that joined or left the factorised set."""
@@ -68,7 +70,7 @@ class FreeBlock:
         free : ndarray of bool, shape (n,)
         """
         changed = self.changes(free)
-        base = self._forward(right[self._base].astype(np.float32))
+        base = self._forward(right[self._base].astype(self._factor.dtype))
         result = given.copy()
         if changed.size:
             borders = self._border(changed)
@@ -80,29 +82,29 @@ class FreeBlock:
             # A variable that left stands at its given value, which `right` has accounted for: its step is zero here.
             outer = np.where(free[changed], right[changed], 0.0) - (borders.T @ base).astype(float)
             bordering = np.linalg.solve(schur, outer)
-            base = base - borders @ bordering.astype(np.float32)
+            base = base - borders @ bordering.astype(base.dtype)
             result[joined] = bordering[where]
         values = np.zeros(result.size)
-        values[self._base] = lapack.strtrs(self._factor.T, base, lower=0, trans=0)[0]
+        values[self._base] = self._triangular(self._factor.T, base, lower=0, trans=0)[0]
         stayed = free & (self._place >= 0)
         result[stayed] = values[stayed]
         return result
 
     def _forward(self, right: Matrix) -> Matrix:
-        solution: Matrix = lapack.strtrs(self._factor.T, right, lower=0, trans=1)[0]
+        solution: Matrix = self._triangular(self._factor.T, right, lower=0, trans=1)[0]
         return solution
 
     def _block(self, some: Rows) -> Matrix:
         high, low = np.maximum.outer(some, some), np.minimum.outer(some, some)
         block: Matrix = self._lower[high, low]
-        block[np.diag_indices_from(block)] += np.float32(self._ridge)
+        block[np.diag_indices_from(block)] += block.dtype.type(self._ridge)
         return block
 
     def _border(self, changed: Rows) -> Matrix:
         """Return L⁻¹ applied to each changed variable's column: that of H if it joined, a unit vector if it left."""
         new = [index for index in changed if index not in self._borders]
         if new:
-            columns = np.zeros((self._base.size, len(new)), dtype=np.float32, order="F")
+            columns = np.zeros((self._base.size, len(new)), dtype=self._factor.dtype, order="F")
             for k, index in enumerate(new):
                 if self._place[index] >= 0:
                     columns[self._place[index], k] = 1.0
@@ -121,9 +123,10 @@ def factorise(matrix: Matrix) -> None:
     NotPositiveDefinite
     """
     size = len(matrix)
+    (potrf,) = lapack.get_lapack_funcs(("potrf",), (matrix,))
     for start in range(0, size, _PANEL):
         stop = min(start + _PANEL, size)
-        corner, failed = lapack.spotrf(matrix[start:stop, start:stop].T, lower=0, clean=0)
+        corner, failed = potrf(matrix[start:stop, start:stop].T, lower=0, clean=0)
         if failed:
             raise NotPositiveDefinite
         matrix[start:stop, start:stop] = corner.T
@@ -134,7 +137,8 @@ def factorise(matrix: Matrix) -> None:
 
 
 def _divide(matrix: Matrix, panel: slice, corner: Matrix, tiles: list[slice], k: int) -> None:
-    matrix[tiles[k], panel] = blas.strsm(1.0, corner, matrix[tiles[k], panel].T, lower=0, trans_a=1).T
+    (trsm,) = blas.get_blas_funcs(("trsm",), (matrix,))
+    matrix[tiles[k], panel] = trsm(1.0, corner, matrix[tiles[k], panel].T, lower=0, trans_a=1).T
 
 
 def _subtract(matrix: Matrix, panel: slice, tiles: list[slice], pairs: list[tuple[int, int]], k: int) -> None:

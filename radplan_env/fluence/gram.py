@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 from . import threads
 from .matrix import InfluenceMatrix, Rows, Vector
 
-Matrix = NDArray[np.float32]
+Matrix = NDArray[Any]
 
 _BLOCK_ROWS = 1024
 _TILE = 512
 _REVISITED = 0.7  # built anew when more than this share of the rows changed, or
 _MISSING = 0.25  # this share of the needed columns is missing
+_CANCELLED = 1e-3  # share of a column's diagonal that must remain when rows are taken away
 _SPARE = 0.8  # columns are dropped when fewer than this share of them are likely to be needed
 
 
@@ -23,26 +25,29 @@ class Gram:
     """Dense Kᵀ diag(h) K for the columns that matter, revisiting only the rows whose h changed.
 
     Near the optimum few voxels cross their threshold from one Newton step to the next, and more than half of the
-    bixels carry no fluence. In single precision, which is twice as fast: the Hessian steers the steps, and gradients,
-    summed in double, judge the result.
+    bixels carry no fluence. Single precision is twice as fast and mostly enough: the Hessian steers the steps, and
+    gradients, summed in double, judge the result.
 
     Parameters
     ----------
     matrix : InfluenceMatrix
+    dtype : type
+        numpy.float32 or numpy.float64.
 
     Attributes
     ----------
     columns : ndarray of int, shape (columns,)
         Bixels of the matrix's rows and columns.
-    lower : ndarray of float32, shape (columns, columns)
+    lower : ndarray of dtype, shape (columns, columns)
         Its lower triangle; the rest is undefined.
     """
 
-    def __init__(self, matrix: InfluenceMatrix) -> None:
+    def __init__(self, matrix: InfluenceMatrix, dtype: type[np.floating[Any]] = np.float32) -> None:
         self._matrix = matrix
+        self.dtype = dtype
         self._curvature = np.zeros(matrix.shape[0])
         self.columns: Rows = np.zeros(0, dtype=np.int64)
-        self.lower: Matrix = np.zeros((0, 0), dtype=np.float32)
+        self.lower: Matrix = np.zeros((0, 0), dtype=dtype)
 
     def update(self, curvature: Vector, needed: NDArray[np.bool_], likely: NDArray[np.bool_]) -> None:
         """Bring `lower` to this curvature (voxels,), and see that `columns` holds every bixel needed (bixels,).
@@ -53,20 +58,28 @@ class Gram:
         missing = needed.copy()
         missing[self.columns] = False
         if changed.size > _REVISITED * np.count_nonzero(curvature) or missing.sum() > _MISSING * needed.sum():
-            self.columns = self._in_order(needed)
-            self.lower = np.zeros((self.columns.size, self.columns.size), dtype=np.float32)
-            self._add(curvature, np.flatnonzero(curvature))
+            self._build(curvature, needed)
         else:
             if (needed | likely).sum() < _SPARE * self.columns.size:
                 self._keep(needed | likely)
+            before = np.diagonal(self.lower).copy()
             change = curvature - self._curvature
             self._add(change, changed[change[changed] > 0])
             self._add(-change, changed[change[changed] < 0], sign=-1)
+            if (np.diagonal(self.lower) < _CANCELLED * before).any():
+                self._build(curvature, needed)  # what is left of a column has lost its digits
+            missing = needed.copy()
+            missing[self.columns] = False
             if missing.any():
                 missing |= likely
                 missing[self.columns] = False
                 self._extend(curvature, missing)
         self._curvature = curvature
+
+    def _build(self, curvature: Vector, needed: NDArray[np.bool_]) -> None:
+        self.columns = self._in_order(needed)
+        self.lower = np.zeros((self.columns.size, self.columns.size), dtype=self.dtype)
+        self._add(curvature, np.flatnonzero(curvature))
 
     def _in_order(self, bixels: NDArray[np.bool_]) -> Rows:
         order = self._matrix.column_order
@@ -81,7 +94,7 @@ class Gram:
     def _add(self, curvature: Vector, rows: Rows, sign: int = 1) -> None:
         for start in range(0, rows.size, _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS]
-            dense, used = self._matrix.scaled_rows(np.sqrt(curvature[block]), block, self.columns)
+            dense, used = self._matrix.scaled_rows(np.sqrt(curvature[block]), block, self.columns, self.dtype)
             tiles = [slice(at, min(at + _TILE, used.stop)) for at in range(used.start, used.stop, _TILE)]
             pairs = [(i, j) for i in range(len(tiles)) for j in range(i + 1)]
             threads.run(partial(self._add_tile, dense, tiles, pairs, sign), len(pairs))
@@ -100,13 +113,19 @@ class Gram:
         wanted[self.columns] = True
         columns = self._in_order(wanted)
         old, new = np.flatnonzero(~missing[columns]), np.flatnonzero(missing[columns])
-        products = np.zeros((columns.size, new.size), dtype=np.float32)
+        products = np.zeros((columns.size, new.size), dtype=self.dtype)
         rows = np.flatnonzero(curvature)
         for start in range(0, rows.size, _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS]
-            dense, used = self._matrix.scaled_rows(np.sqrt(curvature[block]), block, columns)
-            products[used] += dense[:, used].T @ dense[:, new]
-        lower = np.empty((columns.size, columns.size), dtype=np.float32)
+            dense, used = self._matrix.scaled_rows(np.sqrt(curvature[block]), block, columns, self.dtype)
+            added = dense[:, new]
+            tiles = [slice(at, min(at + _TILE, used.stop)) for at in range(used.start, used.stop, _TILE)]
+            threads.run(partial(_add_products, products, dense, added, tiles), len(tiles))
+        lower = np.empty((columns.size, columns.size), dtype=self.dtype)
         lower[np.ix_(old, old)] = self.lower
         lower[:, new], lower[new, :] = products, products.T
         self.columns, self.lower = columns, lower
+
+
+def _add_products(products: Matrix, dense: Matrix, added: Matrix, tiles: list[slice], k: int) -> None:
+    products[tiles[k]] += dense[:, tiles[k]].T @ added

@@ -8,6 +8,7 @@ float32 entries in float64. What they read is the limit of their speed: column i
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numba
 import numpy as np
@@ -181,15 +182,17 @@ class InfluenceMatrix:
         _mean_rows(*self._csr, weighted, total)
         return np.argsort(weighted / np.maximum(total, np.finfo(float).tiny), kind="stable")
 
-    def scaled_rows(self, scale: Vector, rows: Rows, columns: Rows) -> tuple[NDArray[np.float32], slice]:
+    def scaled_rows(
+        self, scale: Vector, rows: Rows, columns: Rows, dtype: type[np.floating[Any]]
+    ) -> tuple[NDArray[Any], slice]:
         """Return diag(scale) K for the given rows and columns as a dense array (rows, columns), and the columns used.
 
         All the array's entries outside the slice of columns are zero.
         """
-        out = np.empty((rows.size, columns.size), dtype=np.float32)
+        out = np.empty((rows.size, columns.size), dtype=dtype)
         position = np.full(self.shape[1], -1, dtype=np.int32)
         position[columns] = np.arange(columns.size, dtype=np.int32)
-        scale = scale.astype(np.float32)
+        scale = scale.astype(dtype)
         extents = np.tile([columns.size, 0], (threads.SLICES, 1))
 
         def task(s: int, start: int, stop: int) -> None:

@@ -20,20 +20,22 @@ from .loss import Loss
 from .matrix import InfluenceMatrix, Rows, Vector
 
 # Relative to the mean diagonal of the Hessian; measured on TG-119 and OpenKBP (benchmarks/fluence.py).
-FIRST_RIDGE = 0.03
-_LAST_RIDGE = 1e-6
+FIRST_RIDGE = 0.01
+_LAST_RIDGE = 10.0  # in units of the Gram matrix's rounding
 _SHRINK = 0.3
 _LARGEST_RIDGE = 1.0
-_GOOD_STEP = 0.3  # a shorter one asks for more ridge
+_GOOD_STEP = 0.3
+_POOR_STEP = 0.01
 _ROUGH_RIDGE = 1e-3  # above it, steps are rough anyway, and
 _FEW = 0.005  # this share of the bixels may keep the wrong sign
 _STEPS_THAT_SEE_ALL = 2
+_WORTH_ADDING = 0.2  # of the pull on bixels: what those not yet in the Hessian must have for it to grow
 _MARGIN = 0.25  # of the threshold
 _LIKELY = 0.002  # a bixel's gradient below this share of what would take the largest fluence to zero
 _LONGEST_STEP = 4.0
 _LARGEST_SCALE = 10.0
 _HEADROOM = 1.5
-_NEGLIGIBLE = 1e-6  # of the loss without any dose: below it, the loss counts as zero
+_NEGLIGIBLE = 1e-5  # of the loss without any dose: below it, the loss counts as zero
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def minimise(
     fluence, dose = scale * start, scale * dose
     negligible = _NEGLIGIBLE * loss.derivatives(np.zeros_like(dose))[0]
     watch = _Watch(loss, np.arange(dose.size))
+    last_ridge = _LAST_RIDGE * float(np.finfo(gram.dtype).eps)
     for iteration in range(max_iterations + 1):
         if iteration == _STEPS_THAT_SEE_ALL:
             watch, dose = watch.narrowed(loss, dose)
@@ -135,7 +138,11 @@ def minimise(
                 break
             watch, dose = _Watch(loss, np.arange(whole.size)).narrowed(loss, whole)
             continue
-        needed = (fluence > 0) | (gradient < 0) if iteration > 0 else fluence > 0
+        needed = fluence > 0
+        absent = (gradient < 0) & ~needed
+        absent[gram.columns] = False
+        if iteration > 0 and -gradient[absent].sum() > _WORTH_ADDING * np.maximum(-gradient, 0.0).sum():
+            needed |= gradient < 0
         likely = gradient < _LIKELY * diagonal * fluence.max()
         gram.update(watch.spread(curvature), needed, likely)
         step = _step(gram, ridge, gradient, fluence)
@@ -145,7 +152,10 @@ def minimise(
         length = watch.loss.best_step(dose, change, max(longest, 1.0))
         fluence = np.maximum(fluence + length * step, 0.0)
         dose = dose + length * change
-        ridge = max(_SHRINK * ridge, _LAST_RIDGE) if length > _GOOD_STEP else min(ridge / _SHRINK, _LARGEST_RIDGE)
+        if length > _GOOD_STEP:
+            ridge = max(_SHRINK * ridge, last_ridge)
+        elif length < _POOR_STEP and np.array_equal(curvature, watch.loss.derivatives(dose)[2]):
+            ridge = min(ridge / _SHRINK, _LARGEST_RIDGE)  # the model was right and its solution still wrong: rounding
     return Minimum(fluence, whole, gradient, value, residual, iteration)
 
 
