@@ -114,7 +114,7 @@ def handed_over(plans: Sequence[Plan]) -> int | None:
 
 
 def prepare(settings: Settings, case_id: str, path: Path) -> None:
-    """Build (or find) a case's dose influence and note what is known of it before anyone plans.
+    """See that a case can be planned, and note what is known of it before anyone plans.
 
     That includes what the protocol says of its reference plan, where it has one.
     """

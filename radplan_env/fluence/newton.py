@@ -29,13 +29,14 @@ _POOR_STEP = 0.01
 _ROUGH_RIDGE = 1e-3  # above it, steps are rough anyway, and
 _FEW = 0.005  # this share of the bixels may keep the wrong sign
 _STEPS_THAT_SEE_ALL = 2
+_STEPS_BETWEEN_LOOKS = 5
 _WORTH_ADDING = 0.2  # of the pull on bixels: what those not yet in the Hessian must have for it to grow
 _MARGIN = 0.25  # of the threshold
 _LIKELY = 0.002  # a bixel's gradient below this share of what would take the largest fluence to zero
 _LONGEST_STEP = 4.0
 _LARGEST_SCALE = 10.0
 _HEADROOM = 1.5
-_NEGLIGIBLE = 1e-5  # of the loss without any dose: below it, the loss counts as zero
+_NEGLIGIBLE = 1e-4  # of the loss without any dose (1 % of a target's dose, squared): a smaller loss counts as this
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,12 @@ def minimise(
     scale = loss.best_step(np.zeros_like(dose), dose, _LARGEST_SCALE)
     fluence, dose = scale * start, scale * dose
     negligible = _NEGLIGIBLE * loss.derivatives(np.zeros_like(dose))[0]
-    watch = _Watch(loss, np.arange(dose.size))
+    watch = everywhere = _Watch(loss, np.arange(dose.size))
     last_ridge = _LAST_RIDGE * float(np.finfo(gram.dtype).eps)
     for iteration in range(max_iterations + 1):
-        if iteration == _STEPS_THAT_SEE_ALL:
-            watch, dose = watch.narrowed(loss, dose)
+        if iteration >= _STEPS_THAT_SEE_ALL and (iteration - _STEPS_THAT_SEE_ALL) % _STEPS_BETWEEN_LOOKS == 0:
+            whole = dose if iteration == _STEPS_THAT_SEE_ALL else matrix.dose(fluence)
+            watch, dose = everywhere.narrowed(loss, whole)
         value, slope, curvature = watch.loss.derivatives(dose)
         active = np.flatnonzero(curvature)  # where it is 0, so is the slope
         gradient, diagonal = matrix.adjoint_and_diagonal(slope[active], curvature[active], watch.rows[active])
@@ -136,7 +138,7 @@ def minimise(
             whole = matrix.dose(fluence)
             if watch.sees_all_of(loss, whole) or iteration == max_iterations:
                 break
-            watch, dose = _Watch(loss, np.arange(whole.size)).narrowed(loss, whole)
+            watch, dose = everywhere.narrowed(loss, whole)
             continue
         needed = fluence > 0
         absent = (gradient < 0) & ~needed
@@ -155,7 +157,8 @@ def minimise(
         if length > _GOOD_STEP:
             ridge = max(_SHRINK * ridge, last_ridge)
         elif length < _POOR_STEP and np.array_equal(curvature, watch.loss.derivatives(dose)[2]):
-            ridge = min(ridge / _SHRINK, _LARGEST_RIDGE)  # the model was right and its solution still wrong: rounding
+            # The model was right and its solution still wrong: rounding, which so small a ridge lets through.
+            ridge = last_ridge = min(ridge / _SHRINK, _LARGEST_RIDGE)
     return Minimum(fluence, whole, gradient, value, residual, iteration)
 
 
