@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from .cholesky import FreeBlock, NotPositiveDefinite
+from .cholesky import FreeBlock, NotPositiveDefiniteError
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[Any]
@@ -18,7 +18,9 @@ _MOST_BORDERS = 0.08  # of all variables; beyond it, factorising again is faster
 _ACCURACY = 8.0  # of signs, in units of the precision's rounding
 
 
-def minimise(lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, negligible: float = 0.0, max_pivots: int = 40) -> Vector:
+def minimise(
+    lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, negligible: float = 0.0, max_pivots: int = 40
+) -> Vector:
     """Return the step p with x + p ≥ 0 that minimises gᵀp + ½ pᵀ(H + ridge·I)p, by block principal pivoting.
 
     All variables of the wrong sign change sides at once; if that stalls, only the last one does, which makes the
@@ -51,7 +53,9 @@ def minimise(lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, neglig
             block, ridge = _factorised(lower, ridge, free)
         step = block.solve(right, given, free)
         slope = gradient + _times(lower, ridge, step)
-        tolerance = _ACCURACY * float(np.finfo(lower.dtype).eps) * float(np.abs(x + step).max(initial=np.finfo(float).tiny))
+        tolerance = (
+            _ACCURACY * float(np.finfo(lower.dtype).eps) * float(np.abs(x + step).max(initial=np.finfo(float).tiny))
+        )
         wrong = np.where(free, x + step < -tolerance, slope < -tolerance * diagonal)
         infeasible = int(wrong.sum())
         if infeasible <= negligible * x.size:
@@ -69,7 +73,7 @@ def minimise(lower: Matrix, ridge: float, gradient: Vector, x: Vector, *, neglig
 
 
 def _times(lower: Matrix, ridge: float, vector: Vector) -> Vector:
-    (symv,) = blas.get_blas_funcs(("symv",), (lower,))
+    symv = blas.get_blas_funcs("symv", (lower,))
     product: Vector = symv(1.0, lower.T, vector.astype(lower.dtype), lower=0).astype(float)
     return product + ridge * vector
 
@@ -79,5 +83,5 @@ def _factorised(lower: Matrix, ridge: float, free: NDArray[np.bool_]) -> tuple[F
     while True:
         try:
             return FreeBlock(lower, ridge, free), ridge
-        except NotPositiveDefinite:
+        except NotPositiveDefiniteError:
             ridge *= 10.0

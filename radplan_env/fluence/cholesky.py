@@ -19,7 +19,7 @@ Rows = NDArray[np.int64]
 _PANEL = 384
 
 
-class NotPositiveDefinite(ArithmeticError):
+class NotPositiveDefiniteError(ArithmeticError):
     """The matrix has no Cholesky factor in its precision."""
 
 
@@ -40,7 +40,7 @@ class FreeBlock:
 
     Raises
     ------
-    NotPositiveDefinite
+    NotPositiveDefiniteError
     """
 
     def __init__(self, lower: Matrix, ridge: float, free: NDArray[np.bool_]) -> None:
@@ -53,7 +53,7 @@ class FreeBlock:
         self._place[self._base] = np.arange(self._base.size)
         self._borders: dict[int, int] = {}
         self._solved = np.zeros((self._base.size, 0), dtype=lower.dtype)
-        (self._triangular,) = lapack.get_lapack_funcs(("trtrs",), (lower,))
+        self._triangular: Any = lapack.get_lapack_funcs("trtrs", (lower,))
 
     def changes(self, free: NDArray[np.bool_]) -> Rows:
         """Return the variables that joined or left the factorised set."""
@@ -120,15 +120,15 @@ def factorise(matrix: Matrix) -> None:
 
     Raises
     ------
-    NotPositiveDefinite
+    NotPositiveDefiniteError
     """
     size = len(matrix)
-    (potrf,) = lapack.get_lapack_funcs(("potrf",), (matrix,))
+    potrf: Any = lapack.get_lapack_funcs("potrf", (matrix,))
     for start in range(0, size, _PANEL):
         stop = min(start + _PANEL, size)
         corner, failed = potrf(matrix[start:stop, start:stop].T, lower=0, clean=0)
         if failed:
-            raise NotPositiveDefinite
+            raise NotPositiveDefiniteError
         matrix[start:stop, start:stop] = corner.T
         tiles = [slice(at, min(at + _PANEL, size)) for at in range(stop, size, _PANEL)]
         threads.run(partial(_divide, matrix, slice(start, stop), corner, tiles), len(tiles))
@@ -137,7 +137,7 @@ def factorise(matrix: Matrix) -> None:
 
 
 def _divide(matrix: Matrix, panel: slice, corner: Matrix, tiles: list[slice], k: int) -> None:
-    (trsm,) = blas.get_blas_funcs(("trsm",), (matrix,))
+    trsm = blas.get_blas_funcs("trsm", (matrix,))
     matrix[tiles[k], panel] = trsm(1.0, corner, matrix[tiles[k], panel].T, lower=0, trans_a=1).T
 
 

@@ -100,8 +100,7 @@ class Multipliers:
         half = self.penalty / 2
         return Loss(
             rows=np.concatenate([self.coverage.rows[raised], self.coverage.rows[lowered]]),
-            threshold=self.coverage.dose_gy
-            + np.concatenate([self.lower[raised], -self.upper[lowered]]) / self.penalty,
+            threshold=self.coverage.dose_gy + np.concatenate([self.lower[raised], -self.upper[lowered]]) / self.penalty,
             over=np.concatenate([np.zeros(raised.size), np.full(lowered.size, half)]),
             under=np.concatenate([np.full(raised.size, half), np.zeros(lowered.size)]),
             voxels=voxels,

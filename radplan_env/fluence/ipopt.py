@@ -23,6 +23,7 @@ def minimise(
     *,
     tolerance: float,
     max_iterations: int,
+    negligible: float = 0.0,
     ridge: float = 0.0,
 ) -> Minimum:
     """Minimise a loss over x ≥ 0; see `newton.minimise`.
@@ -92,4 +93,5 @@ def minimise(
     rows = np.flatnonzero(slope)
     slope_by_fluence = matrix.adjoint(slope[rows], rows)
     iterations = int(problem.stats["n_iter"]) if hasattr(problem, "stats") else 0
-    return Minimum(fluence, dose, slope_by_fluence, final, kkt_residual(fluence, slope_by_fluence, final), iterations)
+    residual = kkt_residual(fluence, slope_by_fluence, max(final, negligible))
+    return Minimum(fluence, dose, slope_by_fluence, final, residual, iterations)

@@ -67,7 +67,7 @@ class Loss:
         )
 
     def near(self, dose: Vector, margin: float) -> NDArray[np.bool_]:
-        """Return which voxels have a piece that acts at this dose, or would at a dose nearer its threshold by `margin` of that."""
+        """Return which voxels have a piece that acts at this dose, or would with its threshold lower by that share."""
         acts = (self.under > 0) | ((self.over > 0) & (dose[self.rows] > (1 - margin) * self.threshold))
         near = np.zeros(self.voxels, dtype=bool)
         near[self.rows[acts]] = True
@@ -126,10 +126,8 @@ def _best_step(  # type: ignore[no-untyped-def]
             low = step
         trial = step - first / second if second > 0 else longest
         if not low < trial < high:
-            if trial >= longest and low == step and high == longest:
-                trial = longest
-            else:
-                trial = 0.5 * (low + high)
+            at_the_end = trial >= longest and low == step and high == longest
+            trial = longest if at_the_end else 0.5 * (low + high)
         if abs(trial - step) <= 1e-9 * longest or high - low <= 1e-9 * longest:
             step = trial
             break

@@ -20,7 +20,7 @@ from .loss import Loss
 from .matrix import InfluenceMatrix, Rows, Vector
 
 # Relative to the mean diagonal of the Hessian; measured on TG-119 and OpenKBP (benchmarks/fluence.py).
-FIRST_RIDGE = 0.01
+FIRST_RIDGE = 0.003
 _LAST_RIDGE = 10.0  # in units of the Gram matrix's rounding
 _SHRINK = 0.3
 _LARGEST_RIDGE = 1.0
@@ -36,7 +36,6 @@ _LIKELY = 0.002  # a bixel's gradient below this share of what would take the la
 _LONGEST_STEP = 4.0
 _LARGEST_SCALE = 10.0
 _HEADROOM = 1.5
-_NEGLIGIBLE = 1e-4  # of the loss without any dose (1 % of a target's dose, squared): a smaller loss counts as this
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,7 @@ class Minimiser(Protocol):
         *,
         tolerance: float,
         max_iterations: int,
+        negligible: float = ...,
         ridge: float = ...,
     ) -> Minimum: ...
 
@@ -97,6 +97,7 @@ def minimise(
     *,
     tolerance: float,
     max_iterations: int,
+    negligible: float = 0.0,
     ridge: float = FIRST_RIDGE,
 ) -> Minimum:
     """Minimise a piecewise quadratic function of the dose over x ≥ 0.
@@ -112,6 +113,8 @@ def minimise(
     tolerance : float
         Ends when `kkt_residual` is below it, after one step at least.
     max_iterations : int
+    negligible : float
+        A loss below this counts as this in `kkt_residual`.
     ridge : float
         Of the first step, relative to the mean diagonal of the Hessian: the better the start, the smaller.
 
@@ -122,7 +125,6 @@ def minimise(
     dose = matrix.dose(start)
     scale = loss.best_step(np.zeros_like(dose), dose, _LARGEST_SCALE)
     fluence, dose = scale * start, scale * dose
-    negligible = _NEGLIGIBLE * loss.derivatives(np.zeros_like(dose))[0]
     watch = everywhere = _Watch(loss, np.arange(dose.size))
     last_ridge = _LAST_RIDGE * float(np.finfo(gram.dtype).eps)
     for iteration in range(max_iterations + 1):

@@ -82,4 +82,6 @@ class Objective:
 
 def _loss(term: Term, voxels: int) -> Loss:
     over = np.full(term.rows.size, term.weight / term.rows.size)
-    return Loss(term.rows, np.full(term.rows.size, float(term.dose_gy)), over, 0 * over if term.one_sided else over, voxels)
+    return Loss(
+        term.rows, np.full(term.rows.size, float(term.dose_gy)), over, 0 * over if term.one_sided else over, voxels
+    )

@@ -19,6 +19,7 @@ from .matrix import InfluenceMatrix, Vector
 from .objective import Objective, Term
 
 KKT_TOLERANCE = 1e-3
+"""How far the objective may be above its minimum, relative to it: see `newton.kkt_residual`."""
 COVERAGE_TOLERANCE = 5e-5
 """Relative error of D95 the solver aims at; what counts as met is wider (`PRIMARY_TOLERANCE`, `OTHER_TOLERANCE`)."""
 PRIMARY_TOLERANCE = 1e-3
@@ -34,6 +35,8 @@ _SINGLE_PRECISION_FROM = 1000  # bixels; below, double precision costs next to n
 _BLAS_THREADS = 1  # more fight over the cores (measured: 120 s instead of 10 s on two busy ones) and change rounding
 _MAX_UPDATES = 30
 _UPDATES_THAT_CHOOSE = 8  # afterwards the exempt voxels stay, so that the multipliers can settle
+# Of the objective without any dose: 1 % of a target's dose, squared. A smaller objective counts as this.
+_NEGLIGIBLE = 1e-4
 _PENALTY = 10.0  # of the coverage terms, relative to the curvature the heaviest term would have on the target
 _HIGHEST_PENALTY = 4.0**6  # relative to the first one; a target out of reach must not drown everything else
 _SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
@@ -212,11 +215,20 @@ class FluenceSolver:
         # Their rounding depends on their history: kept, one solve would sway the next.
         grams = [Gram(self.matrix, dtype) for dtype in self._precisions]
 
+        negligible = _NEGLIGIBLE * objective.loss.derivatives(np.zeros(self.matrix.shape[0]))[0]
+
         def minimise(loss: Loss, start: Vector, tolerance: float, ridge: float) -> newton.Minimum:
             iterations = 0
             for gram, most in zip(grams, _MAX_ITERATIONS[-len(grams) :], strict=True):
                 minimum = self._minimise(
-                    self.matrix, loss, start, gram, tolerance=tolerance, max_iterations=most, ridge=ridge
+                    self.matrix,
+                    loss,
+                    start,
+                    gram,
+                    tolerance=tolerance,
+                    max_iterations=most,
+                    negligible=negligible,
+                    ridge=ridge,
                 )
                 iterations += minimum.iterations
                 if minimum.kkt_residual <= tolerance:

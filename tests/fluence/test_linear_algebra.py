@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import optimize, sparse
 
 from radplan_env.fluence import bounded_qp, threads
-from radplan_env.fluence.cholesky import FreeBlock, NotPositiveDefinite, factorise
+from radplan_env.fluence.cholesky import FreeBlock, NotPositiveDefiniteError, factorise
 from radplan_env.fluence.gram import Gram
 from radplan_env.fluence.matrix import InfluenceMatrix
 
@@ -113,7 +113,7 @@ def test_the_factor_is_numpys(size: int, dtype: Any) -> None:
 
 
 def test_an_indefinite_matrix_is_refused() -> None:
-    with pytest.raises(NotPositiveDefinite):
+    with pytest.raises(NotPositiveDefiniteError):
         factorise(np.diag([1.0, -1.0]))
 
 
