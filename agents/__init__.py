@@ -1,5 +1,5 @@
 """Agents: who drives the environment. They know it through its public face only."""
 
-from agents.agent import REGISTRY, Agent, load_agent, make_agent
+from agents.agent import REGISTRY, Agent, EpisodeInterruptedError, load_agent, make_agent
 
-__all__ = ["REGISTRY", "Agent", "load_agent", "make_agent"]
+__all__ = ["REGISTRY", "Agent", "EpisodeInterruptedError", "load_agent", "make_agent"]

@@ -2,7 +2,7 @@
 
 The whole conversation between an environment and an agent::
 
-    agent = make_agent("coordinate", env.unwrapped.action_map, seed=0)
+    agent = make_agent("coordinate", env.unwrapped, seed=0)
     observation, info = env.reset(seed=0)
     agent.reset(observation, info)
     over = False
@@ -20,7 +20,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from radplan_env.actions import ActionMap
+from radplan_env.env import RadPlanEnv
+from radplan_env.parameters import PlanningParameters
 
 Observation = Mapping[str, NDArray[Any]]
 Info = Mapping[str, Any]
@@ -30,16 +31,53 @@ REGISTRY: dict[str, str] = {
     "template": "agents.template:TemplateAgent",
     "random": "agents.random_search:RandomSearchAgent",
     "coordinate": "agents.coordinate:CoordinateAgent",
+    "gpt-radplan": "agents.gpt_radplan:GPTRadPlanAgent",
+    "gpt-radplan:no-feedback": "agents.gpt_radplan.variants:NoFeedback",
+    "gpt-radplan:dvh-only": "agents.gpt_radplan.variants:DVHOnly",
+    "gpt-radplan:vision-only": "agents.gpt_radplan.variants:VisionOnly",
+    "gpt-radplan:joint": "agents.gpt_radplan.variants:Joint",
+    "gpt-radplan:no-memory": "agents.gpt_radplan.variants:NoMemory",
+    "gpt-radplan:fixed-references": "agents.gpt_radplan.variants:FixedReferences",
+    "gpt-radplan:no-references": "agents.gpt_radplan.variants:NoReferences",
+    "bayes-gp": "agents.bayes_gp:BayesGPAgent",
+    "bayes-tpe": "agents.bayes_tpe:BayesTPEAgent",
+    "cma-es": "agents.cma_es:CmaEsAgent",
+    "nelder-mead": "agents.nelder_mead:NelderMeadAgent",
+    "mimic": "agents.mimic:MimicAgent",
+    "wish-list": "agents.wish_list:WishListAgent",
+    "ppo": "agents.reinforcement.agent:PPOAgent",
+    "sac": "agents.reinforcement.agent:SACAgent",
+    "dqn": "agents.reinforcement.agent:DQNAgent",
 }
 """Agents of this repository: name → ``package.module:Class``."""
+
+EXTRAS: dict[str, str] = dict.fromkeys(("bayes-gp", "bayes-tpe", "cma-es", "mimic"), "search")
+"""What to install for agents that need more than the environment does: name → extra of the package."""
+
+
+class EpisodeInterruptedError(Exception):
+    """An agent cannot go on, for reasons that say nothing of its skill, such as a service that is down.
+
+    The episode does not count as played: the run stops, and the same command plays it again.
+    """
 
 
 @runtime_checkable
 class Agent(Protocol):
     """Chooses planning parameters, one solve after another.
 
-    A class is built as ``Class(action_map, seed=0)``; settings of its own follow as keyword arguments.
-    One object plays any number of episodes; what it keeps between them is its own affair.
+    A class is built as ``Class(env, seed=0)``, where `env` is a `RadPlanEnv` of which no episode need have begun;
+    settings of its own follow as keyword arguments. One object plays any number of episodes; what it keeps between
+    them is its own affair.
+
+    Most agents need ``env.action_map`` only, which turns planning parameters into actions and back. Those that look
+    at the dose itself find it as ``env.plan``, and the patient as ``env.system.case``. Every solve is a step of the
+    environment: an agent that solves behind its back has failed.
+
+    Two things more are used where a class has them. A method ``record()`` returns, as plain JSON data, what the last
+    episode cost beside its solves and what it met with; it is kept in the results. A class with
+    ``needs_language_model = True`` is built with the keyword arguments `session` (an `agents.llm.Session`) and
+    `instructions` (what the user says in plain language).
     """
 
     def reset(self, observation: Observation, info: Info) -> None:
@@ -49,8 +87,10 @@ class Agent(Protocol):
         protocol's template plan. No solve has been spent yet.
         """
 
-    def act(self, observation: Observation, info: Info) -> Action | None:
+    def act(self, observation: Observation, info: Info) -> Action | PlanningParameters | None:
         """Return the next action, or None to stop early and keep what has been reached.
+
+        Planning parameters may stand in for an action, where a plan is to hold limits: see `RadPlanEnv.step`.
 
         The first call sees what `env.reset` returned, later calls what the last `env.step` returned:
         ``info["plan"]`` then holds the plan's metrics, criteria and parameters and the episode's history.
@@ -71,6 +111,8 @@ def load_agent(name: str) -> type[Agent]:
         If there is no such agent; the message lists those there are.
     TypeError
         If what is found is not an agent class.
+    ImportError
+        If the agent needs a package that is not installed.
     """
     path = REGISTRY.get(name, name)
     module_name, separator, class_name = path.partition(":")
@@ -79,6 +121,9 @@ def load_agent(name: str) -> type[Agent]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if name in EXTRAS:
+            needed = f"agent {name!r} needs the package {error.name}: pip install 'radplan_env[{EXTRAS[name]}]'"
+            raise ImportError(needed, name=error.name) from error
         if not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the agent's module is there, but something that it imports is not
         raise ValueError(f"agent {name!r}: there is no module {error.name!r}; {_choices()}") from error
@@ -90,21 +135,21 @@ def load_agent(name: str) -> type[Agent]:
     return agent
 
 
-def make_agent(name: str, action_map: ActionMap, *, seed: int = 0, **settings: Any) -> Agent:
-    """Build the agent called `name` for one environment's actions.
+def make_agent(name: str, env: RadPlanEnv, *, seed: int = 0, **settings: Any) -> Agent:
+    """Build the agent called `name` for an environment.
 
     Parameters
     ----------
     name : str
         See `load_agent`.
-    action_map : ActionMap
-        The environment's ``action_map``: the action space, and parameters to action and back.
+    env : RadPlanEnv
+        The environment itself, without wrappers: ``env.unwrapped``.
     seed : int
         Seed of everything the agent draws.
     **settings
         The agent's own settings; an unknown one is a TypeError.
     """
-    return load_agent(name)(action_map, seed=seed, **settings)  # type: ignore[call-arg]
+    return load_agent(name)(env, seed=seed, **settings)  # type: ignore[call-arg]
 
 
 def _choices() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.agent import Action, Info, Observation
-from radplan_env.actions import ActionMap
+from radplan_env.env import RadPlanEnv
 
 Plan = Mapping[str, Any]
 Criterion = Mapping[str, Any]
@@ -40,15 +40,15 @@ class CoordinateAgent:
 
     Parameters
     ----------
-    action_map : ActionMap
-        The environment's action map.
+    env : RadPlanEnv
+        The environment.
     seed : int
         Unused: nothing is drawn.
     """
 
-    def __init__(self, action_map: ActionMap, *, seed: int = 0) -> None:
-        self._action_map = action_map
-        self._ranges = action_map.ranges()
+    def __init__(self, env: RadPlanEnv, *, seed: int = 0) -> None:
+        self._action_map = env.action_map
+        self._ranges = env.action_map.ranges()
 
     def reset(self, observation: Observation, info: Info) -> None:
         """Begin an episode."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from zlib import crc32
-
 import numpy as np
 
 from agents.agent import Action, Info, Observation
-from radplan_env.actions import ActionMap
+from agents.search import episode_rng
+from radplan_env.env import RadPlanEnv
 
 
 class RandomSearchAgent:
@@ -19,20 +18,20 @@ class RandomSearchAgent:
 
     Parameters
     ----------
-    action_map : ActionMap
-        The environment's action map.
+    env : RadPlanEnv
+        The environment.
     seed : int
         Seed of the draws. The case's id joins it, so episodes may run in any order and on any process.
     """
 
-    def __init__(self, action_map: ActionMap, *, seed: int = 0) -> None:
-        self._space = action_map.space
+    def __init__(self, env: RadPlanEnv, *, seed: int = 0) -> None:
+        self._space = env.action_map.space
         self._seed = seed
         self._rng = np.random.default_rng(seed)
 
     def reset(self, observation: Observation, info: Info) -> None:
         """Begin an episode with the case's own stream of draws."""
-        self._rng = np.random.default_rng([self._seed, crc32(info["case"]["id"].encode())])
+        self._rng = episode_rng(self._seed, info)
 
     def act(self, observation: Observation, info: Info) -> Action | None:
         """Return the next draw."""

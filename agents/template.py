@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.agent import Action, Info, Observation
-from radplan_env.actions import ActionMap
+from radplan_env.env import RadPlanEnv
 
 
 class TemplateAgent:
@@ -11,14 +11,14 @@ class TemplateAgent:
 
     Parameters
     ----------
-    action_map : ActionMap
-        The environment's action map.
+    env : RadPlanEnv
+        The environment.
     seed : int
         Unused: nothing is drawn.
     """
 
-    def __init__(self, action_map: ActionMap, *, seed: int = 0) -> None:
-        self._action_map = action_map
+    def __init__(self, env: RadPlanEnv, *, seed: int = 0) -> None:
+        self._action_map = env.action_map
         self._done = False
 
     def reset(self, observation: Observation, info: Info) -> None:

@@ -22,8 +22,11 @@ from experiments.tables import comparator
 from radplan_env.render.colors import drawing_order
 from radplan_env.render.dvh import Curves
 
-AGENT_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette, apart for every colour vision."""
+AGENT_COLORS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#332288", "#882255", "#999933", "#AA4499"),
+)
+"""Okabe and Ito's palette, then colours of Paul Tol's muted one: apart for every colour vision."""
 
 BOX_METRICS = ("mean", "D50%", "V15Gy")
 """The panels of the paper's figure 3."""

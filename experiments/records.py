@@ -5,6 +5,9 @@ DIR/episodes.jsonl    one JSON object per episode, appended when the episode is 
 DIR/set_aside.jsonl   lines of episodes.jsonl that could not be read; never used, never deleted
 DIR/cases/            what is known of each case before an agent sees it, its reference plan among it
 DIR/plans/            the plan that each episode handed over
+DIR/transcripts/      what language models were shown and said, by agent, case and seed
+DIR/replies.sqlite, DIR/llm_calls.sqlite
+                      the replies themselves, and what was paid for them
 DIR/figures/, DIR/tables/, DIR/tables.md
 """
 
@@ -35,6 +38,31 @@ class RunFolderError(Exception):
 
 
 @dataclass(frozen=True)
+class ModelChoice:
+    """A run's language model, as far as it decides what is said.
+
+    Parameters
+    ----------
+    name : str
+        The model and its service, or the file and a digest of it.
+    vision : str
+        Whether it sees pictures: "yes", "no", or "auto", until the service refuses them.
+    temperature : float, optional
+        None leaves it to the service.
+    seed : int
+        Of the first episode on a case.
+    max_reply_tokens : int, optional
+        None leaves it to the service.
+    """
+
+    name: str
+    vision: str
+    temperature: float | None
+    seed: int
+    max_reply_tokens: int | None
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that decides what the episodes of a run are. Where it differs, so may the results."""
 
@@ -49,6 +77,9 @@ class Settings:
     budget: int
     seeds: int
     fidelity: str
+    model: ModelChoice | None = None
+    instructions: str = ""
+    library: str | None = None
 
     def episodes(self) -> Iterator[Key]:
         """Every (agent, case, seed) of the run; one case's episodes stand together, as they share its K."""
@@ -67,7 +98,8 @@ class Settings:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
-        return cls(**values)
+        model = values.pop("model", None)
+        return cls(**values, model=None if model is None else ModelChoice(**model))
 
 
 def key_of(record: Record) -> Key:
@@ -125,6 +157,10 @@ class RunFolder:
     def plan_path(self, key: Key) -> Path:
         agent, case, seed = key
         return self.path / "plans" / slug(agent) / slug(case) / f"seed_{seed}.npz"
+
+    def transcript_path(self, key: Key) -> Path:
+        agent, case, seed = key
+        return self.path / "transcripts" / slug(agent) / slug(case) / f"seed_{seed}"
 
     def case_path(self, case: str) -> Path:
         return self.path / "cases" / f"{slug(case)}.json"
@@ -204,8 +240,8 @@ def _check_settings(path: Path, settings: Settings, command: str, versions: dict
             raise RunFolderError(f"{path} holds episodes but no run.json that says of which run; give another --out")
         write_json(file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions})
         return
-    old = read_settings(path)
-    new = settings.to_json()
+    old = _flat(read_settings(path))
+    new = _flat(settings.to_json())
     differing = [
         f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}"
         for name in sorted(old.keys() | new.keys())
@@ -234,6 +270,15 @@ def read_settings(path: Path) -> dict[str, Any]:
     if schema != SCHEMA:
         raise RunFolderError(f"{path} was written in format {schema}, this is format {SCHEMA}; give another folder")
     return settings
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of the model beside the others, as "model.temperature"."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+        flat |= inner
+    return flat
 
 
 def _short(value: Any) -> str:

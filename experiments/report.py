@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from experiments import figures, frames, tables
 from experiments.frames import REFERENCE
+from experiments.language_model import spending
 from experiments.records import FAILED, Record, RunFolder, slug
 from experiments.runner import read_case
 from radplan_env.plan import Plan
@@ -23,18 +24,18 @@ OTHER_PRESCRIPTION = 0.1
 """A reference plan whose D95 is off the prescription by more than this fraction was not made for it."""
 
 
-def write(folder: RunFolder, unplanned: Mapping[str, str]) -> str:
+def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
     """Write tables and figures of the episodes recorded; return the tables as text.
 
     Parameters
     ----------
     folder : RunFolder
-    unplanned : Mapping[str, str]
-        Cases left out, and why.
+    left_out : Mapping[str, str]
+        Cases and agents left out, and why.
     """
     records = list(folder.records.values())
     references = read_references(folder)
-    heading = _heading(folder, records, references, unplanned)
+    heading = _heading(folder, records, references, left_out)
     found = tables.all_tables(folder.settings, records, references)
     text = tables.save(found, folder.path, heading)
     todo = list(_figures(folder, records, references))
@@ -101,7 +102,7 @@ def draw_plan(folder: RunFolder, case_id: str, agent: str) -> Figure:
 
 
 def _heading(
-    folder: RunFolder, records: list[Record], references: Mapping[str, Any], unplanned: Mapping[str, str]
+    folder: RunFolder, records: list[Record], references: Mapping[str, Any], left_out: Mapping[str, str]
 ) -> str:
     """What was run, with what, and what is missing from it."""
     settings = folder.settings
@@ -120,6 +121,27 @@ def _heading(
                 f"The reference plan of {case} gives {primary.structure} a D95 of {d95:.1f} Gy where the protocol "
                 f"prescribes {primary.prescription_gy:g} Gy. It looks made for another prescription: do not compare."
             )
-    lines += [f"Left out: {case}: {problem}" for case, problem in unplanned.items()]
+    lines += _about_the_model(folder, records)
+    lines += [f"Left out: {name}: {problem}" for name, problem in left_out.items()]
     lines += [failure_line(record) for record in records if record["status"] == FAILED]
     return "\n".join(line if line.startswith("#") or not line else f"- {line}" for line in lines)
+
+
+def _about_the_model(folder: RunFolder, records: list[Record]) -> list[str]:
+    """Which language model, what it was told and paid, and who of those that show pictures could not."""
+    settings = folder.settings
+    if settings.model is None:
+        return []
+    facts = [f"temperature {settings.model.temperature}", f"seed {settings.model.seed}", spending(folder.path)]
+    lines = [f"Language model: {settings.model.name}; {'; '.join(facts)}."]
+    if settings.instructions:
+        lines.append(f"Instructions: {json.dumps(settings.instructions, ensure_ascii=False)}")
+    if settings.model.vision == "no":
+        return [*lines, "No agent showed the model pictures: --model.vision no."]
+    said = {record["agent"]: record["agent_record"] for record in records if record.get("agent_record")}
+    unseen = [
+        agent
+        for agent, own in said.items()
+        if own.get("calls_with_pictures", 0) > own.get("calls_with_pictures_seen", 0)
+    ]
+    return [*lines, f"The model saw no pictures of {', '.join(unseen)}: its service refuses them."] if unseen else lines

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import gymnasium
 import numpy as np
 from tqdm import tqdm
 
-from agents.agent import Agent, make_agent
+from agents.agent import Agent, EpisodeInterruptedError, make_agent
 from experiments.cohort import SITES, Origin, open_cohort
+from experiments.language_model import LanguageModel, library_of, reads_library, talks
 from experiments.processes import Workers, count_solve
 from experiments.records import (
     COMPLETE,
@@ -33,6 +35,7 @@ from experiments.records import (
     write_json,
 )
 from radplan_env.case import Case
+from radplan_env.env import RadPlanEnv
 from radplan_env.plan import Plan, PlanningSystem
 from radplan_env.protocol import load_protocol
 
@@ -57,19 +60,33 @@ def seeds_of(key: Key) -> tuple[int, int]:
     return int(environment), int(agent)
 
 
-def play(settings: Settings, key: Key, plan_path: Path) -> Record:
-    """One episode's record; the plan it hands over is saved at `plan_path` first.
+def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Record:
+    """One episode's record; the plan it hands over is saved first.
 
     An agent that raises, or stops without a plan, is recorded as failed, with what it had done until then.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run's; its records are not used.
+    key : Key
+        Agent, case and seed.
+    model : LanguageModel, optional
+        For the agents that talk to one.
+
+    Raises
+    ------
+    EpisodeInterruptedError
+        If the agent cannot go on for reasons that are not its own: there is nothing to record.
     """
-    agent, case, seed = key
+    settings, (agent, case, seed) = folder.settings, key
     env = _environment_of(settings, case)
     started = time.perf_counter()
-    plans, error = _attempt(env, key)
+    plans, agent_record, error = _attempt(env, folder, key, model)
     seconds = time.perf_counter() - started
     chosen = handed_over(plans)
     if chosen is not None:
-        write_atomically(plan_path, plans[chosen].save)
+        write_atomically(folder.plan_path(key), plans[chosen].save)
     scores = [plan.evaluation.score for plan in plans]
     return {
         "status": COMPLETE if error is None else FAILED,
@@ -85,26 +102,71 @@ def play(settings: Settings, key: Key, plan_path: Path) -> Record:
         "final_score": scores[-1] if scores else None,
         "handed_over": chosen,
         "steps": [plan.summary() for plan in plans],
+        "agent_record": agent_record,
         "seconds": round(seconds, 3),
         "versions": versions(),
     }
 
 
-def _attempt(env: gymnasium.Env[Any, Any], key: Key) -> tuple[list[Plan], dict[str, str] | None]:
-    """The plans of an episode and, if the agent failed, how: a third party's agent may raise anything."""
-    name, case, _ = key
-    environment_seed, agent_seed = seeds_of(key)
+def _attempt(
+    env: gymnasium.Env[Any, Any], folder: RunFolder, key: Key, model: LanguageModel | None
+) -> tuple[list[Plan], Record | None, dict[str, str] | None]:
+    """The plans of an episode, what the agent says of it, and how it failed if it did.
+
+    A third party's agent may raise anything.
+    """
+    base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
+    before = base.system.solves
     plans: list[Plan] = []
+    agent: Agent | None = None
     try:
-        agent = make_agent(name, env.unwrapped.action_map, seed=agent_seed)  # type: ignore[attr-defined]
-        for plan in episode(env, agent, case, environment_seed):
+        agent = _agent(base, folder, key, model)
+        for plan in episode(env, agent, key[1], seeds_of(key)[0]):
             plans.append(plan)  # one by one, so that they survive an agent that raises
             count_solve()
+        said = record_of(agent)
+    except EpisodeInterruptedError:
+        raise
     except (Exception, SystemExit) as raised:
-        return plans, {"message": f"{type(raised).__name__}: {raised}", "traceback": traceback.format_exc()}
+        error = {"message": f"{type(raised).__name__}: {raised}", "traceback": traceback.format_exc()}
+        said = None
+        with suppress(Exception):  # who has failed may have nothing more to say
+            said = record_of(agent)
+        return plans, said, error
+    hidden = base.system.solves - before - len(plans)
     if not plans:
-        return plans, {"message": "the agent stopped before its first solve", "traceback": ""}
-    return plans, None
+        return plans, said, {"message": "the agent stopped before its first solve", "traceback": ""}
+    if hidden > 0:
+        message = f"the agent made {hidden} solves behind the environment's back"
+        return plans, said, {"message": message, "traceback": ""}
+    return plans, said, None
+
+
+def _agent(env: RadPlanEnv, folder: RunFolder, key: Key, model: LanguageModel | None) -> Agent:
+    """The agent of an episode, with its model if it talks to one."""
+    name, _, seed = key
+    settings: dict[str, Any] = {}
+    if model is not None and talks(name):
+        session = model.session(seed, folder.transcript_path(key))
+        settings = {"session": session, "instructions": folder.settings.instructions}
+    if folder.settings.library is not None and reads_library(name):
+        settings["library"] = library_of(folder.settings.library)
+    return make_agent(name, env, seed=seeds_of(key)[1], **settings)
+
+
+def record_of(agent: Agent | None) -> Record | None:
+    """What an agent says of its last episode, None if it says nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no plain JSON data.
+    """
+    record = getattr(agent, "record", None)
+    if record is None:
+        return None
+    plain: Record = json.loads(json.dumps(record(), allow_nan=False))
+    return plain
 
 
 def handed_over(plans: Sequence[Plan]) -> int | None:
@@ -179,7 +241,7 @@ def prepare_all(workers: Workers, folder: RunFolder) -> dict[str, str]:
     cases = [case for case in todo if not folder.case_path(case).exists()]
     tasks = {workers.pool.submit(prepare, folder.settings, case, folder.case_path(case)): case for case in cases}
     failed = {}
-    for future in _finished(tasks, "dose influence", "case", workers):
+    for future in finished(tasks, "dose influence", "case", workers):
         error = future.exception()
         if isinstance(error, (BrokenExecutor, OSError)):  # the machine's fault, not the case's
             raise error
@@ -188,14 +250,33 @@ def prepare_all(workers: Workers, folder: RunFolder) -> dict[str, str]:
     return failed
 
 
-def play_all(workers: Workers, folder: RunFolder, keys: Sequence[Key], command: str) -> None:
-    """Play episodes and record each when it is over."""
-    futures = [workers.pool.submit(play, folder.settings, key, folder.plan_path(key)) for key in keys]
-    for future in _finished(futures, "episodes", "episode", workers):
-        folder.append({**future.result(), "command": command})
+def play_all(
+    workers: Workers, folder: RunFolder, keys: Sequence[Key], command: str, model: LanguageModel | None = None
+) -> None:
+    """Play episodes and record each when it is over.
+
+    Raises
+    ------
+    EpisodeInterruptedError
+        If an episode cannot go on; those under way come to their end first, so that their work is not lost.
+    """
+    bare = RunFolder(folder.path, folder.settings)  # workers need not carry the records
+    futures = [workers.pool.submit(play, bare, key, model) for key in keys]
+    interruption: EpisodeInterruptedError | None = None
+    for future in finished(futures, "episodes", "episode", workers):
+        if future.cancelled():
+            continue
+        try:
+            folder.append({**future.result(), "command": command})
+        except EpisodeInterruptedError as error:
+            interruption = interruption or error
+            for other in futures:
+                other.cancel()
+    if interruption is not None:
+        raise interruption
 
 
-def _finished(futures: Collection[Future[Any]], description: str, unit: str, workers: Workers) -> Iterator[Future[Any]]:
+def finished(futures: Collection[Future[Any]], description: str, unit: str, workers: Workers) -> Iterator[Future[Any]]:
     """Futures as they finish, with a progress bar whose clock runs where someone watches it."""
     tick = 1.0 if sys.stderr.isatty() else None
     pending = set(futures)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pandas as pd
 
 from experiments import frames
 from experiments.frames import REFERENCE, Summary, unit_of
-from experiments.records import FAILED, Record, Settings, write_text
+from experiments.records import FAILED, Record, Settings, slug, write_text
 from experiments.stats import bootstrap_interval
 
 TABLE_1 = ("mean", "min", "D95%", "HI", "CI")
 TABLE_2 = ("mean", "D5%", "D50%", "V15Gy", "V30Gy")
+USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+UNKNOWN = "–"
 LITERATURE = Path(__file__).with_name("gpt_radplan_paper.csv")
 BEFORE_SEQUENCING = (
     "Our plans are ideal fluences, before sequencing: not yet deliverable, and better than they could be "
@@ -38,7 +41,9 @@ class Table:
     frame : DataFrame
         Numbers, unrounded.
     decimals : int
-        Decimals shown; the conformity index, which lives between 0.8 and 1, has three.
+        Decimals shown.
+    decimals_of : Mapping[str, int]
+        Decimals of columns that differ.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Table:
     note: str
     frame: pd.DataFrame
     decimals: int = 2
+    decimals_of: Mapping[str, int] = field(default_factory=dict)
 
     def markdown(self) -> str:
         """The table as an aligned Markdown table under its title."""
@@ -62,13 +68,13 @@ class Table:
     def _cell(self, row: pd.Series[Any], column: str) -> str:
         if not isinstance(row[column], float):
             return str(row[column])
-        decimals = 3 if column == "CI" else self.decimals
+        decimals = self.decimals_of.get(column, self.decimals)
 
         def shown(name: str) -> str:
             return f"{row[name]:.{decimals}f}"
 
         if pd.isna(row[column]):
-            return "–"
+            return UNKNOWN
         text = shown(column)
         if pd.notna(row.get(f"{column} SD")):
             text += f" ({shown(f'{column} SD')})"
@@ -90,7 +96,7 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
         Plan summary of the reference plan, by case, for the cases that have one.
     """
     records = list(records)
-    tables = [overview(settings, records, references)]
+    tables = [overview(settings, records, references), language_model(settings, records)]
     if frames.complete(records):
         tables += [
             score_by_solve(settings, records),
@@ -115,6 +121,7 @@ def save(tables: Sequence[Table], folder: Path, heading: str) -> str:
 def overview(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
     """One row an agent: episodes, solves, scores, criteria met; below, the reference plans."""
     scores, criteria = frames.plan_scores(records, references), frames.criteria(records, references)
+    learned = not np.isnan(_training_solves(records))
     rows = []
     for method in (*settings.agents, REFERENCE):
         episodes = [r for r in records if r["agent"] == method]
@@ -132,6 +139,7 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
                 "episodes": len(episodes),
                 "failed": sum(r["status"] == FAILED for r in episodes),
                 "solves": _mean([len(r["steps"]) for r in frames.complete(episodes)]),
+                **({"training solves": _training_solves(episodes)} if learned else {}),
                 "best score": by_case["score"].mean(),
                 "best score SD": by_case["score"].std(),
                 "best score CI low": float(low),
@@ -147,7 +155,51 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
         "every criterion, else the one of the best score. All met: share of episodes that came to a plan which meets "
         "every criterion."
     )
+    if learned:
+        note += f" Training solves: what learning the agent's policy took before; {UNKNOWN} where nothing was learned."
     return Table("overview", f"Overview: {_task(settings)}", note, pd.DataFrame(rows), decimals=1)
+
+
+def _training_solves(episodes: Sequence[Record]) -> float:
+    """Solves that an agent learned from before it played, as its record says; NaN if it says none."""
+    told = [(record.get("agent_record") or {}).get("training_solves") for record in episodes]
+    return _mean([solves for solves in told if solves is not None])
+
+
+def language_model(settings: Settings, records: Sequence[Record]) -> Table:
+    """What the agents that talk to a language model used, cost and met with."""
+    rows = []
+    for agent in settings.agents:
+        said = [r for r in records if r["agent"] == agent and "usage" in (r.get("agent_record") or {})]
+        if not said:
+            continue
+        scores = [r["best_score"] for r in frames.complete(said)]
+        episodes = [r["agent_record"] for r in said]
+        faults = sum((Counter(episode["faults"]) for episode in episodes), Counter())
+        asked = sum(episode["calls_with_pictures"] for episode in episodes)
+        seen = sum(episode["calls_with_pictures_seen"] for episode in episodes)
+        tokens = {name: _mean_known([e["usage"][name] for e in episodes]) for name in USAGE}
+        rows.append(
+            {
+                "method": agent,
+                "best score": _mean(scores),
+                "episodes": len(episodes),
+                "calls": _mean([episode["calls"] for episode in episodes]),
+                **{name.replace("_", " "): mean for name, mean in tokens.items()},
+                "cost [USD]": _mean_known([episode["cost_usd"] for episode in episodes]),
+                "failed questions": _mean([episode["failed_questions"] for episode in episodes]),
+                "pictures seen": f"{seen} of {asked} calls" if asked else "none shown",
+                "faults": ", ".join(f"{name} {count}" for name, count in sorted(faults.items())) or "none",
+                "transcripts": f"[transcripts](transcripts/{slug(agent)})",
+            }
+        )
+    note = (
+        f"Means over episodes, failed ones too, but for the score; {UNKNOWN} where the service does not say. What was "
+        "answered from kept replies counts as on the day it was paid for. Pictures and faults are added up; a fault is "
+        "a reply, or a want of one, that made the agent ask again, a failed question one that never got a usable reply."
+    )
+    one = dict.fromkeys(("best score", "calls", "failed questions"), 1)
+    return Table("language_model", "Language model", note, pd.DataFrame(rows), 0, {**one, "cost [USD]": 4})
 
 
 def score_by_solve(settings: Settings, records: Sequence[Record]) -> Table:
@@ -212,7 +264,8 @@ def _metric_table(name: str, title: str, columns: Sequence[str], settings: Setti
     note = "Mean (SD) over cases of the plan that each episode handed over."
     if len(literature):
         note += " Rows (paper): Liu et al., arXiv:2406.15609, VMAT plans of other patients, for orientation only."
-    return Table(name, f"{title} — ours before sequencing", note, pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    return Table(name, f"{title} — ours before sequencing", note, frame, decimals_of={"CI": 3})  # between 0.8 and 1
 
 
 def _metric_row(
@@ -282,6 +335,11 @@ def _kind(method: str) -> str:
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
+
+
+def _mean_known(values: Sequence[float | None]) -> float:
+    """The mean, NaN where any is not known."""
+    return float("nan") if None in values else _mean([value for value in values if value is not None])
 
 
 def _task(settings: Settings) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from radplan_env.env import RadPlanEnv as RadPlanEnv
     from radplan_env.errors import CaseError as CaseError
     from radplan_env.grid import Grid as Grid
+    from radplan_env.limits import Limit as Limit
     from radplan_env.parameters import PlanningParameters as PlanningParameters
     from radplan_env.parameters import StructureParameters as StructureParameters
     from radplan_env.plan import Plan as Plan
@@ -36,6 +37,7 @@ _MODULES = {
     "CaseError": "errors",
     "Evaluation": "scoring",
     "Grid": "grid",
+    "Limit": "limits",
     "Plan": "plan",
     "PlanRequest": "plan",
     "PlanningParameters": "parameters",

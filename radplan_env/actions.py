@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -120,7 +120,7 @@ class ActionMap:
     ) -> PlanningParameters:
         """Return the parameters that lie ``step * change`` from others in the coordinates of actions.
 
-        They stop at the ends of their ranges.
+        They stop at the ends of their ranges; limits stay as they are.
 
         Parameters
         ----------
@@ -138,8 +138,9 @@ class ActionMap:
         ValueError
             If the change is no point of `space`, or the parameters are none of `to_action`.
         """
-        coordinates = self.to_action(parameters) + step * self.check(change)
-        return self.to_parameters(np.clip(coordinates, -1, 1).astype(np.float32), structures)
+        coordinates = self.to_action(replace(parameters, limits=())) + step * self.check(change)
+        moved = self.to_parameters(np.clip(coordinates, -1, 1).astype(np.float32), structures)
+        return replace(moved, limits=parameters.limits)
 
     def to_action(self, parameters: PlanningParameters | PlainParameters) -> NDArray[np.float32]:
         """Return the action that stands for parameters.
@@ -158,12 +159,15 @@ class ActionMap:
         ------
         ValueError
             If a structure has no slot in the protocol, a value is missing or outside its range, or gantry angles are
-            given: beams belong to the environment, as they change the dose-influence matrix.
+            given: beams belong to the environment, as they change the dose-influence matrix. If there are limits,
+            which no action can say: hand such parameters themselves to `RadPlanEnv.step`.
         """
         if not isinstance(parameters, PlanningParameters):
             parameters = PlanningParameters.from_dict({"structures": parameters})
         if parameters.gantry_angles_deg is not None:
             raise ValueError("an action cannot change the beams: give gantry_angles_deg to the environment")
+        if parameters.limits:
+            raise ValueError("an action cannot hold limits: hand the PlanningParameters themselves to step")
         if unknown := [name for name in parameters.structures if name not in self.protocol.slots]:
             raise ValueError(
                 f"no slot for {', '.join(unknown)} in protocol {self.protocol.name!r}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy, deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,6 +66,10 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     An action of another shape, with NaN or outside the box raises ValueError; `gymnasium.wrappers.ClipAction`
     clips. `env.unwrapped.action_map` turns actions into `PlanningParameters` and back.
 
+    `step` also takes `PlanningParameters` themselves, for planners that need more than the box can say: a `Limit`,
+    such as "Rectum V31Gy at most 34 %", is held by the inner loop whatever the weights. Weights and objective doses
+    keep to the same ranges, and it is one solve like any other.
+
     With `relative_step` an action is a change of the current parameters: ``relative_step * action`` is added
     to ``observation["planning_parameters"]`` and the sum stops at the ends of the box. Zero plans again with the
     same parameters; on the first step of an episode, with the protocol's start parameters. Human planners work
@@ -89,7 +93,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
     `info` says it in plain Python, for agents that read. `reset` gives `case`, `protocol`, `ranges` and
     `start_parameters` by structure, and `budget`. `step` gives `plan`, which is `Plan.summary()` (score, met,
-    metrics, criteria, parameters, terms, solver) with the `history` of the episode (step, score, met and
+    metrics, criteria, parameters, limits, terms, solver) with the `history` of the episode (step, score, met and
     parameters of each solve so far), and `reward_terms`.
 
     ## Rewards
@@ -185,7 +189,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         self.action_space = self.action_map.space
         self._observations = ObservationMap(self.protocol, budget, IMAGE_SIZE if observe_image else None)
         self.observation_space = self._observations.space  # type: ignore[assignment]  # Dict is typed by its spaces
-        self._relative_step = relative_step
+        self.relative_step = relative_step
         self._reward = ScoreImprovement() if reward is None else reward
         cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
         self._episode: _Episode | None = None
@@ -213,8 +217,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             episode.image = CaseImage(system.case, rx_gy, self._observations.image_size, system.grid)
         return self._observe(episode), self._task(system, episode.parameters)
 
-    def step(self, action: Action) -> tuple[Observation, float, bool, bool, Info]:
-        """Plan with the parameters the action stands for: one solve; see the class."""
+    def step(self, action: Action | PlanningParameters) -> tuple[Observation, float, bool, bool, Info]:
+        """Plan with the parameters the action stands for, or with parameters as they are: one solve; see the class."""
         plan = self._make_plan(self.request(action))
         episode = self._running()
         before = episode.plan
@@ -226,13 +230,13 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         info = {"plan": episode.summary(), "reward_terms": terms}
         return self._observe(episode), float(reward), terminated, truncated, info
 
-    def request(self, action: Action) -> PlanRequest:
+    def request(self, action: Action | PlanningParameters) -> PlanRequest:
         """What `step` would ask the planning system for this action; nothing is solved and nothing changes.
 
         Raises
         ------
         ValueError
-            For an action that is none.
+            For an action that is none, or parameters that no action stands for, limits apart.
         gymnasium.error.ResetNeeded
             Outside an episode.
         """
@@ -240,10 +244,13 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         if episode.over:
             raise ResetNeeded("the episode is over: call reset before the next step")
         structures = episode.system.protocol.structures
-        if self._relative_step is None:
+        if isinstance(action, PlanningParameters):
+            self.action_map.to_action(replace(action, limits=()))  # the same ranges and beams for everyone
+            parameters = action
+        elif self.relative_step is None:
             parameters = self.action_map.to_parameters(action, structures)
         else:
-            parameters = self.action_map.moved(episode.parameters, action, self._relative_step, structures)
+            parameters = self.action_map.moved(episode.parameters, action, self.relative_step, structures)
         return PlanRequest(parameters, warm_start=episode.plan)
 
     def sibling(self) -> Self:
@@ -389,6 +396,7 @@ def _no_plan(case_id: str, parameters: PlanningParameters) -> dict[str, Any]:
         "metrics": {},
         "criteria": [],
         "parameters": parameters.to_dict()["structures"],
+        "limits": parameters.to_dict()["limits"],
         "terms": {},
         "solver": {
             "converged": False,

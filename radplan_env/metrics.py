@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -149,11 +150,17 @@ class Metric:
         Canonical name: "D95%", "D0.03cc", "V31Gy", "mean", "min", "max", "HI" or "CI".
     unit : str
         "Gy", "%" or "" for an index.
+    kind : str
+        "D%", "Dcc" or "VGy", otherwise as the name.
+    number : float
+        X of D_X%, D_Xcc and V_XGy, otherwise NaN.
     """
 
     name: str
     unit: str
     _compute: Callable[[_Context], float]
+    kind: str
+    number: float = math.nan
 
     def evaluate(
         self,
@@ -193,13 +200,13 @@ def parse_metric(name: str) -> Metric:
         If there is no such metric.
     """
     if name in _NAMED:
-        return Metric(name, *_NAMED[name])
+        return Metric(name, *_NAMED[name], kind=name)
     if match := re.fullmatch(r"([DV])(\d+(?:\.\d+)?)(%|cc|Gy)", name):
         letter, number, suffix = match.groups()
         x = float(number)
         if letter + suffix in _PARAMETRIC and not (suffix == "%" and x > 100):
             unit, compute = _PARAMETRIC[letter + suffix]
-            return Metric(f"{letter}{x:g}{suffix}", unit, lambda context: compute(x, context))
+            return Metric(f"{letter}{x:g}{suffix}", unit, lambda context: compute(x, context), letter + suffix, x)
     raise ValueError(f"no metric {name!r}; write D95%, D0.03cc, V31Gy, {', '.join(_NAMED)}")
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from radplan_env.limits import Limit
+
 
 @dataclass(frozen=True)
 class StructureParameters:
@@ -40,7 +42,7 @@ class StructureParameters:
 
 @dataclass(frozen=True)
 class PlanningParameters:
-    """Weights and objective doses by structure and, where they are to change, the beam angles.
+    """Weights and objective doses by structure and, where there are any, limits and other beam angles.
 
     Parameters
     ----------
@@ -48,19 +50,31 @@ class PlanningParameters:
         Parameters by TG-263 structure name.
     gantry_angles_deg : tuple of float, optional
         Gantry angles of the coplanar beams; None keeps the planning system's own.
+    limits : tuple of Limit
+        What the plan must hold while the objectives are minimised.
+
+    Raises
+    ------
+    ValueError
+        If there are two limits on the same side of one metric.
     """
 
     structures: Mapping[str, StructureParameters]
     gantry_angles_deg: tuple[float, ...] | None = field(default=None)
+    limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "limits", tuple(self.limits))
+        sides = [(limit.name, limit.is_at_most) for limit in self.limits]
+        if twice := sorted({name for name, side in sides if sides.count((name, side)) > 1}):
+            raise ValueError(f"two limits on the same side of {', '.join(twice)}: give one")
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
         if self.gantry_angles_deg is not None:
             angles = tuple(float(angle) for angle in self.gantry_angles_deg)
             object.__setattr__(self, "gantry_angles_deg", angles)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PlanningParameters, (dict(self.structures), self.gantry_angles_deg)
+        return PlanningParameters, (dict(self.structures), self.gantry_angles_deg, self.limits)
 
     def replace(
         self, structure: str, *, weight: float | None = None, objective_dose_gy: float | None = None
@@ -79,7 +93,7 @@ class PlanningParameters:
             weight=old.weight if weight is None else weight,
             objective_dose_gy=old.objective_dose_gy if objective_dose_gy is None else objective_dose_gy,
         )
-        return PlanningParameters({**self.structures, structure: new}, self.gantry_angles_deg)
+        return PlanningParameters({**self.structures, structure: new}, self.gantry_angles_deg, self.limits)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, fit for JSON."""
@@ -87,7 +101,8 @@ class PlanningParameters:
             name: {"weight": p.weight, "objective_dose_gy": p.objective_dose_gy} for name, p in self.structures.items()
         }
         angles = None if self.gantry_angles_deg is None else list(self.gantry_angles_deg)
-        return {"structures": structures, "gantry_angles_deg": angles}
+        limits = [limit.to_dict() for limit in self.limits]
+        return {"structures": structures, "gantry_angles_deg": angles, "limits": limits}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PlanningParameters:
@@ -98,7 +113,7 @@ class PlanningParameters:
         ValueError
             If a key is unknown or missing.
         """
-        if unknown := set(data) - {"structures", "gantry_angles_deg"}:
+        if unknown := set(data) - {"structures", "gantry_angles_deg", "limits"}:
             raise ValueError(f"unknown keys in planning parameters: {', '.join(sorted(unknown))}")
         try:
             structures = {name: StructureParameters(**values) for name, values in data["structures"].items()}
@@ -106,4 +121,5 @@ class PlanningParameters:
             wanted = "{weight, objective_dose_gy} per structure"
             raise ValueError(f"planning parameters need {wanted}: {error}") from error
         angles = data.get("gantry_angles_deg")
-        return cls(structures, None if angles is None else tuple(angles))
+        limits = tuple(Limit.from_dict(limit) for limit in data.get("limits", ()))
+        return cls(structures, None if angles is None else tuple(angles), limits)

@@ -13,9 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.case import Case
-from radplan_env.fluence import Coverage, FluenceProblem, FluenceSolution, FluenceSolver, Term
+from radplan_env.fluence import (
+    CONSTRAINT_TOLERANCE,
+    DoseConstraint,
+    FluenceProblem,
+    FluenceSolution,
+    FluenceSolver,
+    Term,
+)
 from radplan_env.grid import Grid, resample
 from radplan_env.influence import DoseInfluence, Fidelity, fidelity_named, influence
+from radplan_env.limits import Limit
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Protocol, load_protocol
 from radplan_env.scoring import Evaluation, evaluate
@@ -75,6 +83,7 @@ class Plan:
             "metrics": {structure: dict(values) for structure, values in judged.metrics.items()},
             "criteria": [result.to_dict() for result in judged.criteria],
             "parameters": self.parameters.to_dict()["structures"],
+            "limits": self.parameters.to_dict()["limits"],
             "terms": {
                 name: {"points": points, "available": judged.available[name]} for name, points in judged.terms.items()
             },
@@ -192,6 +201,8 @@ class PlanningSystem:
             k = influence(case, angles, targets, fidelity, engine=engine, cache_dir=cache_dir, progress=progress)
             return k, FluenceSolver(k.matrix, backend=backend)
 
+        self.solves = 0
+        """How many inner optimisations this system has made: the unit of every budget."""
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
         given = self.protocol.gantry_angles_deg if gantry_angles_deg is None else gantry_angles_deg
         self.gantry_angles_deg = tuple(float(angle) for angle in given)
@@ -211,14 +222,16 @@ class PlanningSystem:
         Parameters
         ----------
         parameters : PlanningParameters
-            For every structure the protocol and the case share. Weight 0 leaves a structure out.
+            For every structure the protocol and the case share. Weight 0 leaves a structure out. Limits that cannot
+            be held are reported as not met in ``plan.solution.constraints``.
         warm_start : Plan, optional
-            A plan of this case to start from; used if its beams are the same.
+            A plan of this case to start from; used if its beams are the same and its limits, if any, were met.
 
         Raises
         ------
         ValueError
-            If a structure has no parameters, or is none of this case's; if `warm_start` is of another case.
+            If a structure has no parameters, or one with parameters or a limit is none of this case's; if
+            `warm_start` is of another case.
         """
         return self.plan_batch([PlanRequest(parameters, warm_start)])[0]
 
@@ -234,6 +247,7 @@ class PlanningSystem:
         for index, request in enumerate(requests):
             angles = self._angles(request.parameters)
             by_beams.setdefault(angles, {})[index] = self._problem(request, angles)
+        self.solves += len(requests)
         plans: dict[int, Plan] = {}
         for angles, problems in by_beams.items():
             k, solver = self._beams(angles)
@@ -316,9 +330,12 @@ class PlanningSystem:
                     f"a plan of {known.case_id} at fidelity {known.fidelity!r} cannot start one of "
                     f"{self.case.id} at {self.fidelity.name!r}"
                 )
-            if known.gantry_angles_deg == angles:
+            # Multipliers of limits out of reach grow without end, and would drown whatever is solved next.
+            usable = not known.parameters.limits or all(each.met for each in known.solution.constraints)
+            if known.gantry_angles_deg == angles and usable:
                 start = known.solution
-        return FluenceProblem(self._terms(request.parameters), self._coverages(), start)
+        held = [self._constraint(limit) for limit in request.parameters.limits]
+        return FluenceProblem(self._terms(request.parameters), [*self._coverages(), *held], start)
 
     def _terms(self, parameters: PlanningParameters) -> list[Term]:
         targets = {target.structure for target in self.protocol.targets}
@@ -329,17 +346,32 @@ class PlanningSystem:
             for chosen in [parameters.structures[structure]]
         ]
 
-    def _coverages(self) -> list[Coverage]:
+    def _coverages(self) -> list[DoseConstraint]:
         primary = self.protocol.primary.structure
         return [
-            Coverage(
+            DoseConstraint(
                 target.structure,
                 self.rows[self.protocol.case_name[target.structure]],
+                "=" if target.structure == primary else "≥",
                 target.prescription_gy,
-                exactly=target.structure == primary,
             )
             for target in self.protocol.targets
         ]
+
+    def _constraint(self, limit: Limit) -> DoseConstraint:
+        known = {**self.protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
+        if limit.structure not in known:
+            raise ValueError(
+                f"limit on {limit.name}: protocol {self.protocol.name!r} and case {self.case.id!r} share no such "
+                f"structure; there are: {', '.join(known)}"
+            )
+        rows = self.rows[known[limit.structure]]
+        percent, dose_gy = limit.bound(rows.size * self.grid.voxel_cc)
+        # Voxels held at a dose lie about it as closely as the solver aims. Just beyond it, V_d would count them all.
+        hair = 2 * CONSTRAINT_TOLERANCE
+        if limit.is_at_most:
+            return DoseConstraint(limit.structure, rows, "≤", dose_gy * (1 - hair), percent)
+        return DoseConstraint(limit.structure, rows, "≥", dose_gy * (1 + hair), percent)
 
     def _check(self, parameters: PlanningParameters) -> None:
         wanted, given = set(self.protocol.structures), set(parameters.structures)

@@ -25,7 +25,9 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import radplan_env
 from radplan_env import ENVIRONMENTS, Case, CaseError, RadPlanEnv
 from radplan_env.influence import FIDELITIES, Fidelity
+from radplan_env.limits import Limit
 from radplan_env.observations import DVH_DOSES
+from radplan_env.parameters import PlanningParameters, StructureParameters
 from radplan_env.protocol import load_protocol
 from radplan_env.scoring import Evaluation
 
@@ -313,6 +315,72 @@ def test_relative_actions_add_up_until_the_next_episode(make: Any) -> None:
     np.testing.assert_array_equal(env.reset(seed=0)[0]["planning_parameters"], start)
     env.step(np.zeros(start.shape, np.float32))
     assert env.unwrapped.plan.parameters == env.unwrapped.system.protocol.start_parameters()
+
+
+# --- parameters in place of an action -----------------------------------------------------------------------
+
+
+def test_parameters_are_the_action_they_stand_for(make: Any) -> None:
+    by_action, by_parameters = make(), make()
+    _, info = by_action.reset(seed=0)
+    by_parameters.reset(seed=0)
+    parameters = PlanningParameters.from_dict({"structures": info["start_parameters"]})
+    for weight in (5, 50):
+        parameters = parameters.replace("Rectum", weight=weight)
+        action = by_action.unwrapped.action_map.to_action(parameters)
+        assert data_equivalence(by_action.step(action), by_parameters.step(parameters), exact=True)
+
+
+def test_a_plan_holds_the_limits_of_its_parameters_and_costs_one_solve(make: Any) -> None:
+    env = make(budget=2)
+    _, info = env.reset(seed=0)
+    start = PlanningParameters.from_dict({"structures": info["start_parameters"]})
+    reached = env.step(start)[4]["plan"]["metrics"]["Rectum"]["mean"]
+    limit = Limit("Rectum", "mean", at_most=0.8 * reached)
+    observation, _, _, truncated, info = env.step(replace(start, limits=(limit,)))
+    assert info["plan"]["metrics"]["Rectum"]["mean"] == pytest.approx(0.8 * reached, rel=1e-3)
+    assert info["plan"]["limits"] == [limit.to_dict()]
+    assert observation in env.observation_space
+    assert truncated and len(info["plan"]["history"]) == 2
+    assert env.unwrapped.system.solves == 2
+
+
+def test_relative_actions_leave_limits_as_they_are(make: Any) -> None:
+    env = make(relative_step=0.1)
+    _, info = env.reset(seed=0)
+    limits = (Limit("Rectum", "mean", at_most=10.0),)
+    env.step(PlanningParameters.from_dict({"structures": info["start_parameters"], "limits": [limits[0].to_dict()]}))
+    env.step(np.full(env.action_space.shape, 0.5, np.float32))
+    parameters = env.unwrapped.plan.parameters
+    assert parameters.limits == limits
+    assert parameters.structures["Rectum"].weight > info["start_parameters"]["Rectum"]["weight"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gantry_angles_deg": (0.0, 90.0)}, "cannot change the beams"),
+        ({"limits": (Limit("Larynx", "mean", at_most=45),)}, "limit on Larynx mean"),
+        ({"structures": {"Rectum": StructureParameters(1e6, 0)}}, "outside its range"),
+        ({"structures": {"Rectum": StructureParameters(5, 0)}}, "no parameters for"),
+    ],
+)
+def test_parameters_that_are_none_are_refused_and_cost_no_solve(
+    env: gym.Env[Any, Any], change: dict[str, Any], message: str
+) -> None:
+    _, info = env.reset(seed=0)
+    start = PlanningParameters.from_dict({"structures": info["start_parameters"]})
+    before = env.unwrapped.system.solves  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=message):
+        env.step(replace(start, **change))
+    assert env.unwrapped.system.solves == before  # type: ignore[attr-defined]
+    assert len(env.step(start)[4]["plan"]["history"]) == 1
+
+
+def test_an_action_cannot_hold_limits(env: gym.Env[Any, Any]) -> None:
+    limits = (Limit("Rectum", "mean", at_most=10.0),)
+    with pytest.raises(ValueError, match="cannot hold limits"):
+        env.unwrapped.action_map.to_action(PlanningParameters({}, limits=limits))  # type: ignore[attr-defined]
 
 
 def test_every_setting_changes_a_result(make: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from radplan_env.case import Case
+from radplan_env.limits import Limit
 from radplan_env.parameters import PlanningParameters, StructureParameters
 from radplan_env.plan import Plan, PlanningSystem, PlanRequest
 from radplan_env.protocol import load_protocol
@@ -82,6 +84,53 @@ def test_a_saved_plan_replays_to_the_same_numbers(system: PlanningSystem, templa
     assert loaded.summary() == template.summary()
     np.testing.assert_array_equal(loaded.dose_gy, template.dose_gy)
     assert system.replay(loaded).summary() == template.summary()
+
+
+@pytest.fixture(scope="module")
+def limited(system: PlanningSystem, template: Plan) -> Plan:
+    """A plan that holds limits of every kind, each beyond what the template reaches."""
+    reached = template.evaluation.metrics
+    limits = (
+        Limit("Rectum", "V30Gy", at_most=0.8 * reached["Rectum"]["V30Gy"]),
+        Limit("Rectum", "D8cc", at_most=0.9 * reached["Rectum"]["D8cc"]),
+        Limit("Bladder", "mean", at_most=0.9 * reached["Bladder"]["mean"]),
+        Limit("Femur_Head_L", "max", at_most=0.9 * reached["Femur_Head_L"]["max"]),
+        Limit("OutsideTargets", "D1cc", at_most=76.0),
+        Limit("PTV_7020", "D98%", at_least=0.95 * 70.2),
+    )
+    return system.plan(replace(template.parameters, limits=limits), template)
+
+
+def test_limits_hold_in_the_metrics_that_are_judged(system: PlanningSystem, limited: Plan) -> None:
+    assert limited.solution.converged
+    metrics = limited.evaluation.metrics
+    for limit in limited.parameters.limits:
+        value = metrics[limit.structure][limit.metric]
+        assert value <= limit.value if limit.is_at_most else value >= limit.value, limit.name
+    assert metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-3)
+
+
+def test_a_plan_says_which_limits_it_was_made_with(system: PlanningSystem, limited: Plan, tmp_path: Path) -> None:
+    summary = limited.summary()
+    assert [limit["metric"] for limit in summary["limits"]] == ["V30Gy", "D8cc", "mean", "max", "D1cc", "D98%"]
+    held = {(c["structure"], c["metric"]): c for c in summary["solver"]["constraints"]}
+    assert held["Bladder", "mean"]["met"] and held["Bladder", "mean"]["relation"] == "≤"
+    loaded = Plan.load(limited.save(tmp_path / "plan.npz"))
+    assert loaded.parameters == limited.parameters
+    assert system.replay(loaded).summary() == summary
+
+
+def test_limits_nobody_can_hold_are_reported(system: PlanningSystem, template: Plan) -> None:
+    impossible = (Limit("Bladder", "max", at_most=1.0),)
+    plan = system.plan(replace(template.parameters, limits=impossible), template)
+    report = {(c.structure, c.relation): c for c in plan.solution.constraints}
+    assert not report["Bladder", "≤"].met and not plan.solution.converged
+    assert np.isfinite(plan.dose_gy).all()
+
+
+def test_a_limit_on_what_the_case_lacks_is_named(system: PlanningSystem, template: Plan) -> None:
+    with pytest.raises(ValueError, match=r"limit on Larynx mean: .*OutsideTargets"):
+        system.plan(replace(template.parameters, limits=(Limit("Larynx", "mean", at_most=45),)))
 
 
 def test_a_damaged_plan_file_is_named(template: Plan, tmp_path: Path) -> None:

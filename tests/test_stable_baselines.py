@@ -14,9 +14,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from radplan_env import Case, RadPlanEnv
+from radplan_env.discrete import DiscreteMoves
 from radplan_env.influence import Fidelity
 from radplan_env.protocol import load_protocol
-from radplan_env.stable_baselines import StableBaselinesVecEnv
+from radplan_env.stable_baselines import StableBaselinesVecEnv, VecDiscreteMoves, VecStartPlan
 
 ID = "radplan_env:RadPlan/Prostate-v0"
 
@@ -85,3 +86,50 @@ def test_other_vector_environments_are_refused(settings: dict[str, Any]) -> None
     envs = gym.make_vec(ID, 2, vectorization_mode="sync", **settings)
     with pytest.raises(TypeError, match="SyncVectorEnv"):
         StableBaselinesVecEnv(envs)  # type: ignore[arg-type]
+
+
+def test_discrete_moves_are_those_of_the_single_wrapper(settings: dict[str, Any]) -> None:
+    theirs = DummyVecEnv([lambda: DiscreteMoves(RadPlanEnv(**settings))])
+    both = [VecDiscreteMoves(ours(1, **settings)), theirs]
+    assert both[0].action_space == both[1].action_space
+    for envs in both:
+        envs.seed(3)
+        envs.reset()
+    for move in (0, 7, 10):
+        assert data_equivalence(*(envs.step(np.array([move])) for envs in both), exact=True)
+
+
+def test_episodes_begin_with_the_start_plan(settings: dict[str, Any]) -> None:
+    chosen = {**settings, "budget": 3}
+    envs = VecStartPlan(ours(2, **chosen))
+    envs.seed(0)
+    observations = envs.reset()
+    assert isinstance(observations, dict)
+    start = RadPlanEnv(**chosen)
+    for index in range(2):
+        start.reset(options={"case": envs.venv.reset_infos[index]["case"]["id"]})
+        expected, *_ = start.step(np.zeros(12, np.float32))
+        assert data_equivalence({key: values[index] for key, values in observations.items()}, expected, exact=True)
+    returns = np.zeros(2)
+    for _ in range(2):  # the budget less the start plan
+        observations, rewards, dones, infos = envs.step(np.full((2, 12), 0.5, np.float32))
+        returns += rewards
+    assert dones.all()
+    assert envs.start_solves == 4
+    scores = [[step["score"] for step in info["plan"]["history"]] for info in infos]
+    np.testing.assert_allclose(returns, [(s[-1] - s[0]) / 100 for s in scores], atol=1e-6)
+    np.testing.assert_allclose(observations["progress"], 1 / 3)  # of the next episodes
+
+
+def test_a_start_plan_that_leaves_nothing_to_do_is_no_episode(settings: dict[str, Any]) -> None:
+    protocol = load_protocol("prostate")
+    protocol = protocol.model_copy(update={"criteria": protocol.criteria[:1]})  # coverage, which the solver grants
+    with pytest.raises(ValueError, match="nothing to learn"):
+        VecStartPlan(ours(1, **settings, protocol=protocol)).reset()
+
+
+def test_a_start_plan_needs_relative_actions_and_a_second_solve(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="relative_step"):
+        VecStartPlan(ours(1, **{**settings, "relative_step": None}))
+    with pytest.raises(ValueError, match="budget"):
+        VecStartPlan(ours(1, **{**settings, "budget": 1}))

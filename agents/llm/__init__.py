@@ -21,6 +21,7 @@ from agents.llm.errors import (
     BudgetExceededError,
     CacheMissError,
     ModelError,
+    NoModelError,
     ServiceError,
     SettingsError,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "MockClient",
     "ModelError",
     "ModelSettings",
+    "NoModelError",
     "OpenAIClient",
     "Price",
     "Reply",

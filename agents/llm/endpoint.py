@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from agents.llm.errors import SettingsError
+from agents.llm.errors import NoModelError, SettingsError
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -88,14 +88,15 @@ def parse_llm(
 
     Raises
     ------
+    NoModelError
+        If no model is named, or OpenAI's own service is meant and there is no key.
     SettingsError
-        If no model is named, a file is not there, or OpenAI's own service is meant and there is no key. The message
-        is one line that says what to do.
+        If a file is not there or the URL is none. Either message is one line that says what to do.
     """
     environment = os.environ if environment is None else environment
     llm = (llm or environment.get("OPENAI_MODEL") or "").strip()
     if not llm:
-        raise SettingsError(f"no language model is named; {HOW_TO}")
+        raise NoModelError(f"no language model is named; {HOW_TO}")
     if llm.startswith("local:"):
         return _local(llm.removeprefix("local:"))
     model = llm
@@ -104,7 +105,7 @@ def parse_llm(
     url = base_url or environment.get("OPENAI_BASE_URL") or OPENAI
     key = (api_key or environment.get("OPENAI_API_KEY") or "").strip()  # files end with a line feed
     if url.rstrip("/") == OPENAI and not key and needs_key:
-        raise SettingsError(f"no API key for {model!r} at OpenAI; {HOW_TO}")
+        raise NoModelError(f"no API key for {model!r} at OpenAI; {HOW_TO}")
     return Endpoint(model=model, base_url=url, api_key=SecretStr(key) if key else None)
 
 

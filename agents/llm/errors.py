@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agents.agent import EpisodeInterruptedError
 
-class ModelError(Exception):
+
+class ModelError(EpisodeInterruptedError):
     """There is no reply; the message says why and what to do."""
 
 
 class SettingsError(ModelError):
     """No model can be reached with what was given."""
+
+
+class NoModelError(SettingsError):
+    """No model is named, or there is no key for it: who can do without goes on without."""
 
 
 class BudgetExceededError(ModelError):

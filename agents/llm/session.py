@@ -159,6 +159,11 @@ class Session:
         self._settings = settings or ModelSettings()
         self._transcript = transcript
 
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether the model is shown pictures: not where that is switched off, nor once the service refused some."""
+        return self._settings.vision is not False and not self._tally.refused_pictures
+
     def say(self, name: str, messages: Sequence[Message]) -> str | Failed:
         """Ask for prose.
 

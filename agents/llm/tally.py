@@ -39,6 +39,11 @@ class Tally:
         self._faults.update(reply.faults)
         return reply
 
+    @property
+    def refused_pictures(self) -> bool:
+        """Whether the service has refused pictures."""
+        return any(Adaptation.NO_IMAGES in reply.adaptations for reply in self._replies)
+
     def fault(self, name: str) -> None:
         """Count a reply that is of no use."""
         self._faults[name] += 1

@@ -1,13 +1,14 @@
 """The inner loop: fluence optimisation, Eq. 1 of GPT-RadPlan (arXiv 2406.15609)."""
 
-from .coverage import Coverage
+from .constraints import DoseConstraint
 from .objective import Objective, Term
-from .solver import BACKENDS, ConstraintReport, FluenceProblem, FluenceSolution, FluenceSolver
+from .solver import BACKENDS, CONSTRAINT_TOLERANCE, ConstraintReport, FluenceProblem, FluenceSolution, FluenceSolver
 
 __all__ = [
     "BACKENDS",
+    "CONSTRAINT_TOLERANCE",
     "ConstraintReport",
-    "Coverage",
+    "DoseConstraint",
     "FluenceProblem",
     "FluenceSolution",
     "FluenceSolver",

@@ -85,12 +85,15 @@ class FreeBlock:
             base = base - borders @ bordering.astype(base.dtype)
             result[joined] = bordering[where]
         values = np.zeros(result.size)
-        values[self._base] = self._triangular(self._factor.T, base, lower=0, trans=0)[0]
+        if self._base.size:
+            values[self._base] = self._triangular(self._factor.T, base, lower=0, trans=0)[0]
         stayed = free & (self._place >= 0)
         result[stayed] = values[stayed]
         return result
 
     def _forward(self, right: Matrix) -> Matrix:
+        if self._base.size == 0:  # LAPACK complains of it
+            return right
         solution: Matrix = self._triangular(self._factor.T, right, lower=0, trans=1)[0]
         return solution
 

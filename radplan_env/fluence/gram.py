@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import threads
-from .matrix import InfluenceMatrix, Rows, Vector
+from .matrix import DoseOperator, Rows, Vector
 
 Matrix = NDArray[Any]
 
@@ -30,7 +30,7 @@ class Gram:
 
     Parameters
     ----------
-    matrix : InfluenceMatrix
+    matrix : DoseOperator
     dtype : type
         numpy.float32 or numpy.float64.
 
@@ -42,7 +42,7 @@ class Gram:
         Its lower triangle; the rest is undefined.
     """
 
-    def __init__(self, matrix: InfluenceMatrix, dtype: type[np.floating[Any]] = np.float32) -> None:
+    def __init__(self, matrix: DoseOperator, dtype: type[np.floating[Any]] = np.float32) -> None:
         self._matrix = matrix
         self.dtype = dtype
         self._curvature = np.zeros(matrix.shape[0])

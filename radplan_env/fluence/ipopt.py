@@ -9,14 +9,14 @@ import numpy as np
 
 from .gram import Gram
 from .loss import Loss
-from .matrix import InfluenceMatrix, Vector
+from .matrix import DoseOperator, Vector
 from .newton import Minimum, kkt_residual
 
 _UNBOUNDED = 1e19  # IPOPT reads bounds beyond this as infinite
 
 
 def minimise(
-    matrix: InfluenceMatrix,
+    matrix: DoseOperator,
     loss: Loss,
     start: Vector,
     gram: Gram,

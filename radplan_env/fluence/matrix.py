@@ -8,7 +8,7 @@ float32 entries in float64. What they read is the limit of their speed: column i
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
@@ -92,6 +92,26 @@ def _grouped(  # type: ignore[no-untyped-def]
             out_data[filled - 1] += data[entry]
         out_indptr[k + 1] = filled
     return filled
+
+
+class DoseOperator(Protocol):
+    """What a minimiser asks of a matrix: see `InfluenceMatrix`."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def column_order(self) -> Rows: ...
+
+    def dose(self, fluence: Vector, rows: Rows | None = None) -> Vector: ...
+
+    def adjoint(self, values: Vector, rows: Rows) -> Vector: ...
+
+    def adjoint_and_diagonal(self, slope: Vector, curvature: Vector, rows: Rows) -> tuple[Vector, Vector]: ...
+
+    def scaled_rows(
+        self, scale: Vector, rows: Rows, columns: Rows, dtype: type[np.floating[Any]]
+    ) -> tuple[NDArray[Any], slice]: ...
 
 
 class InfluenceMatrix:
@@ -207,3 +227,58 @@ class InfluenceMatrix:
     def _threads_pay(self, rows: Rows) -> bool:
         """Depends on the problem alone: rounding must not depend on the machine."""
         return self.entries >= _THREADS_PAY_FROM and self.entries_in(rows) >= _THREADS_PAY_FROM
+
+
+class MatrixWithRows:
+    """K with a few dense rows below it.
+
+    Parameters
+    ----------
+    matrix : InfluenceMatrix
+        K, with n rows.
+    extra : ndarray, shape (rows, bixels)
+        Rows n, n + 1, …
+
+    Attributes
+    ----------
+    shape : tuple of int
+    """
+
+    def __init__(self, matrix: InfluenceMatrix, extra: NDArray[np.float64]) -> None:
+        self._above, self._extra = matrix, extra
+        self.shape = (matrix.shape[0] + len(extra), matrix.shape[1])
+        self.column_order = matrix.column_order
+        self._every_row = np.arange(self.shape[0])
+
+    def dose(self, fluence: Vector, rows: Rows | None = None) -> Vector:
+        """As `InfluenceMatrix.dose`, for rows in ascending order, as in all that follows."""
+        above, below = self._split(self._every_row if rows is None else rows)
+        return np.concatenate([self._above.dose(fluence, above), self._extra[below] @ fluence])
+
+    def adjoint(self, values: Vector, rows: Rows) -> Vector:
+        """As `InfluenceMatrix.adjoint`."""
+        above, below = self._split(rows)
+        return self._above.adjoint(values[: above.size], above) + values[above.size :] @ self._extra[below]
+
+    def adjoint_and_diagonal(self, slope: Vector, curvature: Vector, rows: Rows) -> tuple[Vector, Vector]:
+        """As `InfluenceMatrix.adjoint_and_diagonal`."""
+        above, below = self._split(rows)
+        cut, extra = above.size, self._extra[below]
+        gradient, diagonal = self._above.adjoint_and_diagonal(slope[:cut], curvature[:cut], above)
+        return gradient + slope[cut:] @ extra, diagonal + curvature[cut:] @ extra**2
+
+    def scaled_rows(
+        self, scale: Vector, rows: Rows, columns: Rows, dtype: type[np.floating[Any]]
+    ) -> tuple[NDArray[Any], slice]:
+        """As `InfluenceMatrix.scaled_rows`."""
+        above, below = self._split(rows)
+        dense, used = self._above.scaled_rows(scale[: above.size], above, columns, dtype)
+        if below.size == 0:
+            return dense, used
+        extra = scale[above.size :, None] * self._extra[np.ix_(below, columns)]
+        return np.concatenate([dense, extra.astype(dtype)]), slice(0, columns.size)
+
+    def _split(self, rows: Rows) -> tuple[Rows, Rows]:
+        """The rows that are K's, and the others, counted from 0."""
+        cut = int(np.searchsorted(rows, self._above.shape[0]))
+        return rows[:cut], rows[cut:] - self._above.shape[0]

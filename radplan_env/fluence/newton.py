@@ -17,7 +17,7 @@ import numpy as np
 from . import bounded_qp
 from .gram import Gram
 from .loss import Loss
-from .matrix import InfluenceMatrix, Rows, Vector
+from .matrix import DoseOperator, Rows, Vector
 
 # Relative to the mean diagonal of the Hessian; measured on TG-119 and OpenKBP (benchmarks/fluence.py).
 FIRST_RIDGE = 0.003
@@ -65,7 +65,7 @@ class Minimiser(Protocol):
 
     def __call__(
         self,
-        matrix: InfluenceMatrix,
+        matrix: DoseOperator,
         loss: Loss,
         start: Vector,
         gram: Gram,
@@ -90,7 +90,7 @@ def kkt_residual(fluence: Vector, gradient: Vector, value: float) -> float:
 
 
 def minimise(
-    matrix: InfluenceMatrix,
+    matrix: DoseOperator,
     loss: Loss,
     start: Vector,
     gram: Gram,
@@ -104,7 +104,7 @@ def minimise(
 
     Parameters
     ----------
-    matrix : InfluenceMatrix
+    matrix : DoseOperator
     loss : Loss
     start : ndarray, shape (bixels,)
         Not negative.

@@ -1,4 +1,4 @@
-"""The inner loop: minimise Eq. 1 over the fluence, subject to each target's coverage."""
+"""The inner loop: minimise Eq. 1 over the fluence, subject to each target's coverage and other dose constraints."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from threadpoolctl import threadpool_limits
 
 from . import ipopt, newton, threads
 from .coarse import CoarseProblem
-from .coverage import Coverage, Multipliers
+from .constraints import DoseConstraint, Multipliers, Relation, rows_of
 from .gram import Gram
 from .loss import Loss
-from .matrix import InfluenceMatrix, Vector
+from .matrix import DoseOperator, InfluenceMatrix, Rows, Vector
 from .objective import Objective, Term
 
 KKT_TOLERANCE = 1e-3
 """How far the objective may be above its minimum, relative to it: see `newton.kkt_residual`."""
-COVERAGE_TOLERANCE = 5e-5
-"""Relative error of D95 the solver aims at; what counts as met is wider (`PRIMARY_TOLERANCE`, `OTHER_TOLERANCE`)."""
-PRIMARY_TOLERANCE = 1e-3
-OTHER_TOLERANCE = 5e-3
+CONSTRAINT_TOLERANCE = 5e-5
+"""Relative error of a constraint the solver aims at; what counts as met is wider (`MET_TOLERANCE`)."""
+MET_TOLERANCE: Mapping[Relation, float] = {"=": 1e-3, "≥": 5e-3, "≤": 1e-3}
 
 BACKENDS: Mapping[str, newton.Minimiser] = {"newton": newton.minimise, "ipopt": ipopt.minimise}
 """Solvers of the smooth, bound-constrained problem, by name."""
@@ -37,16 +36,18 @@ _MAX_UPDATES = 30
 _UPDATES_THAT_CHOOSE = 8  # afterwards the exempt voxels stay, so that the multipliers can settle
 # Of the objective without any dose: 1 % of a target's dose, squared. A smaller objective counts as this.
 _NEGLIGIBLE = 1e-4
-_PENALTY = 10.0  # of the coverage terms, relative to the curvature the heaviest term would have on the target
-_HIGHEST_PENALTY = 4.0**6  # relative to the first one; a target out of reach must not drown everything else
+_PENALTY = 10.0  # of the constraints' terms, relative to the curvature the heaviest term would have on the target
+_HIGHEST_PENALTY = 4.0**6  # relative to the first one; a bound out of reach must not drown everything else
 _SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
+_STALLED, _PATIENCE = 0.9, 4  # upper bounds are out of reach when so many updates leave more than this of the error
 
 
 @dataclass(frozen=True)
 class ConstraintReport:
-    """Whether one target's coverage was reached."""
+    """Whether one constraint was met."""
 
     structure: str
+    metric: str
     relation: str
     dose_gy: float
     achieved_gy: float
@@ -72,8 +73,8 @@ class FluenceSolution:
     iterations : int
         Newton steps.
     constraints : tuple of ConstraintReport
-    multipliers : mapping of str to pair of ndarray
-        Lagrange multipliers by target (lower, upper bounds), for the next warm start.
+    multipliers : mapping of (structure, metric, relation) to pair of ndarray
+        Lagrange multipliers by constraint (lower, upper bounds), for the next warm start.
     """
 
     fluence: Vector
@@ -84,7 +85,7 @@ class FluenceSolution:
     converged: bool
     iterations: int
     constraints: tuple[ConstraintReport, ...]
-    multipliers: Mapping[str, tuple[Vector, Vector]] = field(default_factory=dict, repr=False)
+    multipliers: Mapping[tuple[str, str, str], tuple[Vector, Vector]] = field(default_factory=dict, repr=False)
 
     def summary(self) -> dict[str, Any]:
         """Return the report, without the arrays, in plain dicts, lists and numbers."""
@@ -111,14 +112,13 @@ class FluenceProblem:
     Parameters
     ----------
     terms : sequence of Term
-    coverages : sequence of Coverage
-        At most one a structure.
+    constraints : sequence of DoseConstraint
     start : FluenceSolution, optional
         An earlier solution for the same matrix, to start from.
     """
 
     terms: Sequence[Term]
-    coverages: Sequence[Coverage] = ()
+    constraints: Sequence[DoseConstraint] = ()
     start: FluenceSolution | None = None
 
 
@@ -150,16 +150,17 @@ class FluenceSolver:
     def solve(
         self,
         terms: Sequence[Term],
-        coverages: Sequence[Coverage] = (),
+        constraints: Sequence[DoseConstraint] = (),
         start: FluenceSolution | None = None,
     ) -> FluenceSolution:
-        """Find the fluence that minimises the terms' sum and gives every target its coverage.
+        """Find the fluence that minimises the terms' sum and meets the constraints.
 
         Parameters
         ----------
         terms : sequence of Term
-        coverages : sequence of Coverage
-            At most one a structure.
+        constraints : sequence of DoseConstraint
+            Met where they can be; the solution's `constraints` say which were. Of those that exclude each other, all
+            may be missed.
         start : FluenceSolution, optional
             An earlier solution for the same matrix, to start from.
 
@@ -168,7 +169,7 @@ class FluenceSolver:
         FluenceSolution
         """
         with threadpool_limits(_BLAS_THREADS, user_api="blas"):
-            return self._solve(FluenceProblem(terms, coverages, start))
+            return self._solve(FluenceProblem(terms, constraints, start))
 
     def solve_batch(self, problems: Sequence[FluenceProblem]) -> list[FluenceSolution]:
         """Solve several problems, one on each core at a time.
@@ -186,16 +187,22 @@ class FluenceSolver:
         return [solution for solution in solutions if solution is not None]
 
     def _solve(self, problem: FluenceProblem) -> FluenceSolution:
-        objective = Objective(problem.terms, self.matrix.shape[0])
-        multipliers = [Multipliers(coverage, _penalty(problem.terms, coverage)) for coverage in problem.coverages]
+        matrix, rows = rows_of(self.matrix, problem.constraints)
+        objective = Objective(problem.terms, matrix.shape[0])
+        multipliers = [
+            Multipliers(constraint, bounded, _penalty(problem.terms, constraint, bounded))
+            for constraint, bounded in zip(problem.constraints, rows, strict=True)
+        ]
         if problem.start is None:
             fluence = self._uniform_fluence(problem.terms)
         else:
             fluence = problem.start.fluence
             for each in multipliers:
-                if (known := problem.start.multipliers.get(each.coverage.structure)) is not None:
+                if (known := problem.start.multipliers.get(each.constraint.key)) is not None:
                     each.lower, each.upper = known[0].copy(), known[1].copy()
-        minimum, iterations = self._minimise_lagrangian(objective, multipliers, fluence, cold=problem.start is None)
+        cold = problem.start is None
+        minimum, iterations = self._minimise_lagrangian(matrix, objective, multipliers, fluence, cold=cold)
+        minimum = replace(minimum, dose=minimum.dose[: self.matrix.shape[0]])
         return _solution(objective, multipliers, minimum, iterations)
 
     def _uniform_fluence(self, terms: Sequence[Term]) -> Vector:
@@ -208,20 +215,26 @@ class FluenceSolver:
         return uniform * (target.dose_gy / mean) if mean > 0 else uniform
 
     def _minimise_lagrangian(
-        self, objective: Objective, multipliers: Sequence[Multipliers], fluence: Vector, *, cold: bool
+        self,
+        matrix: DoseOperator,
+        objective: Objective,
+        multipliers: Sequence[Multipliers],
+        fluence: Vector,
+        *,
+        cold: bool,
     ) -> tuple[newton.Minimum, int]:
         """Alternate between fluence and multipliers; a cold start first solves without the constraints."""
 
         # Their rounding depends on their history: kept, one solve would sway the next.
-        grams = [Gram(self.matrix, dtype) for dtype in self._precisions]
+        grams = [Gram(matrix, dtype) for dtype in self._precisions]
 
-        negligible = _NEGLIGIBLE * objective.loss.derivatives(np.zeros(self.matrix.shape[0]))[0]
+        negligible = _NEGLIGIBLE * objective.loss.derivatives(np.zeros(matrix.shape[0]))[0]
 
         def minimise(loss: Loss, start: Vector, tolerance: float, ridge: float) -> newton.Minimum:
             iterations = 0
             for gram, most in zip(grams, _MAX_ITERATIONS[-len(grams) :], strict=True):
                 minimum = self._minimise(
-                    self.matrix,
+                    matrix,
                     loss,
                     start,
                     gram,
@@ -236,7 +249,7 @@ class FluenceSolver:
                 start, ridge = minimum.fluence, _UPDATE_RIDGE
             return replace(minimum, iterations=iterations)
 
-        total, voxels = 0, self.matrix.shape[0]
+        total, voxels = 0, matrix.shape[0]
         if cold:
             fluence = self._coarse.start(objective.loss, fluence)
             tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
@@ -245,41 +258,53 @@ class FluenceSolver:
             if not multipliers:
                 return minimum, total
         for each in multipliers:
-            each.choose_voxels(self.matrix.dose(fluence))
+            each.choose_voxels(matrix.dose(fluence))
         errors = [np.inf] * len(multipliers)
+        limited = any(each.constraint.relation == "≤" for each in multipliers)
+        lowest, stalled = np.inf, 0
         tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
-        highest = {each.coverage.structure: _HIGHEST_PENALTY * each.penalty for each in multipliers}
+        highest = [_HIGHEST_PENALTY * each.penalty for each in multipliers]
         for update in range(_MAX_UPDATES):
             loss = sum((each.loss(voxels) for each in multipliers), objective.loss)
             ridge = newton.FIRST_RIDGE if update == 0 else _UPDATE_RIDGE
             minimum = minimise(loss, fluence, tolerance, ridge)
             total += minimum.iterations
             fluence = minimum.fluence
-            previous, errors = errors, [each.coverage.error(minimum.dose) for each in multipliers]
-            if all(error <= COVERAGE_TOLERANCE for error in errors):
+            previous, errors = errors, [each.constraint.error(minimum.dose) for each in multipliers]
+            idle_pull = sum(each.idle_pull(minimum.dose) for each in multipliers)
+            settled = idle_pull <= KKT_TOLERANCE * max(minimum.value, negligible)
+            if settled and all(error <= CONSTRAINT_TOLERANCE for error in errors):
                 if minimum.kkt_residual <= KKT_TOLERANCE:
                     break
                 tolerance = KKT_TOLERANCE
                 continue
-            tolerance = min(max(max(errors), KKT_TOLERANCE), tolerance)
-            for each, error, before in zip(multipliers, errors, previous, strict=True):
+            worst = max(errors)
+            falls = worst <= max(_STALLED * lowest, CONSTRAINT_TOLERANCE)
+            lowest, stalled = (worst, 0) if falls else (lowest, stalled + 1)
+            if limited and stalled >= _PATIENCE and update >= _UPDATES_THAT_CHOOSE:
+                break
+            tolerance = min(max(worst, KKT_TOLERANCE), tolerance)
+            for each, error, before, most in zip(multipliers, errors, previous, highest, strict=True):
                 each.update(minimum.dose)
-                if error > max(_SLOW * before, COVERAGE_TOLERANCE):
-                    each.penalty = min(4.0 * each.penalty, highest[each.coverage.structure])
+                if error > max(_SLOW * before, CONSTRAINT_TOLERANCE):
+                    each.penalty = min(4.0 * each.penalty, most)
                 if update < _UPDATES_THAT_CHOOSE:
                     each.choose_voxels(minimum.dose)
         return minimum, total
 
 
-def _penalty(terms: Sequence[Term], coverage: Coverage) -> float:
+def _penalty(terms: Sequence[Term], constraint: DoseConstraint, rows: Rows) -> float:
+    """Return the first penalty per row; of a structure larger than the targets, few voxels are near an upper bound."""
     heaviest = max((term.weight for term in terms), default=0.0) or 1.0
-    return _PENALTY * 2 * heaviest / coverage.rows.size
+    targets = [term.rows.size for term in terms if not term.one_sided]
+    bounded = min([rows.size, *targets]) if constraint.relation == "≤" else rows.size
+    return _PENALTY * 2 * heaviest / bounded
 
 
 def _solution(
     objective: Objective, multipliers: Sequence[Multipliers], minimum: newton.Minimum, iterations: int
 ) -> FluenceSolution:
-    reports = tuple(_report(each.coverage, minimum.dose) for each in multipliers)
+    reports = tuple(_report(each.constraint, minimum.dose) for each in multipliers)
     shares = objective.by_structure(minimum.dose)
     return FluenceSolution(
         fluence=minimum.fluence,
@@ -290,16 +315,16 @@ def _solution(
         converged=minimum.kkt_residual <= KKT_TOLERANCE and all(report.met for report in reports),
         iterations=iterations,
         constraints=reports,
-        multipliers={each.coverage.structure: (each.lower, each.upper) for each in multipliers},
+        multipliers={each.constraint.key: (each.lower, each.upper) for each in multipliers},
     )
 
 
-def _report(coverage: Coverage, dose: Vector) -> ConstraintReport:
-    tolerance = PRIMARY_TOLERANCE if coverage.exactly else OTHER_TOLERANCE
+def _report(constraint: DoseConstraint, dose: Vector) -> ConstraintReport:
     return ConstraintReport(
-        structure=coverage.structure,
-        relation="=" if coverage.exactly else "≥",
-        dose_gy=coverage.dose_gy,
-        achieved_gy=coverage.achieved_gy(dose),
-        met=coverage.error(dose) <= tolerance,
+        structure=constraint.structure,
+        metric=constraint.metric,
+        relation=constraint.relation,
+        dose_gy=float(constraint.dose_gy),
+        achieved_gy=constraint.achieved_gy(dose),
+        met=bool(constraint.error(dose) <= MET_TOLERANCE[constraint.relation]),
     )

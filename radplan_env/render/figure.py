@@ -11,13 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from radplan_env.case import Case
-from radplan_env.render.colors import (
-    ISODOSE_PERCENT,
-    WASH_FROM_PERCENT,
-    WASH_TO_PERCENT,
-    dose_colormap,
-)
+from radplan_env.render.dose_bar import draw_dose_bar
 from radplan_env.render.dvh import draw_dvh, dvh_curves
+from radplan_env.render.inputs import check_prescription, dose_on_ct
 from radplan_env.render.planes import planes_of
 from radplan_env.render.slices import draw_slice
 from radplan_env.render.tables import draw_tables
@@ -74,10 +70,9 @@ def plan_figure(
     ValueError
         If a dose is not on the CT grid or not finite, or the prescription is not positive.
     """
-    dose = _checked(dose_gy, case, "dose_gy")
-    reference = None if reference_dose_gy is None else _checked(reference_dose_gy, case, "reference_dose_gy")
-    if not prescription_gy > 0:
-        raise ValueError(f"prescription_gy must be positive, got {prescription_gy!r}")
+    dose = dose_on_ct(dose_gy, case, "dose_gy")
+    reference = None if reference_dose_gy is None else dose_on_ct(reference_dose_gy, case, "reference_dose_gy")
+    check_prescription(prescription_gy)
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     _draw_header(figure, case, evaluation_summary, title)
@@ -85,7 +80,7 @@ def plan_figure(
     for plane, place in zip(planes_of(case), places, strict=True):
         axes = _axes(figure, *place, *_CELL)
         draw_slice(axes, case, plane, dose, prescription_gy=prescription_gy, inches=_CELL)
-    _draw_dose_bar(_axes(figure, _BAR, _ROWS[0] + 0.1, 0.17, _CELL[1] - 0.4), prescription_gy)
+    draw_dose_bar(_axes(figure, _BAR, _ROWS[0] + 0.1, 0.17, _CELL[1] - 0.4), prescription_gy)
     draw_dvh(
         _axes(figure, _COLUMNS[1] + 0.55, _EDGE + 0.4, _BAR + 0.4 - _COLUMNS[1] - 0.55, _CELL[1] - 0.75),
         dvh_curves(case, dose),
@@ -113,15 +108,6 @@ def figure_to_rgb(figure: Figure) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
 
 
-def _checked(dose_gy: NDArray[Any], case: Case, name: str) -> NDArray[np.float32]:
-    dose = np.asarray(dose_gy, np.float32)
-    if dose.shape != case.grid.shape:
-        raise ValueError(f"{name} has shape {dose.shape}, the CT {case.grid.shape}: resample it to case.grid")
-    if not np.isfinite(dose).all():
-        raise ValueError(f"{name} holds values that are NaN or infinite")
-    return dose
-
-
 def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
     """Add axes at a place in inches."""
     return figure.add_axes((left / _WIDTH, bottom / _HEIGHT, width / _WIDTH, height / _HEIGHT))
@@ -137,22 +123,3 @@ def _draw_header(figure: Figure, case: Case, summary: Summary, title: str | None
     outcome = verdict(summary)
     outcome = outcome[0].upper() + outcome[1:]
     figure.text(1 - _EDGE / _WIDTH, y, outcome, fontsize=15, fontweight="bold", ha="right", va="center")
-
-
-def _draw_dose_bar(axes: Axes, prescription_gy: float) -> None:
-    """Draw the dose colours: in Gy on the left, the isodose lines in % of the prescription on the right."""
-    lowest, highest = (percent * prescription_gy / 100 for percent in (WASH_FROM_PERCENT, WASH_TO_PERCENT))
-    axes.imshow(
-        np.linspace(0, 1, 256)[:, None],
-        cmap=dose_colormap(),
-        extent=(0, 1, lowest, highest),
-        origin="lower",
-        aspect="auto",
-    )
-    axes.set(xticks=[], xlim=(0, 1), ylim=(lowest, highest))
-    axes.tick_params(labelsize=8.5)
-    axes.set_title("Gy      % Rx", fontsize=8.5, pad=5)
-    percent = axes.twinx()
-    percent.set(ylim=(WASH_FROM_PERCENT, WASH_TO_PERCENT))
-    percent.set_yticks(ISODOSE_PERCENT, [f"{level:g}" for level in ISODOSE_PERCENT], fontsize=8.5)
-    percent.hlines(ISODOSE_PERCENT, 0, 1, color="black", linewidth=0.8)

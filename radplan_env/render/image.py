@@ -19,6 +19,7 @@ from radplan_env.render.colors import (
     soft_tissue,
     structure_colors,
 )
+from radplan_env.render.inputs import check_prescription
 from radplan_env.render.planes import Plane, planes_of
 
 IMAGE_SIZE = (128, 384)
@@ -55,8 +56,7 @@ class CaseImage:
         height, width = size
         if height < 1 or width < 3 or width % 3:
             raise ValueError(f"size must be (height, width) with a width divisible by three, got {size}")
-        if not prescription_gy > 0:
-            raise ValueError(f"prescription_gy must be positive, got {prescription_gy!r}")
+        check_prescription(prescription_gy)
         self.size = (height, width)
         self.dose_grid = dose_grid or case.grid
         self._percent_per_gy = 100.0 / prescription_gy

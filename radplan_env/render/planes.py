@@ -6,7 +6,7 @@ sagittal slices have the head up, with the patient's right, respectively anterio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +76,15 @@ class Plane:
         picture: NDArray[Any] = np.take(volume, self.index, axis=self.axis)
         return picture[::-1] if self.upward else picture
 
+    def around(self, mask: NDArray[np.bool_], margin_mm: float) -> Plane:
+        """Return the plane with a window on a structure (mask of the whole volume) and a margin."""
+        shadow = np.any(mask, axis=self.axis)
+        spans = _bounds(shadow[::-1] if self.upward else shadow)
+        margins = [round(margin_mm / step) for step in self.spacing_mm]
+        limits = [slice(0, n) for n in shadow.shape]
+        rows, columns = (_widened(*each) for each in zip(spans, limits, margins, strict=True))
+        return replace(self, window=(rows, columns))
+
     def rows_mm(self) -> NDArray[np.float64]:
         """Patient coordinates of the picture's rows, from the top."""
         rows = self.grid.coordinates_mm(self.row_axis)
@@ -117,6 +126,20 @@ def planes_of(case: Case) -> tuple[Plane, Plane, Plane]:
         plane("Coronal", 1, True, Edges("S", "I", "R", "L")),
         plane("Sagittal", 2, True, Edges("S", "I", "A", "P")),
     )
+
+
+def axial_planes(case: Case, count: int) -> list[Plane]:
+    """Return axial planes spread evenly over the primary target (else the body), from its feet end to its head end.
+
+    As many as the target has slices, if that is fewer than `count`; the target is cut by every one of them.
+    """
+    mask = case.structures[primary_target(case) or "Body"]
+    slices = np.flatnonzero(mask.any(axis=(1, 2)))
+    # The middles of `count` equal parts: the very first and last slice of a target show next to nothing.
+    parts = min(count, len(slices))
+    middles = ((np.arange(parts) + 0.5) / parts * len(slices)).astype(int)
+    axial = planes_of(case)[0]
+    return [replace(axial, index=int(slices[i])) for i in middles]
 
 
 def _bounds(mask: NDArray[Any]) -> tuple[slice, slice]:

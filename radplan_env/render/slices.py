@@ -38,6 +38,7 @@ def draw_slice(
     *,
     prescription_gy: float,
     inches: tuple[float, float],
+    label_isodoses: bool = False,
 ) -> None:
     """Fit the window of a plane into axes without distortion, and draw it.
 
@@ -52,6 +53,8 @@ def draw_slice(
         Dose that is 100 %, Gy.
     inches : (float, float)
         Width and height of the axes.
+    label_isodoses : bool
+        Whether isodose lines carry their dose in % of the prescription.
     """
     percent = plane.take(dose_gy) * (100.0 / prescription_gy)
     body = plane.take(case.structures["Body"])
@@ -60,14 +63,17 @@ def draw_slice(
     grey = soft_tissue(plane.take(case.ct_hu))
     axes.imshow(grey, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bilinear")
     axes.imshow(_wash(percent, body, plane), extent=extent, interpolation="nearest")
-    _draw_isodoses(axes, np.where(body, percent, np.nan), plane)
+    mm_per_inch = _frame(axes, plane, inches)
+    shown = _shown(axes, plane)
+    # Only where it is shown: labels would be put on parts of the lines that are not.
+    _draw_isodoses(axes, np.where(body & shown, percent, np.nan), plane, label=label_isodoses)
     masks = {name: plane.take(mask) for name, mask in case.structures.items()}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
     colors = structure_colors(case.structures)
     for name in reversed(drawing_order(masks)):
         _draw_contour(axes, masks[name], plane, name, colors[name])
-    mm_per_inch = _frame(axes, plane, inches)
-    draw_names(axes, {name: mask for name, mask in masks.items() if name != "Body"}, colors, plane, mm_per_inch)
+    seen = {name: mask & shown for name, mask in masks.items() if name != "Body"}
+    draw_names(axes, {name: mask for name, mask in seen.items() if mask.any()}, colors, plane, mm_per_inch)
     draw_letters(axes, plane)
     draw_scale_bar(axes, mm_per_inch)
 
@@ -83,6 +89,15 @@ def _frame(axes: Axes, plane: Plane, inches: tuple[float, float]) -> float:
     return float(scale)
 
 
+def _shown(axes: Axes, plane: Plane) -> NDArray[np.bool_]:
+    """Return which of the slice's pixels lie within the axes, shape (rows, columns)."""
+    shape = plane.grid.shape[plane.row_axis], plane.grid.shape[plane.column_axis]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    rows, columns = _centres_mm(shape, plane)
+    within: NDArray[np.bool_] = ((rows > top) & (rows < bottom))[:, None] & ((columns > left) & (columns < right))
+    return within
+
+
 def _wash(percent: NDArray[Any], body: NDArray[np.bool_], plane: Plane) -> NDArray[np.float32]:
     """Return the dose wash as RGBA with pixels of 1 mm or less, so that its edges are no staircases."""
     factors = [math.ceil(step) for step in plane.spacing_mm]
@@ -93,11 +108,16 @@ def _wash(percent: NDArray[Any], body: NDArray[np.bool_], plane: Plane) -> NDArr
     return rgba.astype(np.float32)
 
 
-def _draw_isodoses(axes: Axes, percent: NDArray[Any], plane: Plane) -> None:
+def _draw_isodoses(axes: Axes, percent: NDArray[Any], plane: Plane, *, label: bool) -> None:
     levels = [level for level in ISODOSE_PERCENT if np.nanmin(percent) < level < np.nanmax(percent)]
     if levels:
         rows, columns = _centres_mm(percent.shape, plane)
-        axes.contour(columns, rows, percent, levels, colors=[DOSE_COLORS[level] for level in levels], linewidths=0.9)
+        colors = [DOSE_COLORS[level] for level in levels]
+        lines = axes.contour(columns, rows, percent, levels, colors=colors, linewidths=1.4 if label else 0.9)
+        if label:
+            texts = axes.clabel(lines, fmt="%g%%", fontsize=9, inline=True, inline_spacing=2)
+            for text in texts:
+                text.set(fontweight="bold", path_effects=[withStroke(linewidth=2.2, foreground="black")])
 
 
 def _draw_contour(axes: Axes, mask: NDArray[np.bool_], plane: Plane, name: str, color: str) -> None:

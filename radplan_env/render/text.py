@@ -6,7 +6,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 Summary = Mapping[str, Any]
+
+DVH_PERCENT = (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 102, 105, 107, 110)
+"""Doses that DVH tables are read at, in % of the prescription.
+
+Not at 100 %: the inner loop holds D95 there, many voxels lie on it to the last digit, and V100 % hangs on rounding.
+"""
 
 
 def plan_text(summary: Summary) -> str:
@@ -33,6 +42,24 @@ def plan_text(summary: Summary) -> str:
         solver_line(summary["solver"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def dvh_text(curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], *, prescription_gy: float) -> str:
+    """Return dose-volume histograms as a table: what each structure receives at least, in % of its volume.
+
+    Language models read numbers off a plot poorly; a table gives them.
+
+    Parameters
+    ----------
+    curves : Mapping
+        Structure name to (doses in Gy, ascending; volume in %): what `Evaluation.dvh` holds.
+    prescription_gy : float
+        Prescription of the primary target, Gy: the doses of the columns are round percentages of it.
+    """
+    doses = [percent * prescription_gy / 100 for percent in DVH_PERCENT]
+    rows = [[name, *(number(volume, 1) for volume in np.interp(doses, *curve))] for name, curve in curves.items()]
+    header = [["% of volume at", *(f"{dose:.1f}" for dose in doses)], ["% of Rx", *map(str, DVH_PERCENT)]]
+    return aligned([*header, *rows], "<" + ">" * len(doses)) + f"\n(doses in Gy; Rx = {prescription_gy:g} Gy)"
 
 
 def verdict(summary: Summary) -> str:
@@ -87,7 +114,7 @@ def _digits(limit: float, value: float, unit: str, *, passed: bool) -> int:
 
 def _criteria(criteria: Sequence[Mapping[str, Any]]) -> str:
     header = ("criteria", "structure", "metric", "limit", "value", "margin", "priority")
-    table = _table([header, *((*criterion_row(c), str(c["priority"])) for c in criteria)], "<<<>>>>")
+    table = aligned([header, *((*criterion_row(c), str(c["priority"])) for c in criteria)], "<<<>>>>")
     if any(c["passed"] and c["margin"] < 0 for c in criteria):
         table += "\n(PASS with a negative margin: within the criterion's tolerance)"
     return table
@@ -102,7 +129,7 @@ def _metrics(metrics: Mapping[str, Mapping[str, float]]) -> str:
     for names, structures in groups.items():
         digits = [_METRIC_DIGITS.get(name[0], 2) for name in names]
         rows = [[s, *map(number, metrics[s].values(), digits)] for s in structures]
-        blocks.append(_table([["metrics", *names], *rows], "<" + ">" * len(names)))
+        blocks.append(aligned([["metrics", *names], *rows], "<" + ">" * len(names)))
     units = "(doses in Gy; volumes V in % of the structure; HI and CI are indices)"
     return "\n\n".join([*blocks, units]) if blocks else ""
 
@@ -114,29 +141,30 @@ _METRIC_DIGITS = {"V": 1, "C": 3}
 def _parameters(parameters: Mapping[str, Mapping[str, float]]) -> str:
     header = ("parameters", "weight", "objective dose [Gy]")
     rows = [(s, number(p["weight"], "{:.4g}"), number(p["objective_dose_gy"])) for s, p in parameters.items()]
-    return _table([header, *rows], "<>>")
+    return aligned([header, *rows], "<>>")
 
 
 def _terms(terms: Mapping[str, Mapping[str, float]]) -> str:
     rows = [(name, number(term["points"]), number(term["available"])) for name, term in terms.items()]
-    return _table([("score terms", "points", "of"), *rows], "<>>")
+    return aligned([("score terms", "points", "of"), *rows], "<>>")
 
 
 def _constraints(constraints: Sequence[Mapping[str, Any]]) -> str:
-    header = ("constraints", "on D95", "reached", "")
+    header = ("constraints", "metric", "bound", "reached", "")
     rows = [
         (
             c["structure"],
+            c["metric"],
             f"{c['relation']} {number(c['dose_gy'])} Gy",
             f"{number(c['achieved_gy'], 3)} Gy",
             "met" if c["met"] else "NOT met",
         )
         for c in constraints
     ]
-    return _table([header, *rows], "<>><")
+    return aligned([header, *rows], "<<>><")
 
 
-def _table(rows: Sequence[Iterable[str]], aligns: str) -> str:
+def aligned(rows: Sequence[Iterable[str]], aligns: str) -> str:
     """Return rows as aligned columns, the first row being the header; nothing if there is only that."""
     cells = [list(row) for row in rows]
     if len(cells) == 1:

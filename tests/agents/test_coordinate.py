@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +20,7 @@ from radplan_env.protocol import load_protocol
 
 PROTOCOL = load_protocol("prostate")
 ACTION_MAP = ActionMap(PROTOCOL)
+ENV: Any = SimpleNamespace(action_map=ACTION_MAP)  # all that these agents need
 START = PROTOCOL.start_parameters().to_dict()["structures"]
 CRITERIA = [(criterion.structure, criterion.metric) for criterion in PROTOCOL.criteria]
 
@@ -53,7 +55,7 @@ def planned(score: float, margins: dict[tuple[str, str], float], parameters: Par
 
 
 def begun() -> CoordinateAgent:
-    agent = CoordinateAgent(ACTION_MAP)
+    agent = CoordinateAgent(ENV)
     agent.reset({}, task())
     return agent
 
@@ -161,7 +163,7 @@ def test_it_beats_the_template_and_random_search(box_case: Case) -> None:
     )
 
     def best(name: str) -> float:
-        agent = make_agent(name, env.unwrapped.action_map, seed=0)  # type: ignore[attr-defined]
+        agent = make_agent(name, env.unwrapped, seed=0)  # type: ignore[arg-type]
         observation, info = env.reset(seed=0)
         agent.reset(observation, info)
         scores, over = [], False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from radplan_env.protocol import load_protocol
 
 PROTOCOL = load_protocol("head_and_neck")
 ACTION_MAP = ActionMap(PROTOCOL)
+ENV: Any = SimpleNamespace(action_map=ACTION_MAP)  # all that these agents need
 
 
 def task(case_id: str) -> dict[str, Any]:
@@ -20,13 +22,13 @@ def task(case_id: str) -> dict[str, Any]:
 
 
 def draws(case_id: str, seed: int, count: int = 5) -> NDArray[np.float32]:
-    agent = make_agent("random", ACTION_MAP, seed=seed)
+    agent = make_agent("random", ENV, seed=seed)
     agent.reset({}, task(case_id))
     return np.array([agent.act({}, {}) for _ in range(count)])
 
 
 def test_the_template_is_played_once_in_every_episode() -> None:
-    agent = make_agent("template", ACTION_MAP)
+    agent = make_agent("template", ENV)
     for case_id in ("a", "b"):
         agent.reset({}, task(case_id))
         action = agent.act({}, task(case_id))
@@ -39,7 +41,7 @@ def test_random_draws_depend_on_seed_and_case_and_on_nothing_else() -> None:
     np.testing.assert_array_equal(draws("a", 1), draws("a", 1))
     assert (draws("a", 1) != draws("a", 2)).all()
     assert (draws("a", 1) != draws("b", 1)).all()
-    agent = make_agent("random", ACTION_MAP, seed=1)
+    agent = make_agent("random", ENV, seed=1)
     for case_id in ("b", "a"):  # another episode before changes nothing
         agent.reset({}, task(case_id))
     np.testing.assert_array_equal(agent.act({}, {}), draws("a", 1)[0])

@@ -56,3 +56,30 @@ class Crashes(RandomSearchAgent):
 
     def act(self, observation: Any, info: Any) -> Any:
         os._exit(1)
+
+
+class BehindTheBack(RandomSearchAgent):
+    """Solves without a step, which costs nothing of the budget."""
+
+    def __init__(self, env: Any, *, seed: int = 0) -> None:
+        super().__init__(env, seed=seed)
+        self._env = env
+
+    def act(self, observation: Any, info: Any) -> Any:
+        system = self._env.system
+        system.plan(system.protocol.start_parameters())
+        return super().act(observation, info)
+
+
+class Tells(RandomSearchAgent):
+    """Has something to say of its episode."""
+
+    def record(self) -> dict[str, Any]:
+        return {"training_solves": 4000, "faults": ("none",)}
+
+
+class TellsNonsense(RandomSearchAgent):
+    """Says what is no plain data."""
+
+    def record(self) -> dict[str, Any]:
+        return {"loss": float("nan")}

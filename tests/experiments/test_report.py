@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments import report
-from experiments.records import RunFolder, Settings, key_of
+from experiments.records import ModelChoice, RunFolder, Settings, key_of
 
 Record = dict[str, Any]
 
@@ -34,6 +35,18 @@ def test_reference_plan_of_another_prescription_is_pointed_out(folder: RunFolder
     (case,) = other
     other[case]["metrics"]["PTV_7020"]["D95%"] = 58.6
     assert f"reference plan of {case}" in heading(folder, other, {})
+
+
+def test_model_instructions_and_unseen_pictures_are_said(folder: RunFolder) -> None:
+    model = ModelChoice("gpt-9@https://host/v1", "auto", 0.0, 0, 4096)
+    folder.settings = dataclasses.replace(folder.settings, model=model, instructions='spare the "rectum"')
+    record = next(iter(folder.records.values()))
+    record["agent_record"] = {"calls_with_pictures": 4, "calls_with_pictures_seen": 0}
+    text = heading(folder, {}, {"gpt-radplan:vision-only": "sees none"})
+    assert "gpt-9@https://host/v1; temperature 0.0; seed 0; no calls made" in text
+    assert r'"spare the \"rectum\""' in text
+    assert f"saw no pictures of {record['agent']}" in text
+    assert "Left out: gpt-radplan:vision-only: sees none" in text
 
 
 def test_failures_left_out_cases_and_mixed_versions_are_said(folder: RunFolder) -> None:

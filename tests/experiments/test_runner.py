@@ -38,7 +38,7 @@ def folder(tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> RunFolde
     with open_run_folder(path, tiny) as folder:
         runner.prepare(tiny, CASE, folder.case_path(CASE))
         for key in folder.todo():
-            folder.append(runner.play(tiny, key, folder.plan_path(key)))
+            folder.append(runner.play(folder, key))
     return folder
 
 
@@ -50,7 +50,7 @@ def test_an_episode_alone_is_the_same_as_among_others(folder: RunFolder, tiny: S
     """The order of episodes does not matter: not through seeds, nor through warm starts."""
     runner._environment_of.cache_clear()
     for key in reversed(list(tiny.episodes())):
-        again = runner.play(tiny, key, tmp_path / "plan.npz")
+        again = runner.play(RunFolder(tmp_path, tiny), key)
         recorded = folder.records[key]
         assert again["steps"] == recorded["steps"]
         assert without_time(again).keys() == without_time(recorded).keys()
@@ -82,6 +82,23 @@ def test_an_agent_that_raises_leaves_the_plans_it_made(folder: RunFolder) -> Non
     assert "odd_agents.py" in record["error"]["traceback"]
     assert len(record["steps"]) == 1
     assert Plan.load(folder.plan_path(key)).evaluation.score == record["best_score"]
+
+
+def test_what_an_agent_tells_is_recorded_and_must_be_plain_data(tiny: Settings, tmp_path: Path) -> None:
+    bare = RunFolder(tmp_path, tiny)
+    told = runner.play(bare, ("odd_agents:Tells", CASE, 0))
+    assert (told["status"], told["agent_record"]) == ("complete", {"training_solves": 4000, "faults": ["none"]})
+    silent = runner.play(bare, ("random", CASE, 0))
+    assert silent["agent_record"] is None
+    nonsense = runner.play(bare, ("odd_agents:TellsNonsense", CASE, 0))
+    assert (nonsense["status"], nonsense["agent_record"]) == ("failed", None)
+    assert "JSON" in nonsense["error"]["message"]
+
+
+def test_solves_behind_the_environments_back_are_a_failure(tiny: Settings, tmp_path: Path) -> None:
+    record = runner.play(RunFolder(tmp_path, tiny), ("odd_agents:BehindTheBack", CASE, 0))
+    assert record["status"] == "failed"
+    assert "2 solves behind the environment's back" in record["error"]["message"]
 
 
 def test_seeds_are_stable_and_differ() -> None:

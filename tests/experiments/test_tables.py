@@ -47,6 +47,49 @@ def test_overview(made: dict[str, Table]) -> None:
     assert (reference["cases"], reference["best score"]) == (1, 75)
 
 
+def test_training_solves_stand_beside_those_of_the_budget(settings: Settings, records: list[Record]) -> None:
+    assert "training solves" not in tables.overview(settings, records, {}).frame
+    for record in records:
+        if record["agent"] == "coordinate":
+            record["agent_record"] = {"training_solves": 4000}
+    table = tables.overview(settings, records, {})
+    assert row(table, method="coordinate")["training solves"] == 4000
+    assert pd.isna(row(table, method="template")["training solves"])
+
+
+def test_language_model_table_has_means_and_admits_what_is_not_known(
+    settings: Settings, episode: Callable[..., Record], plan_summary: Callable[..., Record]
+) -> None:
+    def told(calls: int, tokens: int | None, usd: float | None, **faults: int) -> Record:
+        usage = dict.fromkeys(("cached_tokens", "completion_tokens", "reasoning_tokens"), 10)
+        return {
+            "calls": calls,
+            "usage": {"prompt_tokens": tokens, **usage},
+            "cost_usd": usd,
+            "failed_questions": len(faults),
+            "faults": faults,
+            "calls_with_pictures": calls,
+            "calls_with_pictures_seen": 1,
+        }
+
+    first, second = settings.cases
+    records = [
+        episode("coordinate", first, 0, [plan_summary(80)], agent_record=told(4, 100, 0.5, no_json=2, timeout=1)),
+        episode("coordinate", second, 0, [plan_summary(90)], agent_record=told(6, 300, None, no_json=1)),
+        episode("template", first, 0, [plan_summary(70)], agent_record=None),
+    ]
+    table = tables.language_model(settings, records)
+    told_of = row(table, method="coordinate")
+    assert len(table.frame) == 1
+    assert (told_of["best score"], told_of["calls"], told_of["prompt tokens"]) == (85, 5, 200)
+    assert (told_of["failed questions"], told_of["faults"]) == (1.5, "no_json 3, timeout 1")
+    assert told_of["pictures seen"] == "2 of 10 calls"
+    assert pd.isna(told_of["cost [USD]"])
+    text = table.markdown()
+    assert "| –          |" in text and "](transcripts/coordinate)" in text
+    assert "language_model" not in {t.name for t in tables.all_tables(settings, records[2:], {})}
+
+
 def test_score_by_solve_never_falls_and_is_carried_on(made: dict[str, Table]) -> None:
     table = made["score_by_solve"]
     assert row(table, method="template")[["1", "2", "3"]].tolist() == [70, 70, 70]

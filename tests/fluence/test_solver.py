@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from radplan_env.fluence import BACKENDS, Coverage, FluenceSolver, Objective, Term
+from radplan_env.fluence import BACKENDS, DoseConstraint, FluenceSolver, Objective, Term
 from radplan_env.fluence.newton import kkt_residual
 from radplan_env.fluence.solver import KKT_TOLERANCE
 
@@ -104,9 +104,9 @@ def test_ipopt_agrees(seed: int) -> None:
     pytest.importorskip("ipyopt")
     matrix, rows = problem(seed)
     terms = three_terms(rows)
-    coverages = [Coverage("PTV", rows[0], 60, exactly=True)]
-    ours = FluenceSolver(matrix).solve(terms, coverages)
-    theirs = FluenceSolver(matrix, backend="ipopt").solve(terms, coverages)
+    constraints = [DoseConstraint("PTV", rows[0], "=", 60)]
+    ours = FluenceSolver(matrix).solve(terms, constraints)
+    theirs = FluenceSolver(matrix, backend="ipopt").solve(terms, constraints)
     assert theirs.objective == pytest.approx(ours.objective, rel=1e-3)
     assert theirs.constraints[0].met and ours.constraints[0].met
 
@@ -115,7 +115,7 @@ def test_ipopt_agrees(seed: int) -> None:
 def test_d95_equals_the_prescription_and_slsqp_finds_nothing_better(seed: int) -> None:
     matrix, rows = problem(seed)
     terms = three_terms(rows, (1, 5, 5))
-    solution = FluenceSolver(matrix).solve(terms, [Coverage("PTV", rows[0], 60, exactly=True)])
+    solution = FluenceSolver(matrix).solve(terms, [DoseConstraint("PTV", rows[0], "=", 60)])
     dense = matrix.toarray().astype(float)
     target = dense[rows[0]]
     dose = target @ solution.fluence
@@ -145,7 +145,7 @@ def test_d95_equals_the_prescription_and_slsqp_finds_nothing_better(seed: int) -
 def test_equality_holds_whether_the_objective_aims_below_or_above(aim: float) -> None:
     matrix, rows = problem(3)
     terms = [Term("PTV", rows[0], 1000, aim, one_sided=False), *three_terms(rows)[1:]]
-    solution = FluenceSolver(matrix).solve(terms, [Coverage("PTV", rows[0], 60, exactly=True)])
+    solution = FluenceSolver(matrix).solve(terms, [DoseConstraint("PTV", rows[0], "=", 60)])
     assert solution.constraints[0].achieved_gy == pytest.approx(60, rel=1e-3)
 
 
@@ -157,8 +157,8 @@ def test_a_second_target_gets_at_least_its_prescription() -> None:
         Term("Body", rows[2], 10, 0, one_sided=True),
     ]
     wanted = [
-        Coverage("PTV_7000", rows[0], 70, exactly=True),
-        Coverage("PTV_5600", rows[1], 56, exactly=False),
+        DoseConstraint("PTV_7000", rows[0], "=", 70),
+        DoseConstraint("PTV_5600", rows[1], "≥", 56),
     ]
     solution = FluenceSolver(matrix).solve(terms, wanted)
     primary, other = solution.constraints
@@ -169,22 +169,22 @@ def test_a_second_target_gets_at_least_its_prescription() -> None:
 
 def test_a_warm_start_ends_where_a_cold_one_does() -> None:
     matrix, rows = problem(7)
-    coverages = [Coverage("PTV", rows[0], 60, exactly=True)]
+    constraints = [DoseConstraint("PTV", rows[0], "=", 60)]
     solver = FluenceSolver(matrix)
-    start = solver.solve(three_terms(rows), coverages)
+    start = solver.solve(three_terms(rows), constraints)
     changed = three_terms(rows, (12, 1.5, 4))
-    warm = solver.solve(changed, coverages, start)
-    cold = FluenceSolver(matrix).solve(changed, coverages)
+    warm = solver.solve(changed, constraints, start)
+    cold = FluenceSolver(matrix).solve(changed, constraints)
     assert warm.objective == pytest.approx(cold.objective, rel=1e-2)  # D95 is not convex: exempt voxels may differ
-    again = solver.solve(changed, coverages, warm)
+    again = solver.solve(changed, constraints, warm)
     assert again.objective == pytest.approx(warm.objective, rel=1e-3)
     assert again.iterations <= warm.iterations
 
 
 def test_the_same_problem_gives_the_same_numbers() -> None:
     matrix, rows = problem(8)
-    coverages = [Coverage("PTV", rows[0], 60, exactly=True)]
-    one, two = (FluenceSolver(matrix).solve(three_terms(rows), coverages) for _ in range(2))
+    constraints = [DoseConstraint("PTV", rows[0], "=", 60)]
+    one, two = (FluenceSolver(matrix).solve(three_terms(rows), constraints) for _ in range(2))
     np.testing.assert_array_equal(one.fluence, two.fluence)
 
 
@@ -222,7 +222,7 @@ def test_a_target_no_beam_reaches_is_reported_not_met() -> None:
     dense = matrix.toarray()
     dense[rows[0]] = 0
     solution = FluenceSolver(sparse.csr_array(dense)).solve(
-        three_terms(rows), [Coverage("PTV", rows[0], 60, exactly=True)]
+        three_terms(rows), [DoseConstraint("PTV", rows[0], "=", 60)]
     )
     assert not solution.constraints[0].met
     assert solution.constraints[0].achieved_gy == 0
@@ -245,5 +245,5 @@ def test_an_unknown_backend_is_named() -> None:
 def test_a_target_without_weight_still_gets_its_coverage() -> None:
     matrix, rows = problem(12)
     for weights in ((0, 1, 1), (0, 0, 0)):
-        solution = FluenceSolver(matrix).solve(three_terms(rows, weights), [Coverage("PTV", rows[0], 60, exactly=True)])
+        solution = FluenceSolver(matrix).solve(three_terms(rows, weights), [DoseConstraint("PTV", rows[0], "=", 60)])
         assert solution.constraints[0].achieved_gy == pytest.approx(60, rel=1e-3)

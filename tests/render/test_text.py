@@ -33,15 +33,15 @@ def test_score_metrics_parameters_terms_and_solver_are_there(summary, lines):
 
 def test_constraints_say_whether_they_were_met(summary):
     met, missed = (
-        {"structure": name, "relation": relation, "dose_gy": gy, "achieved_gy": achieved, "met": ok}
+        {"structure": name, "metric": "D95%", "relation": relation, "dose_gy": gy, "achieved_gy": achieved, "met": ok}
         for name, relation, gy, achieved, ok in (
             ("PTV_7000", "=", 70.0, 70.012, True),
             ("PTV_5600", "≥", 56.0, 55.1, False),
         )
     )
     lines = plan_text({**summary, "solver": {**summary["solver"], "constraints": [met, missed]}}).splitlines()
-    assert "PTV_7000     = 70.00 Gy  70.012 Gy  met" in lines
-    assert "PTV_5600     ≥ 56.00 Gy  55.100 Gy  NOT met" in lines
+    assert "PTV_7000     D95%    = 70.00 Gy  70.012 Gy  met" in lines
+    assert "PTV_5600     D95%    ≥ 56.00 Gy  55.100 Gy  NOT met" in lines
 
 
 def test_columns_are_aligned(lines):

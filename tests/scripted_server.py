@@ -19,10 +19,12 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Service
+    body: dict[str, Any]
+    """What was asked."""
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append(body)
+        self.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(self.body)
         step = self.server.script.popleft() if self.server.script else status(500, "the script is at its end")
         step(self)
 

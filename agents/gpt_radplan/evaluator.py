@@ -1,0 +1,173 @@
+"""The evaluation module of the paper (section 2.2): a plan in, feedback on how to improve it out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field, create_model
+
+from agents.gpt_radplan import tables
+from agents.gpt_radplan.levers import lever_of, shortfalls, tried
+from agents.gpt_radplan.library import ReferencePlan
+from agents.gpt_radplan.memory import Memory
+from agents.gpt_radplan.options import Options
+from agents.gpt_radplan.prompts import conversation
+from agents.gpt_radplan.schema import Answer, one_of, prose
+from agents.gpt_radplan.task import Task
+from agents.llm import Failed, Image, Session, SettingsError, Text
+from radplan_env.render.views import View
+
+
+class Shortcoming(Answer):
+    """A criterion that is not met, and which way to go."""
+
+    criterion: str
+    remedy: str
+
+
+class Feedback(Answer):
+    """What the evaluator says of a plan.
+
+    Parameters
+    ----------
+    acceptable : str
+        What is good as it is, and what has room to give way.
+    advice : str
+        What to do next, and what must not get worse.
+    failing : list of Shortcoming
+        What fails, most important first.
+    """
+
+    acceptable: str
+    advice: str
+    failing: list[Shortcoming]
+
+
+class Evaluator:
+    """Judges plans as `Options.evaluator` says.
+
+    Parameters
+    ----------
+    session : Session
+        The model.
+    task : Task
+        What is planned.
+    options : Options
+        Who judges.
+    references : sequence of ReferencePlan
+        Examples.
+    """
+
+    def __init__(self, session: Session, task: Task, options: Options, references: Sequence[ReferencePlan]) -> None:
+        self._session = session
+        self._task = task
+        self._options = options
+        self._references = references
+        self.unanswered: Counter[str] = Counter()
+        """How often each expert had no usable answer."""
+
+    def evaluate(self, memory: Memory, dvh: str, instructions: str) -> Feedback | Failed | None:
+        """Return feedback on the current plan; None where nobody judges.
+
+        Parameters
+        ----------
+        memory : Memory
+            The trajectory; its last step is the plan, with its pictures where the evaluator looks at any.
+        dvh : str
+            The plan's dose-volume histograms as a table.
+        instructions : str
+            What the user wants, in plain language.
+        """
+        if self._options.evaluator == "none":
+            return None
+        values: dict[str, Any] = {
+            "task": self._task,
+            "options": self._options,
+            "memory": memory,
+            "instructions": instructions,
+            "goals": tables.goals_table(memory.last.plan["criteria"]),
+            "criteria": tables.criteria_table(memory.last.plan["criteria"]),
+            "room": tables.room_by_structure(memory.last.plan["criteria"]),
+            "shortfalls": shortfalls(memory.last.plan, self._task),
+            "tried": tried(memory),
+            "statistics": tables.statistics_table(memory.last.plan),
+            "dvh": dvh,
+            "references": self._references,
+        }
+        reports: dict[str, str | None] = {}
+        pictures = self._pictures(memory)
+        if self._options.evaluator == "joint":
+            return self._joined(memory, reports, pictures, values)
+        self._check_sight()
+        if pictures:
+            report = self._report("vision expert", pictures, values)
+            if self._session.sees_pictures:  # else the service refused them, and the report is of nothing
+                reports["vision expert"] = report
+        self._check_sight()
+        if self._options.uses_tables:
+            reports["DVH expert"] = self._report("DVH expert", (), values)
+        return self._joined(memory, reports, (), values)
+
+    def _check_sight(self) -> None:
+        if self._options.evaluator == "vision" and not self._session.sees_pictures:
+            raise SettingsError('the model sees no pictures, so evaluator="vision" has nothing to judge by')
+
+    def _report(self, expert: str, pictures: Sequence[Text | Image], values: dict[str, Any]) -> str | None:
+        """An expert's report; None where it has no usable answer."""
+        report = self._session.say(expert, conversation(expert.lower().replace(" ", "_"), *pictures, **values))
+        if isinstance(report, Failed):
+            self.unanswered[expert] += 1
+            return None
+        return report.strip()
+
+    def _joined(
+        self,
+        memory: Memory,
+        reports: dict[str, str | None],
+        pictures: Sequence[Text | Image],
+        values: dict[str, Any],
+    ) -> Feedback | Failed:
+        # Who has seen no dose statistics must find out by looking which criteria fail.
+        criteria = memory.last.failing if self._options.uses_tables else self._task.criteria
+        messages = conversation("evaluator", *pictures, **values, reports=reports, pictures=bool(pictures))
+        feedback = self._session.ask("evaluator", messages, _feedback_on(criteria, self._task))
+        if isinstance(feedback, Failed):
+            self.unanswered["evaluator"] += 1
+        else:
+            memory.last.advice = feedback.advice
+        return feedback
+
+    def _pictures(self, memory: Memory) -> list[Text | Image]:
+        """Of the plan every picture, explained; of the steps remembered in full and of the examples the first."""
+        if not (self._options.uses_pictures and self._session.sees_pictures and memory.last.views):
+            return []
+        others = [(f"Example {i}", reference.views[:1]) for i, reference in enumerate(self._references, 1)]
+        others += [(f"Step {s.number}", tuple(s.views[:1])) for s in memory.in_full if s is not memory.last]
+        judged = f"Step {memory.last.number}, the plan to judge"
+        shown = [_shown(title, view.name, view) for title, views in others for view in views]
+        shown += [_shown(judged, view.caption, view) for view in memory.last.views]
+        return [part for pair in shown for part in pair]
+
+
+def _shown(title: str, caption: str, view: View) -> tuple[Text, Image]:
+    name = f"{title}: {caption}"
+    return Text(text=name), Image(png=view.png, name=name)
+
+
+def _feedback_on(criteria: Sequence[str], task: Task) -> type[Feedback]:
+    """The form of feedback, with the names that may be used."""
+    shortcoming = create_model(
+        "Shortcoming",
+        __base__=Shortcoming,
+        criterion=(one_of(criteria, fault="unknown_criterion"), ...),
+        remedy=(lever_of(task.structures), ...),
+    )
+    return create_model(
+        "Feedback",
+        __base__=Feedback,
+        acceptable=(prose(200), ...),
+        advice=(prose(250), ...),
+        failing=(list[shortcoming], Field(min_length=1, max_length=len(criteria))),  # type: ignore[valid-type]
+    )

@@ -1,0 +1,46 @@
+"""Types whose admissible values are known at run time only, such as the names of a patient's structures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+
+class Answer(BaseModel):
+    """What a model answers: nothing beside what was asked for, and no infinite numbers."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def prose(most: int) -> Any:
+    """Return the type of a text that a service keeps to so many characters, where it enforces schemas.
+
+    Small models else run on in circles. It is a pattern, as OpenAI's strict mode takes no maxLength; quotation marks
+    and backslashes are left out, as llama.cpp would let them break the JSON.
+    """
+    return Annotated[str, WithJsonSchema({"type": "string", "pattern": f'^[^"\\\\\\n]{{1,{most}}}$'})]
+
+
+def one_of(names: Collection[str], *, fault: str) -> Any:
+    """Return the type of a text that is one of these names; the schema tells them to the service.
+
+    Parameters
+    ----------
+    names : collection of str
+        The names there are.
+    fault : str
+        What another name is called in the record, such as "unknown_structure".
+    """
+    return Annotated[str, AfterValidator(_check(names, fault)), WithJsonSchema({"type": "string", "enum": list(names)})]
+
+
+def _check(names: Collection[str], fault: str) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if name not in names:
+            raise PydanticCustomError(fault, "choose one of {names}", {"names": ", ".join(names)})
+        return name
+
+    return check

@@ -1,0 +1,82 @@
+"""Trained policies on the disk: a Stable-Baselines3 model and, beside it, the account of its training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+from stable_baselines3 import DQN, PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from radplan_env.discrete import change
+from radplan_env.protocol import Protocol
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "sac": SAC, "dqn": DQN}
+"""By name. DQN takes discrete moves, the others relative actions."""
+
+SHIPPED = Path(__file__).resolve().parent.parent / "policies"
+"""Folder of the policies that come with the package."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A trained policy.
+
+    Parameters
+    ----------
+    model : BaseAlgorithm
+        The Stable-Baselines3 model.
+    training : dict
+        The account of its training, plain JSON data: ``"protocol"``, ``"relative_step"``, ``"solves"`` and what else
+        `experiments/train.py` writes.
+    """
+
+    model: BaseAlgorithm
+    training: dict[str, Any]
+
+    def change(self, observation: dict[str, NDArray[Any]], space: Box[Any]) -> NDArray[np.float32]:
+        """Return the relative action, a point of `space`, that the policy takes: nothing is drawn."""
+        known = self.model.observation_space.spaces  # type: ignore[attr-defined]  # a Dict
+        choice, _ = self.model.predict({key: observation[key] for key in known}, deterministic=True)
+        if choice.shape == ():
+            return change(space, choice.item())
+        return np.clip(choice, -1, 1).astype(np.float32)
+
+
+def shipped(algorithm: str, protocol: Protocol) -> Path:
+    """Return where the package's policy of an algorithm for a protocol lies, whether it is there or not."""
+    return SHIPPED / f"{algorithm}-{site(protocol)}.zip"
+
+
+def site(protocol: Protocol) -> str:
+    """Return what `--site` calls a protocol."""
+    return protocol.name.replace("_", "-")
+
+
+def load_policy(algorithm: str, path: Path) -> Policy:
+    """Read a policy and the account of its training, the file of the same name that ends in .json.
+
+    Models are pickled: load only those you trust.
+
+    Raises
+    ------
+    FileNotFoundError
+        If either file is not there.
+    ValueError
+        If they are none of this algorithm.
+    """
+    training = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    if training.get("algorithm") != algorithm:
+        raise ValueError(f"{path} was trained by {training.get('algorithm')}, not by {algorithm}")
+    try:
+        model = ALGORITHMS[algorithm].load(path, device="cpu")
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged archive can fail in as many ways as zip, json and torch know
+        raise ValueError(f"{path} is not a whole {algorithm} policy: {error}") from error
+    return Policy(model, training)

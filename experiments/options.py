@@ -1,0 +1,120 @@
+"""Options that several experiments share, as tyro reads them. Quick to import: help need not wait for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass
+class TaskOptions:
+    """Which patients are planned, by which protocol, how finely and how often."""
+
+    site: Literal["prostate", "head-and-neck", "tg119"] = "prostate"
+    """Treatment site: which environment and protocol."""
+
+    source: Literal["synthetic", "openkbp", "dicom", "matrad"] | None = None
+    """Where cases come from; by default synthetic (prostate), openkbp (head-and-neck) or matrad (tg119)."""
+
+    data: tuple[Path, ...] = ()
+    """What openkbp, dicom or matrad read: the provided-data folder, or a folder or file for each patient."""
+
+    names: Path | None = None
+    """YAML file with structure names of DICOM or matRad data and their TG-263 names: "Prostate PTV: PTV_7020"."""
+
+    split: Literal["train", "validation", "test"] = "test"
+    """Part of a synthetic or OpenKBP cohort. Tune agents on train and validation, report test."""
+
+    cases: tuple[str, ...] = ()
+    """How many cases (the first so many), "all", or their ids. By default 3 synthetic prostates, else all."""
+
+    budget: int = 10
+    """Solves (inner optimisations) an agent may spend on a case."""
+
+    fidelity: Literal["fast", "standard", "paper"] = "fast"
+    """Dose grid and bixels: fast for trying out, paper (2.5 mm, 5 mm) for numbers to report."""
+
+
+@dataclass
+class ModelOptions:
+    """How the language model is called. Its key is read from OPENAI_API_KEY and written nowhere."""
+
+    base_url: str | None = None
+    """URL of an OpenAI-compatible service; OPENAI_BASE_URL if not given, else OpenAI's own."""
+
+    vision: Literal["auto", "yes", "no"] = "auto"
+    """Whether the model sees pictures. "auto" shows them until the service refuses; "yes" stops the run then."""
+
+    temperature: float | None = 0.0
+    """Sampling temperature; None leaves it to the service."""
+
+    seed: int = 0
+    """Sampling seed of an agent's first episode on a case; its other episodes (--seeds) count up from there."""
+
+    max_reply_tokens: int | None = 4096
+    """Length at which a reply is cut; a reasoning model's thoughts count. None leaves it to the service."""
+
+    timeout_s: float = 600.0
+    """Seconds until a call is given up."""
+
+    attempts: int = 6
+    """How often a call is tried where the service is busy, down or slow."""
+
+    cache: Literal["read-write", "replay-only", "off"] = "read-write"
+    """Whether replies are kept and used again; "replay-only" calls no model and needs neither key nor server."""
+
+    replies: Path | None = None
+    """File that replies are kept in; by default replies.sqlite in the run's folder. Runs may share one."""
+
+    price: tuple[float, ...] = ()
+    """US dollars for a million prompt tokens, completion tokens and, if it differs, cached prompt tokens."""
+
+    max_tokens: int | None = None
+    """Tokens the run may spend; the call that crosses the limit is the last."""
+
+    max_usd: float | None = None
+    """US dollars the run may spend; needs a price."""
+
+    threads: int = 1
+    """Threads of a model on this machine (local:PATH.gguf)."""
+
+    context_tokens: int = 8192
+    """Tokens of prompt and reply together that a model on this machine can hold."""
+
+
+@dataclass
+class LanguageModelOptions:
+    """The language model of the agents that talk to one, and what they are told."""
+
+    llm: str | None = None
+    """Language model: MODEL, MODEL@BASE_URL or local:PATH.gguf; OPENAI_MODEL if not given."""
+
+    instructions: str = ""
+    """What language-model agents are to heed, in plain words: "spare the left parotid, accept 107 % in the PTV"."""
+
+    library: Path | None = None
+    """Folder of plans of other patients that gpt-radplan takes its examples from, made with build_library.py; by
+    default those that come with the package."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+
+
+@dataclass
+class RunOptions(LanguageModelOptions, TaskOptions):
+    """Which agents play, how often, where the results go."""
+
+    agents: tuple[str, ...] = ("template", "random", "coordinate", "gpt-radplan")
+    """Agents by name, or your own as package.module:Class. Those that need a language model are left out without."""
+
+    seeds: int = 1
+    """Episodes of each agent on each case, with different random seeds."""
+
+    jobs: int = 0
+    """Processes, which do not change the results; each holds a dose-influence matrix. 0: one per core, at most 8."""
+
+    retry_failed: bool = False
+    """Play again what an agent failed in; otherwise it counts as played."""
+
+    out: Path = Path("results/compare")
+    """Folder for the results; a run of the same settings in it is continued."""

@@ -1,0 +1,157 @@
+"""What pareto.py does once its options are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments import comparison, figures, front, processes, runner
+from experiments.cohort import SITES, UsageError
+from experiments.front import Metric, Point
+from experiments.records import COMPLETE, Settings, slug, write_text
+from experiments.tables import BEFORE_SEQUENCING, Table
+from radplan_env.plan import PlanningSystem
+from radplan_env.protocol import load_protocol
+
+if TYPE_CHECKING:
+    from experiments.pareto import Args
+
+METRICS = {
+    "prostate": ("Rectum mean", "Bladder mean"),
+    "head-and-neck": ("Parotid_L mean", "Cavity_Oral mean"),
+    "tg119": ("Core mean", "PTV_5000 HI"),
+}
+"""By site, what is traded where nothing else is asked for."""
+
+
+def run(args: Args, command: str) -> int:
+    """Make or continue the sweeps; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    return comparison.guarded(command, lambda: _run(args, command))
+
+
+def _run(args: Args, command: str) -> int:
+    first, second = args.metrics or METRICS[args.site]
+    metrics = Metric.parse(first), Metric.parse(second)
+    settings = _check(args, metrics)
+    points = [*_by_weights(args, settings, metrics), *_by_words(args, command)]
+    frame = front.frame_of(points, metrics)
+    note = "Empty where no other plan of the case is as good in both metrics and better in one. " + BEFORE_SEQUENCING
+    table = Table("pareto", f"{metrics[0]} against {metrics[1]}: {args.site}, {args.fidelity} fidelity", note, frame)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_text(args.out / "pareto.csv", frame.to_csv(index=False))
+    write_text(args.out / "pareto.md", table.markdown())
+    for case in frame["case"].unique():
+        figures.save(front.draw(frame, metrics, case), args.out / f"pareto_{slug(case)}", pdf=False)
+    print(table.markdown())
+    comparison.say(f"points in {args.out / 'pareto.csv'}, pictures beside it")
+    return 0
+
+
+def _check(args: Args, metrics: tuple[Metric, Metric]) -> Settings:
+    """Check what was asked for; return the settings that the plans by weights have."""
+    if args.ratios < 0 or not args.largest_ratio > 1:
+        raise UsageError("--ratios must be at least 0 and --largest-ratio above 1")
+    if not args.wishes and args.ratios == 0:
+        raise UsageError("there is nothing to sweep: give --wishes, or --ratios above 0")
+    if args.llm and not args.wishes:
+        raise UsageError("--llm is for --wishes: give some")
+    if len(set(args.wishes)) < len(args.wishes):
+        raise UsageError("--wishes: each once")
+    plain = dataclasses.replace(args, agents=("template",), llm=None, instructions="")
+    slots = load_protocol(SITES[args.site].protocol).slots
+    if args.ratios and (
+        metrics[0].structure == metrics[1].structure or not {m.structure for m in metrics} <= set(slots)
+    ):
+        raise UsageError(
+            f"--metrics: the weights of two structures are shifted against each other; name metrics of two of "
+            f"{', '.join(slots)}, or give --ratios 0"
+        )
+    if args.wishes:
+        comparison.settings_of(args)  # complains of the model before anything is planned
+    return comparison.settings_of(plain)
+
+
+# ------------------------------------------------------------------------------------------------------------- weights
+
+
+def _by_weights(args: Args, settings: Settings, metrics: tuple[Metric, Metric]) -> list[Point]:
+    """The template plan with the weights of two structures shifted against each other, for every case."""
+    ratios = np.geomspace(1 / args.largest_ratio, args.largest_ratio, args.ratios) if args.ratios > 1 else [1.0]
+    todo = [(case, float(ratio)) for case in settings.cases for ratio in ratios if args.ratios]
+    if not todo:
+        return []
+    structures = metrics[0].structure, metrics[1].structure
+    with processes.workers(min(args.jobs or min(os.cpu_count() or 1, 8), len(todo))) as workers:
+        futures = [workers.pool.submit(shifted, settings, case, structures, ratio) for case, ratio in todo]
+        for future in runner.finished(futures, "weights", "plan", workers):
+            future.result()  # raises here what was raised there
+    return [
+        Point(
+            case,
+            "weights",
+            f"× {np.format_float_positional(ratio, precision=3, fractional=False, trim='-')}",
+            future.result(),
+        )
+        for (case, ratio), future in zip(todo, futures, strict=True)
+    ]
+
+
+def shifted(settings: Settings, case: str, structures: tuple[str, str], ratio: float) -> dict[str, Any]:
+    """Summary of the template plan with the ratio of two structures' weights multiplied, one raised, one lowered."""
+    system = _system(settings, case)
+    ranges = {slot.structure: slot.weight_range for slot in (*system.protocol.targets, *system.protocol.organs)}
+    parameters = system.protocol.start_parameters()
+    for structure, times in zip(structures, (ratio**0.5, ratio**-0.5), strict=True):
+        if structure not in ranges:
+            raise UsageError(f"case {case} has no {structure}: name other --metrics or --cases")
+        weight = float(np.clip(parameters.structures[structure].weight * times, *ranges[structure]))
+        parameters = parameters.replace(structure, weight=weight)
+    summary = system.plan(parameters).summary()
+    processes.count_solve()
+    return summary
+
+
+@lru_cache(maxsize=1)
+def _system(settings: Settings, case: str) -> PlanningSystem:
+    return runner.planning_system(settings, runner.read_case(settings, case))
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+def _by_words(args: Args, command: str) -> list[Point]:
+    """The plan that each agent ends with, for every wish and case."""
+    points: list[Point] = []
+    for wish in args.wishes:
+        told = dataclasses.replace(
+            args,
+            instructions=f"{args.instructions} {wish}".strip(),
+            model=dataclasses.replace(args.model, replies=args.model.replies or args.out / "replies.sqlite"),
+        )
+        comparison.say(f"wish: {wish}")
+        settings = comparison.settings_of(told)
+        with comparison.run_folder(args.out / "words" / _folder_of(wish), settings, told, command) as folder:
+            left_out = comparison.play(folder, told, command) if folder.todo() else {}
+            comparison.say_left_out(settings, left_out)
+            points += _ends(list(folder.records.values()), wish)
+    return points
+
+
+def _folder_of(wish: str) -> str:
+    """A name that can be read, and told from those of other wishes."""
+    return f"{slug(wish)[:40]}-{sha256(wish.encode()).hexdigest()[:8]}"
+
+
+def _ends(records: Sequence[dict[str, Any]], wish: str) -> list[Point]:
+    """The last plan of each episode that came to its end; of the others it is said that they did not."""
+    for record in records:
+        if record["status"] != COMPLETE:
+            comparison.say(f"{record['agent']} failed on {record['case']}: {record['error']['message']}")
+    ended = sorted((r for r in records if r["status"] == COMPLETE), key=lambda r: (r["agent"], r["case"], r["seed"]))
+    return [Point(record["case"], record["agent"], wish, record["steps"][-1]) for record in ended]

@@ -1,0 +1,1 @@
+"""Training of policies by reinforcement learning: what `experiments/train.py` does."""

@@ -1,0 +1,172 @@
+"""Dose constraints of the inner loop, first of all that of Eq. 1 on a target's coverage: D95 = Rx.
+
+D_q of n voxels is an order statistic: it is at least b when all but the coldest (100 − q) % of the voxels are, and at
+most b when all but the hottest q % are. For a given set of exempt voxels that is one linear bound per voxel,
+
+    minimise F(Kx) over x ≥ 0, subject to d_i ≥ b for i ∈ R and d_i ≤ b for i ∈ L, with d = Kx,
+
+and an augmented Lagrangian turns each into a quadratic term (Nocedal & Wright, Numerical Optimization, 2nd ed.,
+ch. 17.3; Rockafellar, Math. Program. 5, 1973, doi 10.1007/BF01580138, for inequalities):
+
+    F(d) + Σ_{i∈R} [ρ/2 · max(0, b − d_i + λ_i/ρ)² − λ_i²/2ρ] + Σ_{i∈L} [ρ/2 · max(0, d_i − b + λ_i/ρ)² − λ_i²/2ρ].
+
+After each minimisation λ_i becomes the pull of its term, ρ · max(0, ±(b − d_i) + λ_i/ρ), and the exempt voxels may be
+chosen anew, as the projection onto {d : D_q(d) ≥ b} does. Bounds on the hottest or the coldest voxel are convex;
+those on a D_q between them are not, and which voxels are exempt depends on where the solver starts.
+
+A mean dose is the dose of one more row of K, the average of the structure's: one bound, one multiplier (`rows_of`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .loss import Loss
+from .matrix import DoseOperator, InfluenceMatrix, MatrixWithRows
+
+Vector = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Relation = Literal["=", "≥", "≤"]
+
+
+@dataclass(frozen=True)
+class DoseConstraint:
+    """D_q or the mean dose of a structure equals a dose, is at least or at most that.
+
+    Parameters
+    ----------
+    structure : str
+    rows : ndarray of int
+        The structure's voxels (rows of K).
+    relation : "=", "≥" or "≤"
+    dose_gy : float
+        The bound, positive; a target's prescription.
+    percent : float, optional
+        q, from 0 (the hottest voxel) to 100 (the coldest); 95 in Eq. 1. None bounds the mean.
+    """
+
+    structure: str
+    rows: Rows
+    relation: Relation
+    dose_gy: float
+    percent: float | None = 95.0
+
+    @property
+    def metric(self) -> str:
+        """What is bounded: "D95%" or "mean"."""
+        return "mean" if self.percent is None else f"D{self.percent:.6g}%"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Tells constraints apart whose bounds may change from solve to solve."""
+        return self.structure, self.metric, self.relation
+
+    def achieved_gy(self, dose: Vector) -> float:
+        """Return the structure's D_q or mean, in Gy, from the dose of every voxel."""
+        if self.percent is None:
+            return float(dose[self.rows].mean())
+        return float(np.percentile(dose[self.rows], 100.0 - self.percent))
+
+    def error(self, dose: Vector) -> float:
+        """Return how far the constraint is from being met, as a fraction of its dose; 0 when it is."""
+        short = 1.0 - self.achieved_gy(dose) / self.dose_gy
+        return {"=": abs(short), "≥": max(short, 0.0), "≤": max(-short, 0.0)}[self.relation]
+
+
+def rows_of(matrix: InfluenceMatrix, constraints: Sequence[DoseConstraint]) -> tuple[DoseOperator, list[Rows]]:
+    """Return K with one more row for each constraint on a mean, and the rows that each constraint bounds."""
+    averages = [
+        matrix.adjoint(np.full(each.rows.size, 1 / each.rows.size), each.rows)
+        for each in constraints
+        if each.percent is None
+    ]
+    below = iter(range(matrix.shape[0], matrix.shape[0] + len(averages)))
+    rows = [each.rows if each.percent is not None else np.array([next(below)]) for each in constraints]
+    return (MatrixWithRows(matrix, np.array(averages)) if averages else matrix), rows
+
+
+class Multipliers:
+    """One constraint's bounds and Lagrange multipliers, voxel by voxel.
+
+    Parameters
+    ----------
+    constraint : DoseConstraint
+    rows : ndarray of int
+        The rows it bounds: see `rows_of`.
+    penalty : float
+        Curvature of the augmented Lagrangian's quadratic term, per row.
+    """
+
+    def __init__(self, constraint: DoseConstraint, rows: Rows, penalty: float) -> None:
+        self.constraint = constraint
+        self.rows = rows
+        self.penalty = penalty
+        count = rows.size
+        self.lower = np.zeros(count)
+        self.upper = np.zeros(count)
+        # np.percentile interpolates between sorted[below] and sorted[below + 1].
+        percent = 100.0 if constraint.percent is None else constraint.percent
+        self._below = int(np.floor((1.0 - percent / 100.0) * (count - 1)))
+        self._raised = np.zeros(count, dtype=bool)
+        self._lowered = np.zeros(count, dtype=bool)
+
+    def choose_voxels(self, dose: Vector) -> None:
+        """Choose which voxels must reach the bound, and which must not exceed it."""
+        order = np.argsort(dose[self.rows] - (self.lower - self.upper) / self.penalty, kind="stable")
+        self._raised[:] = self.constraint.relation != "≤"
+        self._raised[order[: self._below]] = False
+        self._lowered[:] = False
+        if self._must_come_down(dose):
+            self._lowered[order[: self._below + 2]] = True
+        self.lower[~self._raised] = 0.0
+        self.upper[~self._lowered] = 0.0
+
+    def _must_come_down(self, dose: Vector) -> bool:
+        """Whether the bound holds from above: an equality's only where nothing pulls the target up to its dose.
+
+        Voxels pulled up meet the dose exactly; bounds from above beside them would only fight them.
+        """
+        if self.constraint.relation != "=":
+            return self.constraint.relation == "≤"
+        return bool(self.upper.any()) or (
+            not self.lower.any() and self.constraint.achieved_gy(dose) > self.constraint.dose_gy
+        )
+
+    def loss(self, voxels: int) -> Loss:
+        """Return the augmented Lagrangian's terms: ρ/2 · max(0, ±(b − d) + λ/ρ)² − λ²/2ρ for each bounded voxel."""
+        raised, lowered = np.flatnonzero(self._raised), np.flatnonzero(self._lowered)
+        dose_gy, half = self.constraint.dose_gy, self.penalty / 2
+        return Loss(
+            rows=np.concatenate([self.rows[raised], self.rows[lowered]]),
+            threshold=dose_gy + np.concatenate([self.lower[raised], -self.upper[lowered]]) / self.penalty,
+            over=np.concatenate([np.zeros(raised.size), np.full(lowered.size, half)]),
+            under=np.concatenate([np.full(raised.size, half), np.zeros(lowered.size)]),
+            voxels=voxels,
+            constant=-float((self.lower**2).sum() + (self.upper**2).sum()) / (2 * self.penalty),
+        )
+
+    def update(self, dose: Vector) -> None:
+        """Take the pulls at this dose as the new multipliers."""
+        self.lower, self.upper = self._pulls(dose)
+
+    def idle_pull(self, dose: Vector) -> float:
+        """Return Σ λ_i · (b − d_i) over the voxels below an upper bound: what pulling at them anyway may cost.
+
+        Multipliers that an earlier solve has left are too large where its objective was heavier than today's.
+        """
+        if self.constraint.relation != "≤":
+            return 0.0
+        _, pull_down = self._pulls(dose)
+        return float(pull_down @ np.maximum(self.constraint.dose_gy - dose[self.rows], 0.0))
+
+    def _pulls(self, dose: Vector) -> tuple[Vector, Vector]:
+        """Force per voxel towards its lower and from its upper bound: the multipliers the penalty stands for."""
+        below = self.constraint.dose_gy - dose[self.rows]
+        pull_up = np.where(self._raised, np.maximum(self.lower + self.penalty * below, 0.0), 0.0)
+        pull_down = np.where(self._lowered, np.maximum(self.upper - self.penalty * below, 0.0), 0.0)
+        return pull_up, pull_down

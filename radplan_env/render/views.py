@@ -1,0 +1,250 @@
+"""The pictures of a plan that a vision model looks at: dose on three planes, slices of the target, a zoom on it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from PIL import Image
+
+from radplan_env.case import Case
+from radplan_env.grid import Triple
+from radplan_env.render.colors import (
+    ISODOSE_PERCENT,
+    WASH_FROM_PERCENT,
+    WASH_TO_PERCENT,
+    drawing_order,
+    structure_colors,
+)
+from radplan_env.render.dose_bar import draw_dose_bar
+from radplan_env.render.figure import figure_to_rgb
+from radplan_env.render.inputs import check_prescription, dose_on_ct
+from radplan_env.render.planes import Plane, axial_planes, planes_of, primary_target
+from radplan_env.render.slices import draw_slice
+
+SIDE = 768
+"""Width and height of a picture in pixels: what vision models look at without shrinking it."""
+
+NAMES = ("planes", "slices", "zoom")
+"""The pictures there are."""
+
+SLICES = 4
+SLICE_MARGIN_MM = 45.0
+ZOOM_MARGIN_MM = 15.0
+
+_DPI = 100
+_GAP = 4
+_BAR_COLUMN = 96
+_AXIAL = "anterior is at the top and the patient's right on the left"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels, measured from the picture's top left corner."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Where a slice of the patient lies in a picture.
+
+    Parameters
+    ----------
+    plane : Plane
+        The slice.
+    box : Box
+        Its pixels.
+    across_mm, down_mm : (float, float)
+        What the box spans, in mm from the outer corner of the slice's top left voxel.
+    """
+
+    plane: Plane
+    box: Box
+    across_mm: tuple[float, float]
+    down_mm: tuple[float, float]
+
+    def pixel(self, position_mm: Triple) -> tuple[int, int]:
+        """Return the row and column of the picture's pixel that shows a point (z, y, x) of the patient, in mm."""
+        plane, (row_step, column_step) = self.plane, self.plane.spacing_mm
+        down = position_mm[plane.row_axis] - plane.rows_mm()[0]
+        down = (-down if plane.upward else down) + row_step / 2
+        across = position_mm[plane.column_axis] - plane.columns_mm()[0] + column_step / 2
+        (top, bottom), (left, right), box = self.down_mm, self.across_mm, self.box
+        return (
+            box.top + int((down - top) / (bottom - top) * box.height),
+            box.left + int((across - left) / (right - left) * box.width),
+        )
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of a plan.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    png : bytes
+        The picture as a PNG file.
+    caption : str
+        What it shows, in a sentence or two. Neither picture nor caption tells who the patient is.
+    panels : tuple of Panel
+        Where the patient lies in it; empty for a picture read from a file.
+    """
+
+    name: str
+    png: bytes
+    caption: str
+    panels: tuple[Panel, ...] = ()
+
+
+def plan_views(
+    case: Case, dose_gy: NDArray[Any], *, prescription_gy: float, names: Sequence[str] = NAMES
+) -> list[View]:
+    """Return the pictures of a plan that a vision model looks at.
+
+    "planes": the axial, coronal and sagittal slice through the primary target's centroid; "slices": axial slices
+    spread over that target; "zoom": the target in its central axial slice, isodose lines labelled in % of the
+    prescription. All show the dose as colours and lines over the CT, with named contours and a colour bar.
+
+    Parameters
+    ----------
+    case : Case
+    dose_gy : ndarray, shape (z, y, x)
+        Total dose on the CT grid, Gy.
+    prescription_gy : float
+        Prescription of the primary target, Gy: 100 % of the isodose lines.
+    names : sequence of str
+        Which of the pictures, in which order; all by default.
+
+    Returns
+    -------
+    list of View
+        Of `SIDE` pixels a side. The same plan gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        If the dose is not on the CT grid or not finite, the prescription is not positive, or there is no such picture.
+    """
+    dose = dose_on_ct(dose_gy, case)
+    check_prescription(prescription_gy)
+    if unknown := [name for name in names if name not in NAMES]:
+        raise ValueError(f"there is no picture {', '.join(unknown)}: choose from {', '.join(NAMES)}")
+    picture, legend = _Picture(case, dose, prescription_gy), _legend(prescription_gy)
+    shown = {"planes": _planes, "slices": _slices, "zoom": _zoom}
+    return [picture.view(name, planes, f"{what} {legend}") for name in names for planes, what in [shown[name](case)]]
+
+
+def _planes(case: Case) -> tuple[Sequence[Plane], str]:
+    where = f"through the centre of {_centre(case)}"
+    how = f"in the axial slice {_AXIAL}; in the coronal and the sagittal slice the head is up"
+    return planes_of(case), f"Axial, coronal and sagittal slice {where}: {how}."
+
+
+def _slices(case: Case) -> tuple[Sequence[Plane], str]:
+    centre = _centre(case)
+    planes = [plane.around(case.structures[centre], SLICE_MARGIN_MM) for plane in axial_planes(case, SLICES)]
+    where = f"spread over {centre} from its feet end to its head end"
+    return planes, f"{len(planes)} axial slices {where}: {_AXIAL}."
+
+
+def _zoom(case: Case) -> tuple[Sequence[Plane], str]:
+    centre = _centre(case)
+    plane = planes_of(case)[0].around(case.structures[centre], ZOOM_MARGIN_MM)
+    return [plane], f"Zoom on {centre}, axial slice through its centre: {_AXIAL}."
+
+
+def _centre(case: Case) -> str:
+    return primary_target(case) or "Body"
+
+
+def _legend(prescription_gy: float) -> str:
+    lines = ", ".join(f"{percent:g}" for percent in ISODOSE_PERCENT)
+    return (
+        f"Colours: dose from {WASH_FROM_PERCENT:g} to {WASH_TO_PERCENT:g} % of the prescription (Rx) of "
+        f"{prescription_gy:g} Gy, over the CT; thin lines: isodoses at {lines} % of Rx; thick lines: named contours."
+    )
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """Draws slices of one plan in a square, with a colour bar."""
+
+    case: Case
+    dose_gy: NDArray[Any]
+    prescription_gy: float
+
+    def view(self, name: str, planes: Sequence[Plane], caption: str) -> View:
+        figure = Figure(figsize=(SIDE / _DPI, SIDE / _DPI), dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        boxes, key = _layout(len(planes))
+        panels = [self._panel(figure, plane, box) for plane, box in zip(planes, boxes, strict=True)]
+        self._draw_key(figure, key, planes)
+        return View(name, _png(figure), caption, tuple(panels))
+
+    def _panel(self, figure: Figure, plane: Plane, box: Box) -> Panel:
+        axes = figure.add_axes(_place(box))
+        draw_slice(
+            axes,
+            self.case,
+            plane,
+            self.dose_gy,
+            prescription_gy=self.prescription_gy,
+            inches=(box.width / _DPI, box.height / _DPI),
+            label_isodoses=box.width > SIDE / 2,
+        )
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        return Panel(plane, box, (left, right), (top, bottom))
+
+    def _draw_key(self, figure: Figure, box: Box, planes: Sequence[Plane]) -> None:
+        """Draw the colour bar and, where there is room, the contours' colours."""
+        right = box.left + box.width
+        bar = Box(right - _BAR_COLUMN + 38, box.top + 30, 18, box.height - 44)
+        draw_dose_bar(figure.add_axes(_place(bar)), self.prescription_gy)
+        if box.width > _BAR_COLUMN:
+            seen = [name for name, mask in self.case.structures.items() if any(p.take(mask).any() for p in planes)]
+            colors = structure_colors(self.case.structures)
+            handles = [Line2D([], [], color=colors[name], linewidth=3, label=name) for name in drawing_order(seen)]
+            corner = ((box.left + 8) / SIDE, 1 - (box.top + 8) / SIDE)
+            figure.legend(handles=handles, loc="upper left", bbox_to_anchor=corner, frameon=False, fontsize=9)
+
+
+def _layout(panels: int) -> tuple[list[Box], Box]:
+    """Return boxes for one to four panels, and one for the colour bar."""
+    half, rest = (SIDE - _GAP) // 2, SIDE - _BAR_COLUMN
+    column = Box(rest, 0, _BAR_COLUMN, SIDE)
+    near, far = 0, half + _GAP
+    if panels == 3:  # the fourth place is the key's
+        *boxes, key = (Box(x, y, half, half) for y in (near, far) for x in (near, far))
+        return boxes, key
+    if panels == 4:
+        width = (rest - _GAP) // 2
+        return [Box(x, y, width, half) for y in (near, far) for x in (0, width + _GAP)], column
+    height = half if panels == 2 else SIDE
+    return [Box(0, y, rest, height) for y in (near, far)[:panels]], column
+
+
+def _place(box: Box) -> tuple[float, float, float, float]:
+    """Return a box as matplotlib wants it: left, bottom, width, height as fractions of the figure."""
+    return box.left / SIDE, 1 - (box.top + box.height) / SIDE, box.width / SIDE, box.height / SIDE
+
+
+def _png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file of 256 colours and no metadata, a third of the size of one in true colour."""
+    image = Image.fromarray(figure_to_rgb(figure))
+    # The octree keeps rare colours, as those of thin contours are; dithering would look like texture.
+    image = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()

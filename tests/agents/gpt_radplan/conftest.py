@@ -1,0 +1,78 @@
+"""A small patient, and episodes with a model that says what a test wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from agents.gpt_radplan import GPTRadPlanAgent, Options
+from agents.llm import MockClient, ModelSettings, Session
+from radplan_env.case import Case
+from radplan_env.env import RadPlanEnv
+from radplan_env.render.views import View
+
+BUDGET = 4
+
+
+@dataclass
+class Episode:
+    """What an episode came to."""
+
+    agent: GPTRadPlanAgent
+    client: MockClient
+    plans: list[dict[str, Any]]
+
+    @property
+    def parameters(self) -> list[dict[str, dict[str, float]]]:
+        return [plan["parameters"] for plan in self.plans]
+
+    def prompt(self, request: int) -> str:
+        """All that a request says."""
+        return "\n\n".join(message.text for message in self.client.requests[request].messages)
+
+
+Play = Callable[..., Episode]
+
+
+@pytest.fixture(scope="session")
+def env(box_case: Case) -> Iterator[RadPlanEnv]:
+    env = RadPlanEnv(cases=[box_case], budget=BUDGET, progress=False)
+    yield env
+    env.close()
+
+
+@pytest.fixture
+def play(env: RadPlanEnv, monkeypatch: pytest.MonkeyPatch) -> Play:
+    """Episodes with pictures of nothing: test_vision.py has real ones."""
+    png = BytesIO()
+    Image.new("L", (8, 8)).save(png, "PNG")
+    nothing = [View("planes", png.getvalue(), "a grey square")]
+    monkeypatch.setattr("agents.gpt_radplan.agent.plan_views", lambda case, dose_gy, *, prescription_gy: nothing)
+
+    def play(
+        *script: Any, steps: int = BUDGET, vision: bool = False, options: Options | None = None, **settings: Any
+    ) -> Episode:
+        """Play at most so many steps with a model that gives these replies."""
+        client = MockClient(script)
+        session = Session(client, settings=ModelSettings(vision=vision))
+        options = options or Options(evaluator="none", references="none")
+        base = settings.pop("env", env)
+        agent = GPTRadPlanAgent(base, session=session, options=options, **settings)
+        return Episode(agent, client, list(_plans(agent, base, steps)))
+
+    return play
+
+
+def _plans(agent: GPTRadPlanAgent, env: RadPlanEnv, steps: int) -> Iterator[dict[str, Any]]:
+    observation, info = env.reset(seed=0)
+    agent.reset(observation, info)
+    over = False
+    while not over and steps > 0 and (action := agent.act(observation, info)) is not None:
+        observation, _, terminated, truncated, info = env.step(action)
+        yield info["plan"]
+        over, steps = terminated or truncated, steps - 1

@@ -1,0 +1,39 @@
+"""What a scripted model says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def change(
+    structure: str = "Body",
+    *,
+    direction: str = "raise",
+    parameter: str = "weight",
+    amount: float = 2.0,
+    reason: str = "to see what it does",
+) -> dict[str, Any]:
+    return {"lever": f"{direction} the {parameter} of {structure}", "amount": amount, "reason": reason}
+
+
+def proposal(*changes: dict[str, Any], **more: Any) -> str:
+    return json.dumps(
+        {
+            "reasoning": "something may help",
+            "action": "change",
+            "start_from": "last",
+            "changes": changes,
+            "predictions": [],
+            **more,
+        }
+    )
+
+
+def stop(reasoning: str) -> str:
+    return proposal(action="stop", reasoning=reasoning)
+
+
+def feedback(criterion: str = "PTV_7020 CI", advice: str = "Press the body.") -> str:
+    failing = [{"criterion": criterion, "remedy": "raise the weight of Body"}]
+    return json.dumps({"acceptable": "Coverage.", "advice": advice, "failing": failing})

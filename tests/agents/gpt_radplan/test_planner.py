@@ -1,0 +1,129 @@
+"""What the planner may propose, and what becomes of a proposal that it may not make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_plans import START, parameters, summary, task
+from scripted_replies import change, proposal
+
+from agents.gpt_radplan.memory import Memory, Step
+from agents.gpt_radplan.options import Options
+from agents.gpt_radplan.planner import Planner
+from agents.gpt_radplan.task import Task
+from agents.llm import Failed, MockClient, Reply, Session
+
+TASK = Task.of(task())
+
+
+def proposed(*script: Any, memory: Memory | None = None) -> tuple[Any, Session, MockClient]:
+    """What the planner makes of these replies, by default after the start parameters alone."""
+    if memory is None:
+        memory = Memory(3)
+        memory.add(Step(1, summary()))
+    client = MockClient(script)
+    session = Session(client)
+    return Planner(session, TASK, Options(), ()).propose(memory, None, ""), session, client
+
+
+FAULTY = {
+    "unknown_structure": proposal(change("Heart")),
+    "unknown_criterion": proposal(change(), predictions=[{"criterion": "Heart mean", "effect": "better"}]),
+    "unknown_start": proposal(change(), start_from="best"),  # there is one plan only
+    "unknown_lever": proposal(change(direction="sideways")),
+    "not_finite": proposal(change(amount=float("nan"))),
+    "out_of_bounds": proposal(change(amount=50)),
+    "changed_twice": proposal(change("Body"), change("Body", direction="lower")),
+    "no_change": proposal(change("Rectum", parameter="objective_dose", direction="lower")),  # it is 0 already
+    "wrong_schema": proposal(change(), notes="extra"),
+    "no_json": "Raise the weight of Body.",
+    "empty": " ",
+    "refused": Reply(text="", refusal="I give no medical advice."),
+    "truncated": Reply(text=proposal(change())[:40], finish_reason="length"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_an_answer_that_cannot_be_used_is_named(fault: str) -> None:
+    answer, session, _ = proposed(*[FAULTY[fault]] * 3)
+    assert isinstance(answer, Failed)
+    assert session.record()["faults"] == {fault: 3}
+
+
+@pytest.mark.parametrize("amount", [-2.0, 0.0, 1.0, 5.01])
+def test_a_weight_moves_by_a_factor_between_one_and_five(amount: float) -> None:
+    _, session, _ = proposed(*[proposal(change(amount=amount))] * 3)
+    assert session.record()["faults"] == {"out_of_bounds": 3}
+
+
+def test_a_mistake_may_be_mended() -> None:
+    answer, session, client = proposed(FAULTY["out_of_bounds"], proposal(change(amount=5)))
+    assert answer[2] == parameters(Body=500)
+    assert session.record()["faults"] == {"out_of_bounds": 1}
+    assert "at most 5" in client.requests[1].messages[-1].text
+
+
+def test_both_parameters_of_several_structures_may_move() -> None:
+    changes = [
+        change("Rectum", direction="lower", amount=4),
+        change("Rectum", parameter="objective_dose", amount=12.5),
+        change("Femur_Head_L", parameter="objective_dose", direction="lower", amount=7),
+    ]
+    _, _, after = proposed(proposal(*changes))[0]
+    assert after["Rectum"] == {"weight": START["Rectum"]["weight"] / 4, "objective_dose_gy": 12.5}
+    assert after["Femur_Head_L"]["objective_dose_gy"] == START["Femur_Head_L"]["objective_dose_gy"] - 7
+    assert {name for name in START if after[name] != START[name]} == {"Rectum", "Femur_Head_L"}
+
+
+@given(
+    structure=st.sampled_from(list(START)),
+    parameter=st.sampled_from(["weight", "objective_dose"]),
+    direction=st.sampled_from(["raise", "lower"]),
+    amount=st.floats(1.01, 5),
+)
+def test_a_change_goes_its_way_and_stays_in_range(
+    structure: str, parameter: str, direction: str, amount: float
+) -> None:
+    said = change(structure, parameter=parameter, direction=direction, amount=amount)
+    answer, session, _ = proposed(*[proposal(said)] * 3)
+    quantity = {"weight": "weight", "objective_dose": "objective_dose_gy"}[parameter]
+    low, high = TASK.ranges[structure][quantity]
+    before = START[structure][quantity]
+    if before == (high if direction == "raise" else low):
+        assert session.record()["faults"] == {"no_change": 3}
+        return
+    after = answer[2][structure][quantity]
+    assert low <= after <= high
+    assert (after > before) == (direction == "raise")
+
+
+def trajectory() -> Memory:
+    """The second plan is worse than the first."""
+    memory = Memory(3)
+    memory.add(Step(1, summary(80)))
+    memory.add(Step(2, summary(70, chosen=parameters(Rectum=25)), base=memory.last))
+    return memory
+
+
+@pytest.mark.parametrize(("start", "rectum"), [("best", 5.0), ("last", 25.0)])
+def test_a_change_begins_from_the_best_or_the_last_plan(start: str, rectum: float) -> None:
+    (_, base, after), _, _ = proposed(proposal(change(amount=1.5), start_from=start), memory=trajectory())
+    assert base.number == {"best": 1, "last": 2}[start]
+    assert after == parameters(Rectum=rectum, Body=150)
+
+
+def test_parameters_that_were_tried_are_not_tried_again() -> None:
+    back = proposal(change("Rectum", direction="lower", amount=5))
+    answer, session, client = proposed(back, proposal(change()), memory=trajectory())
+    assert session.record()["faults"] == {"already_tried": 1}
+    assert "step 1 had these very parameters" in client.requests[1].messages[-1].text
+    assert answer[2] == parameters(Rectum=25, Body=200)
+
+
+def test_it_may_stop_whatever_else_it_says() -> None:
+    said, _, after = proposed(proposal(action="stop", reasoning="The overlap forbids it."))[0]
+    assert after is None
+    assert said.reasoning == "The overlap forbids it."

@@ -1,0 +1,113 @@
+"""A physicist's conversation: what is said reaches the model, and the plan kept is the one that was asked for."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import scripted_server as scripted
+from scripted_planner import answers
+
+from agents.llm import read_transcript
+from experiments.converse import main
+from radplan_env.plan import Plan
+
+
+@pytest.fixture
+def service() -> Iterator[scripted.Service]:
+    with scripted.running() as service:
+        service.script.extend([answers] * 50)
+        yield service
+
+
+def converse(service: scripted.Service, out: Path, monkeypatch: pytest.MonkeyPatch, said: str, *more: str) -> int:
+    """Runs converse.py on the TG-119 phantom with this on its standard input."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(said))
+    task = ["--site", "tg119", "--out", str(out), "--llm", f"m@{service.url}", "--model.vision", "no"]
+    return main([*task, *more])
+
+
+def test_comment_undo_and_accept(
+    service: scripted.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "\nspare the core, stop at nothing\n\nundo\naccept 2\n"
+    assert converse(service, tmp_path, monkeypatch, said, "--budget", "5", "--instructions", "be bold") == 0
+    shown = capsys.readouterr().out
+    assert [int(number) for number in re.findall(r"^Plan (\d) of 5$", shown, re.MULTILINE)] == [1, 2, 3, 4]
+    assert "Acceptable: because" in shown and "objective dose [Gy]" in shown
+    folder = tmp_path / "matrad-TG119" / "1"
+    plans = re.findall(r"score (\d+\.\d) of 100,", shown)
+    kept = Plan.load(folder / "plan.npz")
+    assert f"{kept.evaluation.score:.1f}" == plans[1]
+    told = [json.dumps(entry["request"]) for entry in read_transcript(folder / "transcript") if "request" in entry]
+    assert all("be bold" in text for text in told)
+    first = next(i for i, text in enumerate(told) if "spare the core, stop at nothing" in text)
+    assert all("After plan 2: spare the core" in text for text in told[first:])
+    assert "Plan 3 was rejected in favour of plan 2" in told[-1]
+    written = (folder / "conversation.md").read_text()
+    assert "> **physicist**: spare the core, stop at nothing" in written
+    parameters = [
+        re.findall(r"^(?:PTV_5000|Core|Body) +[\d.]+ +[\d.]+$", part, re.MULTILINE) for part in shown.split("Plan ")
+    ]
+    by_plan = [lines for lines in parameters if lines]
+    assert by_plan[3] == by_plan[1] != by_plan[2]  # undone
+
+
+def test_end_of_piped_input_keeps_the_best_plan(
+    service: scripted.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "undo\naccept 9\n\n"
+    assert converse(service, tmp_path, monkeypatch, said) == 0
+    shown = capsys.readouterr().out
+    assert "there is no plan before this one" in shown
+    assert "there are plans 1 to 1" in shown
+    scores = [float(score) for score in re.findall(r"score (\d+\.\d) of 100,", shown)]
+    kept = Plan.load(tmp_path / "matrad-TG119" / "1" / "plan.npz")
+    assert round(kept.evaluation.score, 1) == max(scores)
+
+
+def test_when_the_service_fails_the_best_plan_so_far_is_kept(
+    service: scripted.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.script.clear()
+    service.script.append(scripted.status(401, "no"))
+    assert converse(service, tmp_path, monkeypatch, "\n") == 1
+    assert "check the API key" in capsys.readouterr().err
+    assert Plan.load(tmp_path / "matrad-TG119" / "1" / "plan.npz").parameters.structures
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--agent", "coordinate"], "cannot be talked to"),
+        (["--agent", "gpt-radplan:x"], "gpt-radplan:dvh-only"),
+        (["--budget", "0"], "at least 1"),
+        (["--site", "prostate", "--cases", "2"], "one case, not 2"),
+        (["--library", "/nowhere"], "--library"),
+        (["--llm", "local:nowhere.gguf"], "no GGUF file"),
+    ],
+)
+def test_bad_requests_are_refused_in_one_line(
+    service: scripted.Service,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert converse(service, tmp_path / "out", monkeypatch, "", *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("converse.py: error: ") and error.count("\n") == 1
+    assert message in error
+
+
+def test_without_a_model_it_says_how_to_name_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OPENAI_MODEL", raising=False)
+    assert main(["--site", "tg119"]) == 2
+    assert "give --llm MODEL" in capsys.readouterr().err

@@ -1,0 +1,24 @@
+"""The prompts in the docs are those that the model sees."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.render_prompts import rendered
+
+DOCS = Path(__file__).parents[2] / "docs" / "prompts"
+
+
+def without_figures(text: str) -> str:
+    """A text whose numbers, and the spaces they align, say nothing: processors differ in the last digits."""
+    return re.sub(r"[ -]+", " ", re.sub(r"[-+−]?\d+(\.\d+)?", "0", text))
+
+
+@pytest.mark.parametrize("site", ["prostate", "head-and-neck"])
+def test_the_docs_show_what_the_model_sees(site: str) -> None:
+    written = (DOCS / f"{site}.md").read_text(encoding="utf-8")
+    message = "run `python experiments/render_prompts.py` after changing a prompt"
+    assert without_figures(rendered(site, step=4)) == without_figures(written), message
