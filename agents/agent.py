@@ -51,7 +51,10 @@ REGISTRY: dict[str, str] = {
 }
 """Agents of this repository: name → ``package.module:Class``."""
 
-EXTRAS: dict[str, str] = dict.fromkeys(("bayes-gp", "bayes-tpe", "cma-es", "mimic"), "search")
+EXTRAS: dict[str, str] = {
+    **dict.fromkeys(("bayes-gp", "bayes-tpe", "cma-es", "mimic"), "search"),
+    **dict.fromkeys(("ppo", "sac", "dqn"), "rl"),
+}
 """What to install for agents that need more than the environment does: name → extra of the package."""
 
 

@@ -103,11 +103,10 @@ def effect_line(before: Summary, after: Summary, *, most: int = 8) -> str:
     return f"{score}; better: {told['better']}; worse: {told['worse']}"
 
 
-def failing(plan: Summary) -> list[str]:
-    """Return the names of the criteria a plan fails, highest priority first, then the furthest from its limit."""
+def failing(plan: Summary) -> list[Mapping[str, Any]]:
+    """Return the criteria a plan fails, highest priority first, then the furthest from its limit."""
     failed = [criterion for criterion in plan["criteria"] if not criterion["passed"]]
-    failed.sort(key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))
-    return [criterion_name(criterion) for criterion in failed]
+    return sorted(failed, key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))
 
 
 @dataclass(frozen=True)

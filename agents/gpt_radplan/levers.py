@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from agents.gpt_radplan.effects import failing
 from agents.gpt_radplan.memory import Memory
 from agents.gpt_radplan.task import Parameters, Summary, Task, criterion_name
 from radplan_env.render.text import criterion_row
@@ -97,9 +98,7 @@ class Shortfall:
 
 def shortfalls(plan: Summary, task: Task) -> list[Shortfall]:
     """Return what a plan fails, highest priority first, then the furthest from its limit."""
-    failed = [criterion for criterion in plan["criteria"] if not criterion["passed"]]
-    failed.sort(key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))
-    return [_shortfall(criterion, plan["parameters"], task) for criterion in failed]
+    return [_shortfall(criterion, plan["parameters"], task) for criterion in failing(plan)]
 
 
 def kind(criterion: Mapping[str, Any], task: Task) -> Kind:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agents.gpt_radplan.effects import Outcome, changes, effect_line, failing
-from agents.gpt_radplan.task import Parameters, Summary
+from agents.gpt_radplan.task import Parameters, Summary, criterion_name
 from radplan_env.render.views import View
 
 
@@ -54,7 +54,7 @@ class Step:
     @property
     def failing(self) -> list[str]:
         """Names of the criteria it fails."""
-        return failing(self.plan)
+        return [criterion_name(criterion) for criterion in failing(self.plan)]
 
     @property
     def changes(self) -> list[str]:
