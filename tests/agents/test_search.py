@@ -118,7 +118,12 @@ def test_a_search_depends_on_seed_and_case_and_on_nothing_else(name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "solves", "missed"), [("bayes-gp", 40, 6.0), ("bayes-tpe", 100, 10.0), ("cma-es", 400, 0.1)]
+    ("name", "solves", "missed"),
+    [
+        pytest.param("bayes-gp", 40, 6.0, marks=pytest.mark.slow),
+        ("bayes-tpe", 100, 10.0),
+        ("cma-es", 400, 0.1),
+    ],
 )
 def test_the_top_of_a_hill_is_found(name: str, solves: int, missed: float) -> None:
     agent = make_agent(name, ENV, seed=0)

@@ -45,6 +45,19 @@ def eq1(terms: list[Term], matrix: sparse.csr_array) -> Any:
     return value_and_gradient
 
 
+def optimum_of(terms: list[Term], matrix: sparse.csr_array) -> float:
+    """The least value of Eq. 1, by SciPy."""
+    peer = optimize.minimize(
+        eq1(terms, matrix),
+        np.full(matrix.shape[1], 10.0),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None)] * matrix.shape[1],
+        options={"maxiter": 5000, "maxfun": 20000, "ftol": 1e-15, "gtol": 1e-10},
+    )
+    return float(peer.fun)
+
+
 def three_terms(rows: list[NDArray[np.int64]], weights: tuple[float, float, float] = (10, 2, 3)) -> list[Term]:
     return [
         Term("PTV", rows[0], weights[0], 60, one_sided=False),
@@ -84,17 +97,10 @@ def test_with_organs_at_zero_gy_eq1_is_a_non_negative_least_squares_problem(seed
 def test_agrees_with_lbfgsb_on_random_problems(seed: int, weights: tuple[float, float, float]) -> None:
     matrix, rows = problem(seed)
     terms = three_terms(rows, weights)
-    peer = optimize.minimize(
-        eq1(terms, matrix),
-        np.full(matrix.shape[1], 10.0),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0, None)] * matrix.shape[1],
-        options={"maxiter": 5000, "maxfun": 20000, "ftol": 1e-15, "gtol": 1e-10},
-    )
+    optimum = optimum_of(terms, matrix)
     solution = FluenceSolver(matrix).solve(terms)
     scale = sum(weights) * 60**2
-    assert solution.objective <= peer.fun + 1e-5 * scale
+    assert solution.objective <= optimum + 1e-5 * scale
     assert solution.objective == pytest.approx(eq1(terms, matrix)(solution.fluence)[0], rel=1e-6, abs=1e-9 * scale)
     assert (solution.fluence >= 0).all()
 
@@ -191,20 +197,13 @@ def test_the_same_problem_gives_the_same_numbers() -> None:
 def test_the_residual_bounds_how_far_the_objective_is_above_the_optimum() -> None:
     matrix, rows = problem(9)
     terms = three_terms(rows)
-    peer = optimize.minimize(
-        eq1(terms, matrix),
-        np.full(matrix.shape[1], 10.0),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0, None)] * matrix.shape[1],
-        options={"maxiter": 5000, "maxfun": 20000, "ftol": 1e-15, "gtol": 1e-10},
-    )
+    optimum = optimum_of(terms, matrix)
     solution = FluenceSolver(matrix).solve(terms)
     assert solution.kkt_residual <= KKT_TOLERANCE
     for distance in (0.0, 0.01, 0.1, 0.5):
         fluence = solution.fluence * (1 + distance)
         value, gradient = eq1(terms, matrix)(fluence)
-        assert kkt_residual(fluence, gradient, value) >= (value - peer.fun) / value - 1e-9
+        assert kkt_residual(fluence, gradient, value) >= (value - optimum) / value - 1e-9
 
 
 def test_voxels_and_bixels_that_see_nothing_do_no_harm() -> None:
