@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from radplan_env.case import Case
 
-settings.register_profile("radplan_env", deadline=None)
+# The same examples in every run; `--hypothesis-profile=default` looks for new ones.
+settings.register_profile("radplan_env", deadline=None, derandomize=True)
 settings.load_profile("radplan_env")
 
 

@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.llm import FaultyReplyError, extract_json
@@ -21,6 +21,7 @@ PROSE = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=
 
 
 @given(OBJECTS, PROSE, PROSE, st.sampled_from([None, 0, 2]), st.booleans())
+@example({"": None, "<think></think>": None}, "", "", None, False)
 def test_an_object_comes_back_out_of_prose(
     value: dict[str, object], before: str, after: str, indent: int | None, ascii: bool
 ) -> None:
