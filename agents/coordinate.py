@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from agents.agent import Action, Info, Observation
+from agents.criteria import Criterion, decided_by_body, failing, lies_in_overlap
 from radplan_env.env import RadPlanEnv
 
 Plan = Mapping[str, Any]
-Criterion = Mapping[str, Any]
 Parameters = dict[str, dict[str, float]]
 
 FACTOR = 3.0
@@ -76,9 +76,7 @@ class CoordinateAgent:
 
     def _moves(self, plan: Plan) -> list[str]:
         """Structures to press, highest priority first, then `SPARE`."""
-        failing = [criterion for criterion in plan["criteria"] if not criterion["passed"]]
-        failing.sort(key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))
-        return [*dict.fromkeys(self._governing(criterion) for criterion in failing), SPARE]
+        return [*dict.fromkeys(self._governing(criterion) for criterion in failing(plan)), SPARE]
 
     def _moved(self, plan: Plan, move: str) -> Parameters:
         """The plan's parameters after a move."""
@@ -105,8 +103,8 @@ class CoordinateAgent:
     def _governing(self, criterion: Criterion) -> str:
         """The structure whose parameters decide over a criterion."""
         structure, (primary, rx_gy) = criterion["structure"], max(self._rx_gy.items(), key=lambda item: item[1])
-        if structure == "OutsideTargets" or criterion["metric"] == "CI":
+        if decided_by_body(structure, criterion["metric"]):
             return "Body"
-        if structure not in self._rx_gy and criterion["unit"] == "Gy" and criterion["limit"] >= 0.95 * rx_gy:
-            return primary  # an organ gets such a dose only where it overlaps the target
+        if structure not in self._rx_gy and lies_in_overlap(criterion, rx_gy):
+            return primary
         return str(structure)

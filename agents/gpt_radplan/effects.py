@@ -103,12 +103,6 @@ def effect_line(before: Summary, after: Summary, *, most: int = 8) -> str:
     return f"{score}; better: {told['better']}; worse: {told['worse']}"
 
 
-def failing(plan: Summary) -> list[Mapping[str, Any]]:
-    """Return the criteria a plan fails, highest priority first, then the furthest from its limit."""
-    failed = [criterion for criterion in plan["criteria"] if not criterion["passed"]]
-    return sorted(failed, key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))
-
-
 @dataclass(frozen=True)
 class Outcome:
     """A prediction and what came of it."""

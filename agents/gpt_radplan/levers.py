@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from agents.gpt_radplan.effects import failing
+from agents.criteria import decided_by_body, failing, lies_in_overlap
 from agents.gpt_radplan.memory import Memory
 from agents.gpt_radplan.task import Parameters, Summary, Task, criterion_name
 from radplan_env.render.text import criterion_row
@@ -64,9 +64,6 @@ def lever_of(structures: Collection[str]) -> Any:
 
 Kind = Literal["coverage", "homogeneity", "conformity", "overlap", "high_dose", "volume"]
 
-NEAR_PRESCRIPTION = 0.95
-"""An organ gets this share of the highest prescription only where it touches the target."""
-
 HIGH_DOSE = 0.6
 """Above this share of the prescription lies the high-dose part of an organ, next to the target."""
 
@@ -108,11 +105,11 @@ def kind(criterion: Mapping[str, Any], task: Task) -> Kind:
     prescription is that of its "overlap" with the target; its "high_dose" part lies beside the target; the rest of its
     "volume" answers to its own weight.
     """
-    if criterion["structure"] == "OutsideTargets" or criterion["metric"] == "CI":
+    if decided_by_body(criterion["structure"], criterion["metric"]):
         return "conformity"
     if criterion["structure"] in task.prescriptions_gy:
         return "homogeneity" if criterion["at_most"] else "coverage"
-    if criterion["unit"] == "Gy" and criterion["limit"] >= NEAR_PRESCRIPTION * task.prescription_gy:
+    if lies_in_overlap(criterion, task.prescription_gy):
         return "overlap"
     if criterion["unit"] == "Gy" and criterion["metric"] != "mean" and criterion["limit"] >= _high_dose_gy(task):
         return "high_dose"

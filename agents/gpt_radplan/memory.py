@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agents.gpt_radplan.effects import Outcome, changes, effect_line, failing
+from agents.criteria import failing
+from agents.gpt_radplan.effects import Outcome, changes, effect_line
 from agents.gpt_radplan.task import Parameters, Summary, criterion_name
 from radplan_env.render.views import View
 

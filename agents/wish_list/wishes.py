@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.criteria import decided_by_body
 from radplan_env.limits import Limit
 from radplan_env.plan import Plan, PlanningSystem
 from radplan_env.protocol import OUTSIDE_TARGETS
@@ -83,8 +84,8 @@ def wish_list(protocol: Mapping[str, Any]) -> tuple[Wish, ...]:
         goal = Goal(c["structure"], c["metric"], c["at_most"], c["limit"])
         if goal.metric == "D95%" and not goal.at_most and goal.limit <= rx_gy.get(goal.structure, 0.0):
             continue
-        outside = goal.metric == "CI" or goal.structure == OUTSIDE_TARGETS
-        grouped.setdefault((c["priority"], BODY if outside else goal.structure), []).append(goal)
+        structure = BODY if decided_by_body(goal.structure, goal.metric) else goal.structure
+        grouped.setdefault((c["priority"], structure), []).append(goal)
     return (*wishes, *(Wish(structure, priority, tuple(g)) for (priority, structure), g in grouped.items()))
 
 

@@ -1,0 +1,43 @@
+"""What planners know of a plan's criteria: which come first, and whose parameters decide over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from radplan_env.protocol import OUTSIDE_TARGETS
+
+Criterion = Mapping[str, Any]
+
+NEAR_PRESCRIPTION = 0.95
+"""An organ gets this share of the highest prescription only where it touches the target."""
+
+
+def failing(plan: Mapping[str, Any]) -> list[Criterion]:
+    """Return the criteria a plan fails, highest priority first, then the furthest from its limit.
+
+    Parameters
+    ----------
+    plan : Mapping
+        As `Plan.summary` gives it.
+    """
+    failed = [criterion for criterion in plan["criteria"] if not criterion["passed"]]
+    return sorted(failed, key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))
+
+
+def decided_by_body(structure: str, metric: str) -> bool:
+    """Whether a criterion is about dose outside the targets, which answers to the parameters of the body."""
+    return structure == OUTSIDE_TARGETS or metric == "CI"
+
+
+def lies_in_overlap(criterion: Criterion, prescription_gy: float) -> bool:
+    """Whether an organ's criterion is about a dose that it gets only where it touches the target.
+
+    Parameters
+    ----------
+    criterion : Mapping
+        Of an organ, not a target.
+    prescription_gy : float
+        The highest.
+    """
+    return bool(criterion["unit"] == "Gy" and criterion["limit"] >= NEAR_PRESCRIPTION * prescription_gy)
