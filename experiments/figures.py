@@ -24,12 +24,15 @@ from radplan_env.render.dvh import Curves
 
 AGENT_COLORS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
-    *("#332288", "#882255", "#999933", "#AA4499"),
+    *("#332288", "#882255", "#999933", "#AA4499", "#117733", "#44AA99", "#DDCC77", "#888888"),
 )
 """Okabe and Ito's palette, then colours of Paul Tol's muted one: apart for every colour vision."""
 
 BOX_METRICS = ("mean", "D50%", "V15Gy")
 """The panels of the paper's figure 3."""
+
+LEGEND_COLUMNS = 6
+"""Agents side by side in a legend below a figure."""
 
 FOOTNOTE = "Our plans are ideal fluences, before sequencing."
 
@@ -60,7 +63,7 @@ def sample_efficiency(settings: Settings, records: Sequence[Record], references:
         axes.axhline(float(np.mean(scores)), color="black", linestyle="--", linewidth=1, label=label)
     axes.set(xlabel="Solves (inner optimisations)", ylabel="Best score so far", xlim=(0.8, settings.budget + 0.2))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside right upper")  # on the axes it would hide curves
     axes.set_title(f"{settings.site}: mean over n cases, 95 % bootstrap interval", loc="left", fontsize=10)
     return figure
 
@@ -87,7 +90,13 @@ def dvh_comparison(settings: Settings, case: str, curves: Mapping[str, Curves]) 
     for axes in panels[len(structures) :]:
         axes.set_visible(False)
     handles = {label: h for axes in panels for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), frameon=False, loc="outside lower right", ncols=len(handles))
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        frameon=False,
+        loc="outside lower right",
+        ncols=min(len(handles), LEGEND_COLUMNS),
+    )
     figure.suptitle(f"{case}: plan handed over by each agent, first seed", x=0.01, ha="left", fontsize=11)
     return figure
 
@@ -116,7 +125,7 @@ def differences(settings: Settings, records: Sequence[Record], references: Mappi
         axes.set_ylabel(f"Δ {metric} [{unit_of(metric)}]")
     for agent in agents:
         panels[0].plot([], [], color=colors[agent], linewidth=5, alpha=0.5, label=agent)
-    figure.legend(frameon=False, loc="outside lower right", ncols=len(agents))
+    figure.legend(frameon=False, loc="outside lower right", ncols=min(len(agents), LEGEND_COLUMNS))
     n = by_case.index.unique("case").size
     title = f"Agent minus {against}, paired by case (n = {n}); below zero: less dose to the organ"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)

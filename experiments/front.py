@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Self
 
 import numpy as np
@@ -141,7 +142,7 @@ def draw(frame: pd.DataFrame, metrics: tuple[Metric, Metric], case: str) -> Figu
     axes = figure.subplots()
     x, y = map(str, metrics)
     own = frame[frame["case"] == case]
-    for (series, part), color in zip(own.groupby("sweep", sort=False), AGENT_COLORS, strict=False):
+    for (series, part), color in zip(own.groupby("sweep", sort=False), cycle(AGENT_COLORS), strict=False):
         front = part[part["dominated by"] == ""].sort_values(x)
         axes.plot(front[x], front[y], "o-", color=color, markersize=6, linewidth=0.8, label=f"{series}")
         dominated = part[part["dominated by"] != ""]
