@@ -27,7 +27,7 @@ def failing(plan: Mapping[str, Any]) -> list[Criterion]:
 
 def decided_by_body(structure: str, metric: str) -> bool:
     """Whether a criterion is about dose outside the targets, which answers to the parameters of the body."""
-    return structure == OUTSIDE_TARGETS or metric == "CI"
+    return structure == OUTSIDE_TARGETS or metric in ("CI", "R50")
 
 
 def lies_in_overlap(criterion: Criterion, prescription_gy: float) -> bool:
@@ -41,3 +41,17 @@ def lies_in_overlap(criterion: Criterion, prescription_gy: float) -> bool:
         The highest.
     """
     return bool(criterion["unit"] == "Gy" and criterion["limit"] >= NEAR_PRESCRIPTION * prescription_gy)
+
+
+def is_held(criterion: Criterion, prescriptions_gy: Mapping[str, float]) -> bool:
+    """Whether the inner loop sees to a criterion whatever the parameters are: D95 of a target at its prescription.
+
+    Parameters
+    ----------
+    criterion : Mapping
+        With structure, metric, at_most and limit.
+    prescriptions_gy : Mapping[str, float]
+        By target.
+    """
+    prescribed_gy = prescriptions_gy.get(criterion["structure"], 0.0)
+    return bool(criterion["metric"] == "D95%" and not criterion["at_most"] and criterion["limit"] <= prescribed_gy)

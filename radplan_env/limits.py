@@ -25,7 +25,7 @@ class Limit:
     structure : str
         Name in the protocol, or "OutsideTargets".
     metric : str
-        D_X%, D_Xcc, V_XGy, mean, max or min, as `radplan_env.metrics.parse_metric` reads it.
+        D_X%, D_Xcc, DC_Xcc, V_XGy, mean, max or min, as `radplan_env.metrics.parse_metric` reads it.
     at_most, at_least : float, optional
         The limit, in the metric's unit; one of the two. Doses are positive, volumes between 0 and 100 %.
 
@@ -86,6 +86,7 @@ class Limit:
             "D%": metric.number,
             # A structure smaller than that has no such dose: its maximum counts, as in `metrics.dose_at_volume_cc`.
             "Dcc": _HOTTEST if metric.number > volume_cc else 100 * metric.number / volume_cc,
+            "DCcc": _COLDEST if metric.number > volume_cc else 100 - 100 * metric.number / volume_cc,
             "max": _HOTTEST,
             "min": _COLDEST,
             "mean": None,

@@ -72,10 +72,32 @@ def dose_at_volume_cc(dose: Doses, cc: float, voxel_cc: float) -> float:
     ValueError
         If there are no voxels, or a volume is negative or zero-sized.
     """
-    if not cc >= 0 or not voxel_cc > 0:
-        raise ValueError(f"volumes must be positive, got {cc!r} cc of voxels of {voxel_cc!r} cc")
-    percent = 100 * cc / (_voxels(dose).size * voxel_cc)
+    percent = _percent_of_structure(dose, cc, voxel_cc)
     return max_dose(dose) if percent > 100 else dose_at_volume(dose, percent)
+
+
+def coldest_dose_at_volume_cc(dose: Doses, cc: float, voxel_cc: float) -> float:
+    """Return DC_Xcc, the dose in Gy that the coldest `cc` cubic centimetres receive at most (TG-263).
+
+    It is D_q at q = 100 % - cc / structure volume. Of a structure smaller than `cc` it is the minimum, which no limit
+    can find too high.
+
+    Parameters
+    ----------
+    dose : ndarray, shape (voxels,)
+        Dose in each voxel of the structure, Gy.
+    cc : float
+        Volume X in cc, zero or greater.
+    voxel_cc : float
+        Volume of one voxel in cc.
+
+    Raises
+    ------
+    ValueError
+        If there are no voxels, or a volume is negative or zero-sized.
+    """
+    percent = _percent_of_structure(dose, cc, voxel_cc)
+    return min_dose(dose) if percent > 100 else dose_at_volume(dose, 100 - percent)
 
 
 def volume_at_dose(dose: Doses, gy: float) -> float:
@@ -114,6 +136,28 @@ def conformity_index(target_dose: Doses, body_dose: Doses, rx_gy: float) -> floa
     return covered_target**2 / (target.size * covered_body) if covered_body else 0.0
 
 
+def intermediate_dose_spill(body_dose: Doses, target_voxels: int, rx_gy: float) -> float:
+    """Return R50, the volume that receives half of the prescription as a multiple of the targets' volume (RTOG 0813).
+
+    Parameters
+    ----------
+    body_dose : ndarray, shape (voxels,)
+        Doses in Gy in the whole body, targets included.
+    target_voxels : int
+        Number of voxels in all targets together, on the same grid.
+    rx_gy : float
+        Highest prescription in Gy.
+
+    Raises
+    ------
+    ValueError
+        If there are no voxels.
+    """
+    if target_voxels < 1:
+        raise ValueError(f"R50 is a multiple of the targets' volume, got {target_voxels!r} voxels")
+    return _count_at_least(_voxels(body_dose), 0.5 * rx_gy) / target_voxels
+
+
 def dvh(dose: Doses, edges_gy: Doses) -> NDArray[np.float64]:
     """Return the cumulative dose-volume histogram.
 
@@ -147,13 +191,13 @@ class Metric:
     Parameters
     ----------
     name : str
-        Canonical name: "D95%", "D0.03cc", "V31Gy", "mean", "min", "max", "HI" or "CI".
+        Canonical name: "D95%", "D0.03cc", "DC0.03cc", "V31Gy", "mean", "min", "max", "HI", "CI" or "R50".
     unit : str
         "Gy", "%" or "" for an index.
     kind : str
-        "D%", "Dcc" or "VGy", otherwise as the name.
+        "D%", "Dcc", "DCcc" or "VGy", otherwise as the name.
     number : float
-        X of D_X%, D_Xcc and V_XGy, otherwise NaN.
+        X of D_X%, D_Xcc, DC_Xcc and V_XGy, otherwise NaN.
     """
 
     name: str
@@ -169,6 +213,7 @@ class Metric:
         voxel_cc: float | None = None,
         rx_gy: float | None = None,
         body_dose: Doses | None = None,
+        target_voxels: int | None = None,
     ) -> float:
         """Return the metric's value for a structure.
 
@@ -177,22 +222,24 @@ class Metric:
         dose : ndarray, shape (voxels,)
             Dose in each voxel of the structure, Gy.
         voxel_cc : float, optional
-            Volume of a voxel; D_Xcc needs it.
+            Volume of a voxel; D_Xcc and DC_Xcc need it.
         rx_gy : float, optional
-            Prescription of the structure; HI and CI need it.
+            Prescription of the structure; HI, CI and R50 need it.
         body_dose : ndarray, shape (body voxels,), optional
             Dose in the whole body; CI needs it.
+        target_voxels : int, optional
+            Number of voxels in all targets together; R50 of the body needs it.
 
         Raises
         ------
         ValueError
             If there are no voxels, or something the metric needs was not given.
         """
-        return self._compute(_Context(self.name, dose, voxel_cc, rx_gy, body_dose))
+        return self._compute(_Context(self.name, dose, voxel_cc, rx_gy, body_dose, target_voxels))
 
 
 def parse_metric(name: str) -> Metric:
-    """Return the metric that a name such as "D95%", "D0.03cc", "V31Gy", "mean" or "HI" stands for.
+    """Return the metric that a name such as "D95%", "D0.03cc", "DC0.03cc", "V31Gy", "mean" or "HI" stands for.
 
     Raises
     ------
@@ -201,7 +248,7 @@ def parse_metric(name: str) -> Metric:
     """
     if name in _NAMED:
         return Metric(name, *_NAMED[name], kind=name)
-    if match := re.fullmatch(r"([DV])(\d+(?:\.\d+)?)(%|cc|Gy)", name):
+    if match := re.fullmatch(r"(DC?|V)(\d+(?:\.\d+)?)(%|cc|Gy)", name):
         letter, number, suffix = match.groups()
         x = float(number)
         if letter + suffix in _PARAMETRIC and not (suffix == "%" and x > 100):
@@ -219,6 +266,7 @@ class _Context:
     _voxel_cc: float | None
     _rx_gy: float | None
     _body_dose: Doses | None
+    _target_voxels: int | None
 
     @property
     def voxel_cc(self) -> float:
@@ -232,6 +280,10 @@ class _Context:
     def body_dose(self) -> Doses:
         return self._needed("body_dose", self._body_dose)
 
+    @property
+    def target_voxels(self) -> int:
+        return self._needed("target_voxels", self._target_voxels)
+
     def _needed(self, what: str, value: T | None) -> T:
         if value is None:
             raise ValueError(f"{self.metric} needs {what}")
@@ -244,10 +296,12 @@ _NAMED: dict[str, tuple[str, Callable[[_Context], float]]] = {
     "max": ("Gy", lambda c: max_dose(c.dose)),
     "HI": ("", lambda c: homogeneity_index(c.dose, c.rx_gy)),
     "CI": ("", lambda c: conformity_index(c.dose, c.body_dose, c.rx_gy)),
+    "R50": ("", lambda c: intermediate_dose_spill(c.dose, c.target_voxels, c.rx_gy)),
 }
 _PARAMETRIC: dict[str, tuple[str, Callable[[float, _Context], float]]] = {
     "D%": ("Gy", lambda percent, c: dose_at_volume(c.dose, percent)),
     "Dcc": ("Gy", lambda cc, c: dose_at_volume_cc(c.dose, cc, c.voxel_cc)),
+    "DCcc": ("Gy", lambda cc, c: coldest_dose_at_volume_cc(c.dose, cc, c.voxel_cc)),
     "VGy": ("%", lambda gy, c: volume_at_dose(c.dose, gy)),
 }
 
@@ -258,6 +312,12 @@ def _voxels(dose: Doses) -> Doses:
     if dose.size == 0:
         raise ValueError("no voxels to take a metric of")
     return dose if np.issubdtype(dose.dtype, np.floating) else dose.astype(np.float64)
+
+
+def _percent_of_structure(dose: Doses, cc: float, voxel_cc: float) -> float:
+    if not cc >= 0 or not voxel_cc > 0:
+        raise ValueError(f"volumes must be positive, got {cc!r} cc of voxels of {voxel_cc!r} cc")
+    return 100 * cc / (_voxels(dose).size * voxel_cc)
 
 
 def _count_at_least(voxels: Doses, gy: float) -> int:

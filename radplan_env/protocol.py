@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,8 @@ class Criterion(_Model):
     priority : int
         1 (highest) to 4.
     ideal, unacceptable : float
-        Values, in the metric's unit, at which the score gives all its points and none.
+        Values, in the metric's unit, at which the score gives all its points and none; beyond `unacceptable` it takes
+        points away.
     source : str
         Where the numbers come from.
     """
@@ -258,6 +260,8 @@ class Protocol(_Model):
             raise ValueError(f"criterion {criterion.name!r}: its structure is no target or organ of the protocol")
         if criterion.metric in ("HI", "CI") and not is_target(criterion.structure):
             raise ValueError(f"criterion {criterion.name!r}: {criterion.metric} is for targets")
+        if criterion.metric == "R50" and criterion.structure != "Body":
+            raise ValueError(f"criterion {criterion.name!r}: R50 is for Body")
 
     @property
     def primary(self) -> Target:
@@ -273,6 +277,11 @@ class Protocol(_Model):
         """Return a target's own prescription; of anything else, the highest of the protocol."""
         own = {target.structure: target.prescription_gy for target in self.targets}
         return own.get(structure, self.primary.prescription_gy)
+
+    def digest(self) -> str:
+        """SHA-256 of what the protocol asks, in hexadecimal; where its numbers come from (`source`) is left out."""
+        content = self.model_dump_json(exclude={"source": True, "criteria": {"__all__": {"source"}}})
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def start_parameters(self) -> PlanningParameters:
         """Return the start parameters of every slot; the beams are left as they are."""

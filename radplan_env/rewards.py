@@ -35,12 +35,19 @@ class ScoreImprovement:
     its last plan divided by 100, whichever path led there. Measuring the first step against the first plan
     itself would pay an agent for starting badly.
 
-    The terms are the improvements of the score's own terms.
+    The terms are the improvements of the score's own terms and of "floor": the points by which the score stops at 0
+    instead of falling below. They add up to the reward.
     """
 
     def __call__(self, previous: Evaluation | None, current: Evaluation) -> tuple[float, dict[str, float]]:
         """Return the improvement and its terms."""
+        now = _points(current)
         if previous is None:
-            return current.score / 100, {name: points / 100 for name, points in current.terms.items()}
-        terms = {name: (points - previous.terms[name]) / 100 for name, points in current.terms.items()}
+            return current.score / 100, {name: points / 100 for name, points in now.items()}
+        before = _points(previous)
+        terms = {name: (points - before[name]) / 100 for name, points in now.items()}
         return (current.score - previous.score) / 100, terms
+
+
+def _points(evaluation: Evaluation) -> dict[str, float]:
+    return {**evaluation.terms, "floor": max(-sum(evaluation.terms.values()), 0.0)}

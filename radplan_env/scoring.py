@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from radplan_env.metrics import Doses, dvh, parse_metric
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Criterion, Protocol
 
-TARGET_METRICS = ("mean", "min", "max", "D99%", "D98%", "D95%", "D50%", "D5%", "D2%", "D0.03cc", "HI")
+TARGET_METRICS = ("mean", "min", "max", "D99%", "D98%", "D95%", "D50%", "D5%", "D2%", "D0.03cc", "DC0.03cc", "HI")
 """Reported of every target; of the primary target CI too."""
 
 ORGAN_METRICS = ("mean", "max", "D5%", "D50%", "V15Gy", "V30Gy", "D0.03cc")
 """Reported of every organ (GPT-RadPlan, Table 2)."""
+
+OUTSIDE_METRICS = ("max", "D0.03cc", "D1cc")
+"""Reported of what lies outside the targets."""
 
 DVH_EDGES = np.linspace(0, 1.2, 241)
 """Doses at which DVHs are read, as fractions of the highest prescription."""
@@ -78,7 +81,8 @@ class Evaluation:
     criteria : tuple of CriterionResult
         In the protocol's order.
     terms : Mapping[str, float]
-        Points earned by criterion name, such as "Rectum V31Gy"; they add up to `score`.
+        Points earned by criterion name, such as "Rectum V31Gy", below 0 beyond `unacceptable`; they add up to `score`
+        unless that stops at 0.
     available : Mapping[str, float]
         Points that could be earned, by criterion name; they add up to 100.
     dvh : Mapping[str, (ndarray, ndarray)]
@@ -95,7 +99,7 @@ class Evaluation:
     @property
     def score(self) -> float:
         """Score from 0 to 100."""
-        return min(100.0, float(sum(self.terms.values())))  # rounding may exceed 100
+        return float(np.clip(sum(self.terms.values()), 0, 100))  # rounding may exceed 100
 
     @property
     def met(self) -> bool:
@@ -148,14 +152,15 @@ def points(priority: int) -> float:
 
 
 def credit(criterion: Criterion, value: float) -> float:
-    """Return the share of a criterion's points that a metric's value earns.
+    """Return the share of a criterion's points that a metric's value earns, at most 1.
 
-    It is piecewise linear: 0 at `unacceptable` and beyond, 0.8 at the limit (tolerance counted in), 1 at `ideal` and
-    beyond.
+    It is piecewise linear: 0 at `unacceptable`, 0.8 at the limit (tolerance counted in), 1 at `ideal` and beyond. Beyond
+    `unacceptable` it goes on falling: what is gained elsewhere must not pay for a plan that no physicist would sign.
     """
-    at = [criterion.unacceptable, criterion.threshold, criterion.ideal]
-    sign = -1 if criterion.is_at_most else 1
-    return float(np.interp(sign * value, [sign * x for x in at], [0, CREDIT_AT_LIMIT, 1]))
+    if criterion.passes(value):
+        towards_ideal = (value - criterion.threshold) / (criterion.ideal - criterion.threshold)
+        return CREDIT_AT_LIMIT + (1 - CREDIT_AT_LIMIT) * min(towards_ideal, 1.0)
+    return CREDIT_AT_LIMIT * (value - criterion.unacceptable) / (criterion.threshold - criterion.unacceptable)
 
 
 def evaluate(doses: Mapping[str, Doses], voxel_cc: float, protocol: BoundProtocol) -> Evaluation:
@@ -165,7 +170,7 @@ def evaluate(doses: Mapping[str, Doses], voxel_cc: float, protocol: BoundProtoco
     ----------
     doses : Mapping[str, ndarray of shape (voxels,)]
         Dose in Gy in the voxels of every structure the case has, by its name in the case, "Body" and
-        "OutsideTargets" (body less targets) among them, all on one grid.
+        "OutsideTargets" (body less all targets) among them, all on one grid.
     voxel_cc : float
         Volume of a voxel in cc.
     protocol : BoundProtocol
@@ -184,6 +189,7 @@ def evaluate(doses: Mapping[str, Doses], voxel_cc: float, protocol: BoundProtoco
                 voxel_cc=voxel_cc,
                 rx_gy=protocol.prescription_gy(structure),
                 body_dose=dose["Body"],
+                target_voxels=dose["Body"].size - dose[OUTSIDE_TARGETS].size,
             )
             for metric in _metrics_of(structure, protocol)
         }
@@ -205,15 +211,13 @@ def _metrics_of(structure: str, protocol: BoundProtocol) -> list[str]:
     elif structure in {target.structure for target in protocol.targets}:
         standing = TARGET_METRICS
     else:
-        standing = () if structure == OUTSIDE_TARGETS else ORGAN_METRICS
+        standing = OUTSIDE_METRICS if structure == OUTSIDE_TARGETS else ORGAN_METRICS
     return list(dict.fromkeys([*standing, *(c.metric for c in protocol.criteria if c.structure == structure)]))
 
 
 def _sorted_doses(doses: Mapping[str, Doses], protocol: BoundProtocol) -> dict[str, Doses]:
     """Return the doses by protocol name, checked; sorted once, as order statistics of each are read often."""
-    case_name = dict(protocol.case_name)
-    if any(criterion.structure == OUTSIDE_TARGETS for criterion in protocol.criteria):
-        case_name[OUTSIDE_TARGETS] = OUTSIDE_TARGETS
+    case_name = {**protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
     if missing := [name for name in case_name.values() if name not in doses]:
         raise ValueError(f"no dose for {', '.join(missing)}")
     return {structure: _sorted(doses[name], structure) for structure, name in case_name.items()}

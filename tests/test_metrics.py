@@ -72,6 +72,22 @@ def test_conformity_index() -> None:
     assert metrics.conformity_index(target, body, 100) == 0
 
 
+def test_the_coldest_volume_mirrors_the_hottest() -> None:
+    assert metrics.coldest_dose_at_volume_cc(RAMP, 10.1, 1.0) == pytest.approx(10)
+    assert metrics.coldest_dose_at_volume_cc(RAMP, 0, 1.0) == 0
+    assert metrics.coldest_dose_at_volume_cc(RAMP[5:], 1000, 1.0) == 5, "a structure smaller than that: its minimum"
+    hottest = metrics.dose_at_volume_cc(100 - RAMP, 7, 1.0)
+    assert metrics.coldest_dose_at_volume_cc(RAMP, 7, 1.0) == pytest.approx(100 - hottest)
+    assert metrics.parse_metric("DC0.03cc").evaluate(RAMP, voxel_cc=0.001) == pytest.approx(30 / 1.01)
+
+
+def test_intermediate_dose_spill() -> None:
+    body = np.array([70.0] * 10 + [35.0] * 20 + [34.9] * 70)
+    assert metrics.intermediate_dose_spill(body, 10, 70) == 3
+    with pytest.raises(ValueError, match="targets' volume"):
+        metrics.intermediate_dose_spill(body, 0, 70)
+
+
 def test_dvh_of_a_ramp() -> None:
     edges = np.array([0.0, 0.5, 50, 100, 101])
     assert metrics.dvh(RAMP, edges) == pytest.approx(np.array([101, 100, 51, 1, 0]) / 1.01)

@@ -55,6 +55,7 @@ def test_prostate_criteria() -> None:
     assert limits("prostate") == pytest.approx(
         {
             "PTV_7020 D95%": rx,
+            "PTV_7020 DC0.03cc": 0.87 * rx,
             "PTV_7020 D0.03cc": 77.22,
             "PTV_7020 D2%": 75.1,
             "Rectum V31Gy": 34,
@@ -71,7 +72,8 @@ def test_prostate_criteria() -> None:
             "Femur_Head_R D10cc": 0.51 * rx,
             "PTV_7020 HI": 5.4,
             "PTV_7020 CI": 0.883,
-            "OutsideTargets D1cc": 1.07 * rx,
+            "OutsideTargets D0.03cc": 1.07 * rx,
+            "Body R50": 7,
         }
     )
 
@@ -87,6 +89,10 @@ def test_head_and_neck_criteria() -> None:
             "PTV_6300 D99%": 59.85,
             "PTV_5600 D99%": 53.2,
             "PTV_5200 D99%": 49.4,
+            "PTV_7000 DC0.03cc": 60.76,
+            "PTV_6300 DC0.03cc": 50.4,
+            "PTV_5600 DC0.03cc": 43.512,
+            "PTV_5200 DC0.03cc": 44.512,
             "PTV_7000 D0.03cc": 77,
             "SpinalCord D0.1cc": 45,
             "Brainstem D0.1cc": 50,
@@ -98,13 +104,16 @@ def test_head_and_neck_criteria() -> None:
             "Esophagus mean": 45,
             "PTV_7000 HI": 5.4,
             "PTV_7000 CI": 0.847,
-            "OutsideTargets D1cc": 74.9,
+            "OutsideTargets D0.03cc": 74.9,
+            "Body R50": 3,
         }
     )
 
 
 def test_tg119_criteria() -> None:
-    assert limits("tg119") == {"PTV_5000 D95%": 50, "Core D10%": 25, "PTV_5000 D10%": 55}
+    assert limits("tg119") == pytest.approx(
+        {"PTV_5000 D95%": 50, "Core D10%": 25, "PTV_5000 D10%": 55, "OutsideTargets D0.03cc": 55}
+    )
 
 
 def test_prescriptions_and_beams() -> None:
@@ -143,7 +152,7 @@ def test_bind_keeps_what_the_case_has() -> None:
     assert bound.missing == tuple(name for name in neck.slots if name not in bound.structures)
     assert bound.unused == ("Heart",)
     kept = {criterion.structure for criterion in bound.criteria}
-    assert kept == {"PTV_7000", "PTV_5600", "SpinalCord", "Parotid_L", OUTSIDE_TARGETS}
+    assert kept == {"PTV_7000", "PTV_5600", "SpinalCord", "Parotid_L", "Body", OUTSIDE_TARGETS}
     assert tuple(bound.start_parameters().structures) == bound.structures
     assert bound.case_name == {name: name for name in bound.structures}
 

@@ -34,7 +34,7 @@ def doses(protocol: BoundProtocol, target_gy: Any = 1.0, organ_gy: Any = 0.0, vo
     """Targets at `target_gy` times their prescription, every organ and all else at `organ_gy`."""
     targets = {t.structure: np.ones(voxels) * target_gy * t.prescription_gy for t in protocol.targets}
     organs = {o.structure: np.ones(voxels) * organ_gy for o in protocol.organs if o.structure != "Body"}
-    elsewhere = np.ones(voxels) * organ_gy
+    elsewhere = np.ones(20 * voxels) * organ_gy
     body = np.concatenate([*targets.values(), elsewhere])
     by_name = {**targets, **organs, "Body": body, OUTSIDE_TARGETS: elsewhere}
     return {protocol.case_name.get(name, name): dose for name, dose in by_name.items()}
@@ -85,7 +85,10 @@ def test_credit_at_unacceptable_limit_and_ideal(site: str) -> None:
     for criterion in load_protocol(site).criteria:
         beyond = 0.1 * (criterion.ideal - criterion.unacceptable)
         assert credit(criterion, criterion.unacceptable) == 0
-        assert credit(criterion, criterion.unacceptable - beyond) == 0
+        assert credit(criterion, criterion.unacceptable - beyond) < 0
+        assert credit(criterion, criterion.unacceptable - 2 * beyond) == pytest.approx(
+            2 * credit(criterion, criterion.unacceptable - beyond)
+        )
         assert credit(criterion, (criterion.unacceptable + criterion.threshold) / 2) == pytest.approx(0.4)
         assert credit(criterion, criterion.threshold) == pytest.approx(0.8)
         assert credit(criterion, (criterion.threshold + criterion.ideal) / 2) == pytest.approx(0.9)
@@ -115,6 +118,39 @@ def test_less_dose_to_an_organ_never_lowers_the_score(dose: NDArray[Any], less: 
     assert scores[1] >= scores[0] - 1e-9
 
 
+@pytest.mark.parametrize("site", SITES)
+def test_a_hot_spot_outside_the_targets_ruins_any_plan(site: str) -> None:
+    protocol = bound(site)
+    burned = doses(protocol)
+    rx_gy = protocol.primary.prescription_gy
+    for name in (OUTSIDE_TARGETS, "Body"):
+        burned[name][-1] = 2.5 * rx_gy  # a voxel that no other structure holds
+    plan = evaluate(burned, VOXEL_CC, protocol)
+    assert [r.criterion.name for r in plan.criteria if not r.passed] == [f"{OUTSIDE_TARGETS} D0.03cc"]
+    assert plan.score < 70
+
+
+@pytest.mark.parametrize("site", ["prostate", "head_and_neck"])
+def test_a_cold_spot_smaller_than_any_percentage_is_seen(site: str) -> None:
+    protocol = bound(site)
+    cold = doses(protocol, voxels=1000)
+    for target in protocol.targets:
+        cold[protocol.case_name[target.structure]][0] = 0.5 * target.prescription_gy
+        plan = evaluate(cold, VOXEL_CC, protocol)
+        assert f"{target.structure} DC0.03cc" in {r.criterion.name for r in plan.criteria if not r.passed}
+        assert next(r for r in plan.criteria if r.criterion.name == f"{target.structure} D95%").passed
+
+
+def test_dose_dumped_beside_the_targets_costs_points() -> None:
+    protocol = bound("prostate")
+    spread = doses(protocol)
+    beside = np.full(2000, 40.0)  # ten times the target's volume, at more than half the prescription
+    spread[OUTSIDE_TARGETS], spread["Body"] = beside, np.concatenate([spread["PTV_7020"], beside])
+    plan = evaluate(spread, VOXEL_CC, protocol)
+    assert plan.metrics["Body"]["R50"] == pytest.approx(11)
+    assert plan.terms["Body R50"] < 0
+
+
 def test_missing_organs_leave_the_denominator() -> None:
     whole = evaluated(bound("prostate"))
     part = evaluated(bound("prostate", without=("Bladder", "Femur_Head_L")))
@@ -135,13 +171,14 @@ def test_a_sole_ptv_is_reported_under_the_protocols_name() -> None:
 
 def test_metrics_of_targets_and_organs() -> None:
     plan = evaluated(bound("head_and_neck"), organ_gy=20.0)
-    target = {"mean", "min", "max", "D99%", "D98%", "D95%", "D50%", "D5%", "D2%", "D0.03cc", "HI"}
+    target = {"mean", "min", "max", "D99%", "D98%", "D95%", "D50%", "D5%", "D2%", "D0.03cc", "DC0.03cc", "HI"}
     organ = {"mean", "max", "D5%", "D50%", "V15Gy", "V30Gy", "D0.03cc"}
     assert set(plan.metrics["PTV_7000"]) == target | {"CI"}
     assert set(plan.metrics["PTV_5600"]) == target
     assert set(plan.metrics["Larynx"]) == organ
     assert set(plan.metrics["SpinalCord"]) == organ | {"D0.1cc"}
-    assert set(plan.metrics[OUTSIDE_TARGETS]) == {"D1cc"}
+    assert set(plan.metrics["Body"]) == organ | {"R50"}
+    assert set(plan.metrics[OUTSIDE_TARGETS]) == {"max", "D0.03cc", "D1cc"}
     assert plan.metrics["PTV_5600"]["D95%"] == pytest.approx(56)
     assert plan.metrics["Larynx"]["V15Gy"] == 100 and plan.metrics["Larynx"]["V30Gy"] == 0
 

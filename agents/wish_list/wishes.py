@@ -105,6 +105,10 @@ def limits(wishes: Iterable[Wish], system: PlanningSystem, plan: Plan) -> tuple[
 def _limits(goal: Goal, system: PlanningSystem, plan: Plan) -> list[Limit]:
     if goal.metric == "CI":
         return _conformity(goal, system, plan)
+    if goal.metric == "R50":
+        level_gy = 0.5 * system.protocol.primary.prescription_gy
+        body, outside = (system.rows[name].size for name in (BODY, OUTSIDE_TARGETS))
+        return [Limit(BODY, f"V{level_gy:.6g}Gy", at_most=min(100 * goal.limit * (1 - outside / body), 100.0))]
     if goal.metric == "HI":  # (D5 − D95) / Rx, where D95 is held at Rx
         rx_gy = system.protocol.prescription_gy(goal.structure)
         return [Limit(goal.structure, "D5%", at_most=rx_gy * (1 + goal.limit / 100))]

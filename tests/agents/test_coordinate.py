@@ -99,7 +99,7 @@ def test_the_highest_priority_comes_first() -> None:
 
 @pytest.mark.parametrize(
     ("structure", "metric", "governing"),
-    [("PTV_7020", "CI", "Body"), ("OutsideTargets", "D1cc", "Body"), ("Rectum", "D0.03cc", "PTV_7020")],
+    [("PTV_7020", "CI", "Body"), ("OutsideTargets", "D0.03cc", "Body"), ("Rectum", "D0.03cc", "PTV_7020")],
 )
 def test_a_criterion_is_pressed_where_it_is_decided(structure: str, metric: str, governing: str) -> None:
     after = chosen(begun(), planned(70, {(structure, metric): -0.1}))
