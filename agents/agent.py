@@ -37,6 +37,7 @@ REGISTRY: dict[str, str] = {
     "gpt-radplan:vision-only": "agents.gpt_radplan.variants:VisionOnly",
     "gpt-radplan:joint": "agents.gpt_radplan.variants:Joint",
     "gpt-radplan:no-memory": "agents.gpt_radplan.variants:NoMemory",
+    "gpt-radplan:no-remedies": "agents.gpt_radplan.variants:NoRemedies",
     "gpt-radplan:fixed-references": "agents.gpt_radplan.variants:FixedReferences",
     "gpt-radplan:no-references": "agents.gpt_radplan.variants:NoReferences",
     "bayes-gp": "agents.bayes_gp:BayesGPAgent",
@@ -77,10 +78,14 @@ class Agent(Protocol):
     at the dose itself find it as ``env.plan``, and the patient as ``env.system.case``. Every solve is a step of the
     environment: an agent that solves behind its back has failed.
 
-    Two things more are used where a class has them. A method ``record()`` returns, as plain JSON data, what the last
+    More is used where a class has it. A method ``record()`` returns, as plain JSON data, what the last
     episode cost beside its solves and what it met with; it is kept in the results. A class with
     ``needs_language_model = True`` is built with the keyword arguments `session` (an `agents.llm.Session`) and
     `instructions` (what the user says in plain language).
+
+    A class whose episodes do not depend on `seed` says so with ``deterministic = True``: it then plays each case once,
+    however many seeds are asked for, and no statistic counts the same episode several times. A subclass that draws
+    says ``deterministic = False`` again.
     """
 
     def reset(self, observation: Observation, info: Info) -> None:

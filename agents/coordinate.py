@@ -46,6 +46,8 @@ class CoordinateAgent:
         Unused: nothing is drawn.
     """
 
+    deterministic = True
+
     def __init__(self, env: RadPlanEnv, *, seed: int = 0) -> None:
         self._action_map = env.action_map
         self._ranges = env.action_map.ranges()

@@ -77,6 +77,8 @@ class NelderMeadAgent(SearchAgent):
         Unused: nothing is drawn.
     """
 
+    deterministic = True
+
     def _begin(self, box: SearchBox, seed: int) -> NelderMeadSearch:
         return NelderMeadSearch(box)
 

@@ -17,6 +17,8 @@ class TemplateAgent:
         Unused: nothing is drawn.
     """
 
+    deterministic = True
+
     def __init__(self, env: RadPlanEnv, *, seed: int = 0) -> None:
         self._action_map = env.action_map
         self._done = False

@@ -11,6 +11,7 @@ where the cases have any.
   gpt-radplan:joint              pictures and statistics judged in one call
   gpt-radplan                    both experts in calls of their own, joined by the evaluator: the whole agent
   gpt-radplan:no-memory          no trajectory
+  gpt-radplan:no-remedies        no hints, chosen by code, which parameters usually help
   gpt-radplan:no-references      no plans of other patients as examples
   gpt-radplan:fixed-references   the same examples for everyone, not those of similar anatomy
 
@@ -51,6 +52,7 @@ class Args(RunOptions):
         "gpt-radplan:vision-only",
         "gpt-radplan:joint",
         "gpt-radplan:no-memory",
+        "gpt-radplan:no-remedies",
         "gpt-radplan:no-references",
         "gpt-radplan:fixed-references",
     )

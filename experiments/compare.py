@@ -4,10 +4,14 @@ Every solve is recorded in DIR/episodes.jsonl; the plan that an episode hands ov
 
 Stop the run whenever you like: the same command goes on where it stopped.
 
-It ends with tables (DIR/tables.md, as CSV in DIR/tables) and figures (DIR/figures).
+It ends with a report (DIR/report.html), tables (DIR/tables.md, as CSV in DIR/tables) and figures (DIR/figures).
 
   python experiments/compare.py
       three synthetic prostates, planned by a template, random search, rules and, given --llm, a language model
+  python experiments/compare.py --suite prostate-v0 --agents template wish-list
+      a suite: cases, fidelity, budget and seeds are set, so that results of one name can be compared (docs/suites.md)
+  python experiments/compare.py --validate DIR
+      confirm the numbers in a folder of results, yours or another's
   python experiments/compare.py --site head-and-neck --data provided-data --agents template coordinate
       the OpenKBP test patients, beside their reference plans
   python experiments/compare.py --site prostate --source dicom --data PATIENT --fidelity paper
@@ -33,16 +37,16 @@ if not __package__:
 
 import tyro
 
-from experiments.options import RunOptions
+from experiments.options import CompareOptions, given
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the comparison; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
     script, arguments = ("experiments/compare.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
-    args = tyro.cli(RunOptions, args=arguments, description=__doc__)
-    from experiments import comparison  # slow to import: help and mistyped options need not wait for it
+    args = tyro.cli(CompareOptions, args=arguments, description=__doc__)
+    from experiments import benchmark  # slow to import: help and mistyped options need not wait for it
 
-    return comparison.run(args, command=shlex.join(["python", script, *arguments]))
+    return benchmark.run(args, given(arguments), command=shlex.join(["python", script, *arguments]))
 
 
 if __name__ == "__main__":

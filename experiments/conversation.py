@@ -18,7 +18,7 @@ from agents.gpt_radplan.effects import changes
 from agents.gpt_radplan.evaluator import Feedback
 from agents.gpt_radplan.planner import Proposal
 from agents.llm import Failed, SettingsError
-from experiments import comparison, language_model, runner
+from experiments import comparison, language_model, run_settings, runner
 from experiments.cohort import SITES, UsageError, open_cohort
 from experiments.records import slug
 from radplan_env.env import RadPlanEnv
@@ -150,7 +150,7 @@ class Dialogue:
 
     def best(self) -> int | None:
         """Number of the plan that an episode hands over, None before the first."""
-        best = runner.handed_over(self.plans)
+        best = runner.handed_over([plan.summary() for plan in self.plans])
         return None if best is None else best + 1
 
     def _show_thoughts(self, action: Action | None) -> None:
@@ -173,7 +173,7 @@ class Dialogue:
 def _feedback_text(feedback: Feedback | Failed) -> str:
     if isinstance(feedback, Failed):
         return f"gave no usable answer: {feedback}"
-    lines = [f"Acceptable: {feedback.acceptable}", "Failing:", *map(_item, feedback.failing)]
+    lines = [f"Acceptable: {', '.join(feedback.acceptable) or 'nothing'}", "Failing:", *map(_item, feedback.failing)]
     return "\n".join([*lines, f"Advice: {feedback.advice}"])
 
 
@@ -213,7 +213,7 @@ def run(args: Args, read: Callable[[str], str] = input) -> int:
     case_id = _check(args)
     library = None if args.library is None else language_model.library_of(str(args.library.expanduser()))
     folder = _new_folder(args.out / slug(case_id))
-    case = open_cohort(comparison.origin_of(args))[case_id]
+    case = open_cohort(run_settings.origin_of(args))[case_id]
     with ExitStack() as stack:
         model = stack.enter_context(language_model.reached(args, args.out))
         env: gymnasium.Env[Any, Any] = gymnasium.make(
@@ -251,7 +251,7 @@ def _check(args: Args) -> str:
         raise UsageError(f"--agent: {error}") from error
     except SettingsError as error:
         raise UsageError(str(error)) from error
-    cases = comparison.cases_of(args)
+    cases = run_settings.cases_of(args)
     if len(cases) != 1:
         raise UsageError(f"--cases: a conversation is about one case, not {len(cases)}")
     return cases[0]

@@ -7,7 +7,6 @@ The dose is of an ideal fluence, before sequencing: it is not of a deliverable p
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ if not __package__:
 import tyro
 
 from experiments.cohort import UsageError
-from experiments.records import RunFolder, RunFolderError, Settings, read_settings
-from experiments.runner import read_case
+from experiments.records import RunFolderError, read_run_folder
+from experiments.replay import UnusableError, recorded_case
 from radplan_env.case import Case
 from radplan_env.export import export_dicom
 from radplan_env.plan import Plan
@@ -70,11 +69,10 @@ def _case_of(plan: Plan, plan_path: Path) -> Case:
     root = next((parent for parent in plan_path.resolve().parents if (parent / "run.json").exists()), None)
     if root is None:
         raise UsageError(f"{plan_path} lies in no folder of a run: there is no run.json above it")
-    folder = RunFolder(root, Settings.from_json(read_settings(root)))
-    case = read_case(folder.settings, plan.case_id)
-    if json.loads(folder.case_path(case.id).read_text(encoding="utf-8"))["digest"] != case.digest():
-        raise UsageError(f"case {case.id} has changed since the plan was made: its data are not the same")
-    return case
+    try:
+        return recorded_case(read_run_folder(root), plan.case_id)
+    except UnusableError as error:
+        raise UsageError(f"{plan.case_id}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from experiments.records import COMPLETE, Record
+from experiments.records import COMPLETE, Record, Settings
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target
 
@@ -64,21 +66,52 @@ def criteria(records: Iterable[Record], references: Mapping[str, Summary]) -> pd
 
 
 def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
-    """Scores by episode: method, case, seed, score, final (of the last plan), met (did any plan meet all)."""
+    """Scores by episode: method, case, seed, score (the best), handed (of the plan handed over), last, met.
+
+    `met`: whether any plan of the episode meets the whole protocol, 0 or 1.
+    """
     rows = [
         (
             r["agent"],
             r["case"],
             r["seed"],
             r["best_score"],
+            r["steps"][r["handed_over"]]["score"],
             r["final_score"],
             any(step["met"] for step in r["steps"]),
         )
         for r in complete(records)
     ]
-    rows += [(REFERENCE, case, 0, plan["score"], None, plan["met"]) for case, plan in sorted(references.items())]
-    frame = pd.DataFrame(rows, columns=["method", "case", "seed", "score", "final", "met"])
-    return frame.astype({"score": float, "final": float, "met": float})
+    rows += [
+        (REFERENCE, case, 0, plan["score"], plan["score"], None, plan["met"])
+        for case, plan in sorted(references.items())
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "case", "seed", "score", "handed", "last", "met"])
+    return frame.astype(dict.fromkeys(("score", "handed", "last", "met"), float))
+
+
+def runs_by_case(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float64]]:
+    """A column's values by case, one for each seed: what `experiments.stats` takes."""
+    return {str(case): own.to_numpy(dtype=float) for case, own in frame.groupby("case")[value]}
+
+
+def ordered(settings: Settings, methods: Iterable[str]) -> list[str]:
+    """Those of the methods that are there: agents in the order asked for, then the reference plan."""
+    present = set(methods)
+    return [method for method in (*settings.agents, REFERENCE) if method in present]
+
+
+def comparators(settings: Settings, references: Mapping[str, Summary]) -> list[str]:
+    """What the others are compared with: the reference plan, the template and random search, else the first agent."""
+    found = [REFERENCE] if references else []
+    found += [agent for agent in ("template", "random") if agent in settings.agents]
+    return found or [settings.agents[0]]
+
+
+def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
+    """What doses are compared with: the reference plan, else the template, else the first agent."""
+    first = comparators(settings, references)[0]
+    return settings.agents[0] if first == "random" else first
 
 
 def criterion_label(item: Summary) -> str:

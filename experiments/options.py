@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import tyro
 
 
 @dataclass
@@ -108,13 +111,55 @@ class RunOptions(LanguageModelOptions, TaskOptions):
     """Agents by name, or your own as package.module:Class. Those that need a language model are left out without."""
 
     seeds: int = 1
-    """Episodes of each agent on each case, with different random seeds."""
+    """Episodes of each agent on each case, with different random seeds; an agent that draws nothing plays one."""
 
     jobs: int = 0
-    """Processes, which do not change the results; each holds a dose-influence matrix. 0: one per core, at most 8."""
+    """Episodes played at once, which does not change the results; each holds a dose-influence matrix. 0: one per core,
+    at most 8 on this machine."""
+
+    backend: Literal["processes", "ray"] = "processes"
+    """Where episodes are played: on processes of this machine, or on a Ray cluster whose nodes have this package and
+    the data at the same paths. Results are the same; agents that talk to a language model need processes."""
+
+    ray_address: str | None = None
+    """The Ray cluster's address. By default RAY_ADDRESS, the cluster this machine is part of, or one started here."""
 
     retry_failed: bool = False
     """Play again what an agent failed in; otherwise it counts as played."""
 
     out: Path = Path("results/compare")
     """Folder for the results; a run of the same settings in it is continued."""
+
+
+@dataclass
+class ResultsOptions:
+    """Do something with results that are there, and play nothing. One of these at a time."""
+
+    validate: Path | None = None
+    """Compute the plans of a results folder again, from their fluences, and confirm every number recorded of them."""
+
+    report: Path | None = None
+    """Write tables, figures and report of a results folder again."""
+
+    rescore: Path | None = None
+    """Judge the plans of a results folder by the protocol as it is now, into --out, and report on them."""
+
+    merge: tuple[Path, ...] = ()
+    """Put results folders that differ in agents, cases or seeds together, into --out, and report on them."""
+
+
+@dataclass
+class CompareOptions(RunOptions):
+    """What compare.py is asked to do."""
+
+    suite: str | None = None
+    """Benchmark to run: prostate-v0, head-and-neck-v0 (needs --data). It sets site, source, split, cases, budget, seeds
+    and fidelity."""
+
+    results: tyro.conf.OmitArgPrefixes[ResultsOptions] = field(default_factory=ResultsOptions)
+
+
+def given(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the options that a command line names, as `--help` writes them: "--budget", "--model.seed"."""
+    names = (argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--"))
+    return tuple(dict.fromkeys(names))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from agents.gpt_radplan.library import Library, ReferencePlan
-from experiments import comparison, report
+from experiments import comparison, notes, run_settings
 from experiments.cohort import UsageError
 from experiments.records import FAILED, Record, RunFolder, key_of
 from experiments.runner import read_case
@@ -30,11 +30,11 @@ def build(args: Args, command: str) -> int:
     """
     if args.split != "train":
         raise UsageError(f"--split {args.split}: a library is made of training cases, or results would be of no worth")
-    with comparison.run_folder(args.out, comparison.settings_of(args), args, command) as folder:
+    with comparison.run_folder(args.out, run_settings.settings_of(args), args, command) as folder:
         left_out = comparison.play(folder, args, command) if folder.todo() else {}
         for record in folder.records.values():
             if record["status"] == FAILED:
-                left_out.setdefault(record["case"], report.failure_line(record))
+                left_out.setdefault(record["case"], notes.failure(record))
         for name, problem in left_out.items():
             comparison.say(f"{name}: {problem}")
         library = library_of(folder)

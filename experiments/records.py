@@ -4,11 +4,12 @@ DIR/run.json          the settings, fixed when the folder is made
 DIR/episodes.jsonl    one JSON object per episode, appended when the episode is over
 DIR/set_aside.jsonl   lines of episodes.jsonl that could not be read; never used, never deleted
 DIR/cases/            what is known of each case before an agent sees it, its reference plan among it
-DIR/plans/            the plan that each episode handed over
+DIR/plans/            the plan that each episode handed over, whole
+DIR/fluences/         the fluence of every solve of each episode: any of its plans can be had again from it
 DIR/transcripts/      what language models were shown and said, by agent, case and seed
 DIR/replies.sqlite, DIR/llm_calls.sqlite
                       the replies themselves, and what was paid for them
-DIR/figures/, DIR/tables/, DIR/tables.md
+DIR/report.html, DIR/figures/, DIR/tables/, DIR/tables.md
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ from filelock import FileLock, Timeout
 SCHEMA = 1
 COMPLETE = "complete"
 FAILED = "failed"
+CIRCUMSTANCES = ("seconds", "ran_on", "command")
+"""What of a record tells how it came about; all else is the same wherever and however often a run is started."""
+
+UNFINISHED = ".unfinished-"
+"""How the names of files begin that are not whole yet."""
 
 Record = dict[str, Any]
 Key = tuple[str, str, int]
@@ -64,7 +70,25 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what the episodes of a run are. Where it differs, so may the results."""
+    """Everything that decides what the episodes of a run are. Where it differs, so may the results.
+
+    Parameters
+    ----------
+    site, protocol, source, data, split, names, cases, budget, fidelity
+        The task: see `experiments.options.TaskOptions`; `data` and `names` are paths, `cases` ids.
+    agents : tuple of str
+        By name, or as package.module:Class.
+    seeds : int
+        Episodes of each agent on each case.
+    model, instructions, library
+        The language model, what it is told and the folder of its examples.
+    deterministic : tuple of str
+        Those of the agents whose episodes do not depend on the seed: they play each case once.
+    protocol_digest : str
+        `Protocol.digest` of the protocol.
+    suite : str, optional
+        Suite that was asked for; whether the run is that suite, `Suite.departures` tells.
+    """
 
     site: str
     protocol: str
@@ -80,12 +104,15 @@ class Settings:
     model: ModelChoice | None = None
     instructions: str = ""
     library: str | None = None
+    deterministic: tuple[str, ...] = ()
+    protocol_digest: str = ""
+    suite: str | None = None
 
     def episodes(self) -> Iterator[Key]:
         """Every (agent, case, seed) of the run; one case's episodes stand together, as they share its K."""
         for case in self.cases:
             for agent in self.agents:
-                for seed in range(self.seeds):
+                for seed in range(1 if agent in self.deterministic else self.seeds):
                     yield agent, case, seed
 
     def to_json(self) -> dict[str, Any]:
@@ -118,7 +145,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     A reader, or a run killed half-way, sees the old file or the new one, never half of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED, suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -157,6 +184,10 @@ class RunFolder:
     def plan_path(self, key: Key) -> Path:
         agent, case, seed = key
         return self.path / "plans" / slug(agent) / slug(case) / f"seed_{seed}.npz"
+
+    def fluences_path(self, key: Key) -> Path:
+        agent, case, seed = key
+        return self.path / "fluences" / slug(agent) / slug(case) / f"seed_{seed}.npz"
 
     def transcript_path(self, key: Key) -> Path:
         agent, case, seed = key
@@ -226,6 +257,8 @@ def open_run_folder(
         raise RunFolderError(f"cannot write to {path}: {error.strerror or error}") from error
     try:
         _check_settings(path, settings, command, versions or {})
+        for left_behind in path.rglob(f"{UNFINISHED}*"):  # by a run that was killed
+            left_behind.unlink()
         folder = RunFolder(path, settings)
         _read_records(folder, retry_failed)
         yield folder
@@ -240,18 +273,21 @@ def _check_settings(path: Path, settings: Settings, command: str, versions: dict
             raise RunFolderError(f"{path} holds episodes but no run.json that says of which run; give another --out")
         write_json(file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions})
         return
-    old = _flat(read_settings(path))
-    new = _flat(settings.to_json())
-    differing = [
-        f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    if differing:
+    if differing := different_settings(read_settings(path), settings.to_json()):
         raise RunFolderError(
             f"{path} holds a run of other settings ({'; '.join(differing)}); "
             "repeat its settings to continue it, or give another --out"
         )
+
+
+def different_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say in what settings, as `Settings.to_json` gives them, differ."""
+    old, new = _flat(old), _flat(new)
+    return [
+        f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -288,28 +324,34 @@ def _short(value: Any) -> str:
     return str(value)
 
 
+def read_run_folder(path: Path) -> RunFolder:
+    """A run's folder to read, not to play in: nothing in it is changed, and a run that plays in it goes on.
+
+    `set_aside` counts the lines of episodes.jsonl that are no episodes of the run.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run of this format.
+    """
+    stored = read_settings(path)
+    try:
+        folder = RunFolder(path, Settings.from_json(stored))
+    except TypeError as error:
+        raise RunFolderError(f"cannot read {path / 'run.json'}: {error}; give another folder") from error
+    kept, aside = _sorted_lines(folder, retry_failed=False)
+    folder.records = {key_of(record): record for record in kept.values()}
+    folder.set_aside = len(aside)
+    return folder
+
+
 def _read_records(folder: RunFolder, retry_failed: bool) -> None:
     """Load the episodes; move lines that are none of ours, or to be played again, to set_aside.jsonl."""
     file = folder.episodes_path
     if not file.exists():
         return
-    expected = set(folder.settings.episodes())
-    kept, aside = [], []
-    content = file.read_bytes()
-    for line in content.split(b"\n"):
-        if not line.strip():
-            continue
-        record = _parse(line)
-        if (
-            record is None
-            or key_of(record) not in expected
-            or key_of(record) in folder.records
-            or (retry_failed and record["status"] == FAILED)
-        ):
-            aside.append(line)
-        else:
-            kept.append(line)
-            folder.records[key_of(record)] = record
+    kept, aside = _sorted_lines(folder, retry_failed)
+    folder.records = {key_of(record): record for record in kept.values()}
     folder.set_aside = len(aside)
     if aside:
         with (folder.path / "set_aside.jsonl").open("ab") as other:
@@ -317,8 +359,24 @@ def _read_records(folder: RunFolder, retry_failed: bool) -> None:
             other.flush()
             os.fsync(other.fileno())
     whole = b"".join(line + b"\n" for line in kept)
-    if whole != content:
+    if whole != file.read_bytes():
         write_atomically(file, lambda temporary: temporary.write_bytes(whole))
+
+
+def _sorted_lines(folder: RunFolder, retry_failed: bool) -> tuple[dict[bytes, Record], list[bytes]]:
+    """The lines of episodes.jsonl that hold the run's episodes, and the others."""
+    expected = set(folder.settings.episodes())
+    kept: dict[bytes, Record] = {}
+    aside = []
+    content = folder.episodes_path.read_bytes() if folder.episodes_path.exists() else b""
+    for line in content.split(b"\n"):
+        record = _parse(line)
+        if record is not None and key_of(record) in expected and not (retry_failed and record["status"] == FAILED):
+            kept[line] = record
+            expected.remove(key_of(record))
+        elif line.strip():
+            aside.append(line)
+    return kept, aside
 
 
 def _parse(line: bytes) -> Record | None:

@@ -110,11 +110,13 @@ def _reply(request: Request) -> str:
     """A reply of the form asked for."""
     if request.json_schema is None:
         return "(scripted) The high dose follows the target; the organ beside it has a hot spot."
+    if request.json_schema["title"] == "DVHReport":
+        return json.dumps({"tight": [], "room": [], "remark": "(scripted) The organ beside the target has a hot spot."})
     names = request.json_schema["$defs"]
     if request.json_schema["title"] == "Feedback":
         criteria = names["Shortcoming"]["properties"]["criterion"]["enum"]
         failing = [{"criterion": criteria[0], "remedy": "raise the weight of Body"}]
-        return json.dumps({"acceptable": "(scripted) Coverage.", "advice": "(scripted) Go on.", "failing": failing})
+        return json.dumps({"acceptable": [], "failing": failing, "advice": "(scripted) Go on."})
     return json.dumps(
         {
             "reasoning": "(scripted) Body has room.",

@@ -1,4 +1,4 @@
-"""Plays episodes: agents × cases × seeds, on one or more processes."""
+"""Plays an episode: an agent, a case, a seed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import sys
 import time
 import traceback
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -18,12 +16,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from tqdm import tqdm
 
 from agents.agent import Agent, EpisodeInterruptedError, make_agent
+from experiments import fluences
 from experiments.cohort import SITES, Origin, open_cohort
 from experiments.language_model import LanguageModel, library_of, reads_library, talks
-from experiments.processes import Workers, count_solve
 from experiments.records import (
     COMPLETE,
     FAILED,
@@ -61,7 +58,7 @@ def seeds_of(key: Key) -> tuple[int, int]:
 
 
 def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Record:
-    """One episode's record; the plan it hands over is saved first.
+    """One episode's record; the fluences of its plans and the plan it hands over are saved first.
 
     An agent that raises, or stops without a plan, is recorded as failed, with what it had done until then.
 
@@ -84,10 +81,10 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     started = time.perf_counter()
     plans, agent_record, error = _attempt(env, folder, key, model)
     seconds = time.perf_counter() - started
-    chosen = handed_over(plans)
-    if chosen is not None:
-        write_atomically(folder.plan_path(key), plans[chosen].save)
-    scores = [plan.evaluation.score for plan in plans]
+    steps = [plan.summary() for plan in plans]
+    came_to = outcome(steps)
+    if plans:
+        keep(folder, key, [plan.fluence for plan in plans], plans[came_to["handed_over"]])
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
@@ -98,10 +95,8 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "protocol": settings.protocol,
         "fidelity": settings.fidelity,
         "budget": settings.budget,
-        "best_score": max(scores, default=None),
-        "final_score": scores[-1] if scores else None,
-        "handed_over": chosen,
-        "steps": [plan.summary() for plan in plans],
+        **came_to,
+        "steps": steps,
         "agent_record": agent_record,
         "seconds": round(seconds, 3),
         "versions": versions(),
@@ -123,7 +118,6 @@ def _attempt(
         agent = _agent(base, folder, key, model)
         for plan in episode(env, agent, key[1], seeds_of(key)[0]):
             plans.append(plan)  # one by one, so that they survive an agent that raises
-            count_solve()
         said = record_of(agent)
     except EpisodeInterruptedError:
         raise
@@ -147,7 +141,8 @@ def _agent(env: RadPlanEnv, folder: RunFolder, key: Key, model: LanguageModel | 
     name, _, seed = key
     settings: dict[str, Any] = {}
     if model is not None and talks(name):
-        session = model.session(seed, folder.transcript_path(key))
+        transcript = RunFolder(model.folder, folder.settings).transcript_path(key)  # where it can be watched
+        session = model.session(seed, transcript)
         settings = {"session": session, "instructions": folder.settings.instructions}
     if folder.settings.library is not None and reads_library(name):
         settings["library"] = library_of(folder.settings.library)
@@ -169,31 +164,43 @@ def record_of(agent: Agent | None) -> Record | None:
     return plain
 
 
-def handed_over(plans: Sequence[Plan]) -> int | None:
+def keep(folder: RunFolder, key: Key, solved: Sequence[fluences.Fluence], chosen: Plan) -> None:
+    """Store the fluence of every solve of an episode, and whole the plan that it hands over."""
+    write_atomically(folder.fluences_path(key), lambda path: fluences.save(path, solved))
+    write_atomically(folder.plan_path(key), chosen.save)
+
+
+def outcome(steps: Sequence[Record]) -> Record:
+    """What an episode comes to, from the summaries of its plans."""
+    scores = [step["score"] for step in steps]
+    return {
+        "best_score": max(scores, default=None),
+        "final_score": scores[-1] if scores else None,
+        "handed_over": handed_over(steps),
+    }
+
+
+def handed_over(steps: Sequence[Record]) -> int | None:
     """Index of the plan an episode hands over: one that meets every criterion, else the best score's."""
-    judged = [plan.evaluation for plan in plans]
-    return max(range(len(plans)), key=lambda i: (judged[i].met, judged[i].score), default=None)
+    return max(range(len(steps)), key=lambda i: (steps[i]["met"], steps[i]["score"]), default=None)
 
 
 def prepare(settings: Settings, case_id: str, path: Path) -> None:
-    """See that a case can be planned, and note what is known of it before anyone plans.
+    """See that a case can be planned, and note what is known of it before anyone plans."""
+    write_json(path, facts(planning_system(settings, read_case(settings, case_id))))
 
-    That includes what the protocol says of its reference plan, where it has one.
-    """
-    case = read_case(settings, case_id)
-    system = planning_system(settings, case)
-    reference = system.reference
-    write_json(
-        path,
-        {
-            "case": case_id,
-            "digest": case.digest(),
-            "synthetic": case.synthetic,
-            "missing": list(system.protocol.missing),
-            "unmapped": list(case.unmapped),
-            "reference": None if reference is None else reference.to_dict(),
-        },
-    )
+
+def facts(system: PlanningSystem) -> Record:
+    """What is known of a case, and what the protocol says of its reference plan, where it has one."""
+    case, reference = system.case, system.reference
+    return {
+        "case": case.id,
+        "digest": case.digest(),
+        "synthetic": case.synthetic,
+        "missing": list(system.protocol.missing),
+        "unmapped": list(case.unmapped),
+        "reference": None if reference is None else reference.to_dict(),
+    }
 
 
 def read_case(settings: Settings, case_id: str) -> Case:
@@ -233,58 +240,3 @@ def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]
     )
     env.reset(options={"case": case_id})
     return env
-
-
-def prepare_all(workers: Workers, folder: RunFolder) -> dict[str, str]:
-    """Prepare every case that still has episodes to play; return what went wrong, by case."""
-    todo = dict.fromkeys(case for _, case, _ in folder.todo())
-    cases = [case for case in todo if not folder.case_path(case).exists()]
-    tasks = {workers.pool.submit(prepare, folder.settings, case, folder.case_path(case)): case for case in cases}
-    failed = {}
-    for future in finished(tasks, "dose influence", "case", workers):
-        error = future.exception()
-        if isinstance(error, (BrokenExecutor, OSError)):  # the machine's fault, not the case's
-            raise error
-        if error is not None:
-            failed[tasks[future]] = f"{type(error).__name__}: {error}"
-    return failed
-
-
-def play_all(
-    workers: Workers, folder: RunFolder, keys: Sequence[Key], command: str, model: LanguageModel | None = None
-) -> None:
-    """Play episodes and record each when it is over.
-
-    Raises
-    ------
-    EpisodeInterruptedError
-        If an episode cannot go on; those under way come to their end first, so that their work is not lost.
-    """
-    bare = RunFolder(folder.path, folder.settings)  # workers need not carry the records
-    futures = [workers.pool.submit(play, bare, key, model) for key in keys]
-    interruption: EpisodeInterruptedError | None = None
-    for future in finished(futures, "episodes", "episode", workers):
-        if future.cancelled():
-            continue
-        try:
-            folder.append({**future.result(), "command": command})
-        except EpisodeInterruptedError as error:
-            interruption = interruption or error
-            for other in futures:
-                other.cancel()
-    if interruption is not None:
-        raise interruption
-
-
-def finished(futures: Collection[Future[Any]], description: str, unit: str, workers: Workers) -> Iterator[Future[Any]]:
-    """Futures as they finish, with a progress bar whose clock runs where someone watches it."""
-    tick = 1.0 if sys.stderr.isatty() else None
-    pending = set(futures)
-    with tqdm(total=len(pending), desc=description, unit=unit, disable=not pending, file=sys.stderr) as bar:
-        while pending:
-            done, pending = wait(pending, timeout=tick, return_when=FIRST_COMPLETED)
-            if solves := workers.counter.value:
-                bar.set_postfix(solves=solves, refresh=False)
-            bar.update(len(done))
-            bar.refresh()
-            yield from done

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import comparison, figures, front, processes, runner
+from experiments import comparison, figures, front, run_settings, runner
+from experiments.backends import open_backend
 from experiments.cohort import SITES, UsageError
 from experiments.front import Metric, Point
 from experiments.records import COMPLETE, Settings, slug, write_text
@@ -73,8 +73,8 @@ def _check(args: Args, metrics: tuple[Metric, Metric]) -> Settings:
             f"{', '.join(slots)}, or give --ratios 0"
         )
     if args.wishes:
-        comparison.settings_of(args)  # complains of the model before anything is planned
-    return comparison.settings_of(plain)
+        run_settings.settings_of(args)  # complains of the model before anything is planned
+    return run_settings.settings_of(plain)
 
 
 # ------------------------------------------------------------------------------------------------------------- weights
@@ -87,23 +87,22 @@ def _by_weights(args: Args, settings: Settings, metrics: tuple[Metric, Metric]) 
     if not todo:
         return []
     structures = metrics[0].structure, metrics[1].structure
-    with processes.workers(min(args.jobs or min(os.cpu_count() or 1, 8), len(todo))) as workers:
-        futures = [workers.pool.submit(shifted, settings, case, structures, ratio) for case, ratio in todo]
-        for future in runner.finished(futures, "weights", "plan", workers):
-            future.result()  # raises here what was raised there
+    with open_backend(len(todo), args.jobs, args.backend, args.ray_address) as backend:
+        summaries = backend.map(partial(shifted, settings, structures), todo, "weights", "plan")
     return [
         Point(
             case,
             "weights",
             f"× {np.format_float_positional(ratio, precision=3, fractional=False, trim='-')}",
-            future.result(),
+            summary,
         )
-        for (case, ratio), future in zip(todo, futures, strict=True)
+        for (case, ratio), summary in zip(todo, summaries, strict=True)
     ]
 
 
-def shifted(settings: Settings, case: str, structures: tuple[str, str], ratio: float) -> dict[str, Any]:
-    """Summary of the template plan with the ratio of two structures' weights multiplied, one raised, one lowered."""
+def shifted(settings: Settings, structures: tuple[str, str], task: tuple[str, float]) -> dict[str, Any]:
+    """Summary of a case's template plan with the ratio of two structures' weights shifted: one raised, one lowered."""
+    case, ratio = task
     system = _system(settings, case)
     ranges = {slot.structure: slot.weight_range for slot in (*system.protocol.targets, *system.protocol.organs)}
     parameters = system.protocol.start_parameters()
@@ -112,9 +111,7 @@ def shifted(settings: Settings, case: str, structures: tuple[str, str], ratio: f
             raise UsageError(f"case {case} has no {structure}: name other --metrics or --cases")
         weight = float(np.clip(parameters.structures[structure].weight * times, *ranges[structure]))
         parameters = parameters.replace(structure, weight=weight)
-    summary = system.plan(parameters).summary()
-    processes.count_solve()
-    return summary
+    return system.plan(parameters).summary()
 
 
 @lru_cache(maxsize=1)
@@ -135,7 +132,7 @@ def _by_words(args: Args, command: str) -> list[Point]:
             model=dataclasses.replace(args.model, replies=args.model.replies or args.out / "replies.sqlite"),
         )
         comparison.say(f"wish: {wish}")
-        settings = comparison.settings_of(told)
+        settings = run_settings.settings_of(told)
         with comparison.run_folder(args.out / "words" / _folder_of(wish), settings, told, command) as folder:
             left_out = comparison.play(folder, told, command) if folder.todo() else {}
             comparison.say_left_out(settings, left_out)

@@ -93,8 +93,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
     `info` says it in plain Python, for agents that read. `reset` gives `case`, `protocol`, `ranges` and
     `start_parameters` by structure, and `budget`. `step` gives `plan`, which is `Plan.summary()` (score, met,
-    metrics, criteria, parameters, limits, terms, solver) with the `history` of the episode (step, score, met and
-    parameters of each solve so far), and `reward_terms`.
+    metrics, criteria, parameters, limits, gantry_angles_deg, terms, solver) with the `history` of the episode (step,
+    score, met and parameters of each solve so far), and `reward_terms`.
 
     ## Rewards
     The improvement of the plan score, which goes from 0 to 100, over the previous step, divided by 100.

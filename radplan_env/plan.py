@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from radplan_env.fluence import (
     FluenceProblem,
     FluenceSolution,
     FluenceSolver,
+    Objective,
     Term,
 )
 from radplan_env.grid import Grid, resample
@@ -84,6 +85,7 @@ class Plan:
             "criteria": [result.to_dict() for result in judged.criteria],
             "parameters": self.parameters.to_dict()["structures"],
             "limits": self.parameters.to_dict()["limits"],
+            "gantry_angles_deg": list(self.gantry_angles_deg),
             "terms": {
                 name: {"points": points, "available": judged.available[name]} for name, points in judged.terms.items()
             },
@@ -263,11 +265,40 @@ class PlanningSystem:
         ValueError
             If the plan is of another case or its fluence does not fit the beams.
         """
-        k, solver = self._beams(plan.gantry_angles_deg)
-        if plan.case_id != self.case.id or plan.fluence.size != k.matrix.shape[1]:
-            raise ValueError(f"the plan of {plan.case_id} does not fit {self.case.id} with these beams")
-        solution = replace(plan.solution, dose_gy=solver.matrix.dose(plan.fluence))
-        return self._plan(plan.parameters, plan.gantry_angles_deg, k, solution)
+        return self.restore(plan.summary(), plan.fluence)
+
+    def restore(self, summary: Mapping[str, Any], fluence: NDArray[np.float64]) -> Plan:
+        """Make a plan again from its summary and its fluence, without solving.
+
+        Dose, evaluation and objective are computed anew; how the solver fared is taken from the summary.
+
+        Parameters
+        ----------
+        summary : Mapping
+            What `Plan.summary` returned.
+        fluence : ndarray, shape (bixels,)
+
+        Raises
+        ------
+        ValueError
+            If the plan is of another case, the fluence does not fit the beams or is no fluence, or the parameters
+            are not this case's.
+        """
+        parameters = PlanningParameters.from_dict(
+            {"structures": summary["parameters"], "limits": summary["limits"]}
+            | {"gantry_angles_deg": summary["gantry_angles_deg"]}
+        )
+        self._check(parameters)
+        angles = self._angles(parameters)
+        k, solver = self._beams(angles)
+        if summary["case"] != self.case.id or fluence.shape != (k.matrix.shape[1],):
+            raise ValueError(f"the plan of {summary['case']} does not fit {self.case.id} with these beams")
+        if not (np.isfinite(fluence).all() and (fluence >= 0).all()):
+            raise ValueError("a fluence must be finite and nowhere negative")
+        dose = solver.matrix.dose(fluence)
+        shares = Objective(self._terms(parameters), dose.size).by_structure(dose)
+        report = {**summary["solver"], "objective": sum(shares.values()), "objective_by_structure": shares}
+        return self._plan(parameters, angles, k, FluenceSolution.from_summary(report, fluence, dose))
 
     def evaluate(self, dose_gy: NDArray[Any]) -> Evaluation:
         """Judge a dose (z, y, x) in Gy on the dose grid by the protocol.

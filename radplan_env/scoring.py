@@ -154,8 +154,9 @@ def points(priority: int) -> float:
 def credit(criterion: Criterion, value: float) -> float:
     """Return the share of a criterion's points that a metric's value earns, at most 1.
 
-    It is piecewise linear: 0 at `unacceptable`, 0.8 at the limit (tolerance counted in), 1 at `ideal` and beyond. Beyond
-    `unacceptable` it goes on falling: what is gained elsewhere must not pay for a plan that no physicist would sign.
+    It is piecewise linear: 0 at `unacceptable`, 0.8 at the limit (tolerance counted in), 1 at `ideal` and beyond.
+    Beyond `unacceptable` it goes on falling: what is gained elsewhere must not pay for a plan that no physicist would
+    sign.
     """
     if criterion.passes(value):
         towards_ideal = (value - criterion.threshold) / (criterion.ideal - criterion.threshold)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +85,32 @@ def test_a_saved_plan_replays_to_the_same_numbers(system: PlanningSystem, templa
     assert loaded.summary() == template.summary()
     np.testing.assert_array_equal(loaded.dose_gy, template.dose_gy)
     assert system.replay(loaded).summary() == template.summary()
+
+
+def test_a_plan_is_restored_from_summary_and_fluence(system: PlanningSystem, template: Plan) -> None:
+    heavier = system.plan(template.parameters.replace("Rectum", weight=30), template)
+    again = system.restore(heavier.summary(), heavier.fluence)
+    assert again.summary() == heavier.summary()
+    np.testing.assert_array_equal(again.dose_gy, heavier.dose_gy)
+    other = system.restore(template.summary(), heavier.fluence)  # its objective is that of these parameters
+    assert other.solution.objective > template.solution.objective
+
+
+@pytest.mark.parametrize(
+    ("change", "fluence", "message"),
+    [
+        ({"case": "another"}, lambda x: x, "does not fit"),
+        ({}, lambda x: x[1:], "does not fit"),
+        ({}, lambda x: x - 1, "nowhere negative"),
+        ({}, lambda x: x * np.nan, "must be finite"),
+        ({"parameters": {}}, lambda x: x, "no parameters for"),
+    ],
+)
+def test_what_makes_no_plan_is_not_restored(
+    system: PlanningSystem, template: Plan, change: dict[str, Any], fluence: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        system.restore({**template.summary(), **change}, fluence(template.fluence))
 
 
 @pytest.fixture(scope="module")

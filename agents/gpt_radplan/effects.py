@@ -92,7 +92,7 @@ def changes(before: Parameters, after: Parameters) -> list[str]:
     ]
 
 
-def effect_line(before: Summary, after: Summary, *, most: int = 8) -> str:
+def effect_line(before: Summary, after: Summary, *, most: int = 5) -> str:
     """Return in one line what a change of parameters did: the score, and at most so many criteria."""
     moved = noticeable(movements(before, after))
     told = {

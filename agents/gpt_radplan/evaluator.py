@@ -9,15 +9,20 @@ from typing import Any
 from pydantic import Field, create_model
 
 from agents.gpt_radplan import tables
-from agents.gpt_radplan.levers import lever_of, shortfalls, tried
+from agents.gpt_radplan.dvh_report import MOST_NAMED, report_on
+from agents.gpt_radplan.facts import facts
+from agents.gpt_radplan.levers import lever_of
 from agents.gpt_radplan.library import ReferencePlan
-from agents.gpt_radplan.memory import Memory
+from agents.gpt_radplan.memory import Memory, Step
 from agents.gpt_radplan.options import Options
 from agents.gpt_radplan.prompts import conversation
-from agents.gpt_radplan.schema import Answer, one_of, prose
+from agents.gpt_radplan.schema import Answer, one_of, prose, some_of
 from agents.gpt_radplan.task import Task
 from agents.llm import Failed, Image, Session, SettingsError, Text
 from radplan_env.render.views import View
+
+MOST_ACCEPTABLE = 3
+"""Criteria that may be named as having room."""
 
 
 class Shortcoming(Answer):
@@ -28,21 +33,25 @@ class Shortcoming(Answer):
 
 
 class Feedback(Answer):
-    """What the evaluator says of a plan.
+    """What the evaluator says of a plan: judgement, but no figures, which code has already.
 
     Parameters
     ----------
-    acceptable : str
-        What is good as it is, and what has room to give way.
+    acceptable : list of str
+        Criteria that are good as they are, with room to give way.
+    failing : list of Shortcoming
+        Criteria that are not met, each with what to do about it.
     advice : str
         What to do next, and what must not get worse.
-    failing : list of Shortcoming
-        What fails, most important first.
     """
 
-    acceptable: str
-    advice: str
+    acceptable: list[str]
     failing: list[Shortcoming]
+    advice: str
+
+    def remedy_for(self, criterion: str) -> str:
+        """What to do about a criterion; empty where nothing is said of it."""
+        return next((item.remedy for item in self.failing if item.criterion == criterion), "")
 
 
 class Evaluator:
@@ -82,16 +91,16 @@ class Evaluator:
         """
         if self._options.evaluator == "none":
             return None
+        criteria = memory.last.plan["criteria"]
+        examples = [reference.summary for reference in self._references]
         values: dict[str, Any] = {
-            "task": self._task,
-            "options": self._options,
-            "memory": memory,
+            **facts(memory, memory.last, self._task, self._options),
             "instructions": instructions,
-            "goals": tables.goals_table(memory.last.plan["criteria"]),
-            "criteria": tables.criteria_table(memory.last.plan["criteria"]),
-            "room": tables.room_by_structure(memory.last.plan["criteria"]),
-            "shortfalls": shortfalls(memory.last.plan, self._task),
-            "tried": tried(memory),
+            "most_acceptable": MOST_ACCEPTABLE,
+            "most_named": MOST_NAMED,
+            "feedback": None,  # it is still to be given
+            "goals": tables.goals_table(criteria),
+            "criteria": tables.criteria_table(criteria, self._task, examples),
             "statistics": tables.statistics_table(memory.last.plan),
             "dvh": dvh,
             "references": self._references,
@@ -102,25 +111,34 @@ class Evaluator:
             return self._joined(memory, reports, pictures, values)
         self._check_sight()
         if pictures:
-            report = self._report("vision expert", pictures, values)
+            report = self._seen(pictures, values)
             if self._session.sees_pictures:  # else the service refused them, and the report is of nothing
                 reports["vision expert"] = report
         self._check_sight()
         if self._options.uses_tables:
-            reports["DVH expert"] = self._report("DVH expert", (), values)
+            reports["DVH expert"] = self._read(memory.last, values)
         return self._joined(memory, reports, (), values)
 
     def _check_sight(self) -> None:
         if self._options.evaluator == "vision" and not self._session.sees_pictures:
             raise SettingsError('the model sees no pictures, so evaluator="vision" has nothing to judge by')
 
-    def _report(self, expert: str, pictures: Sequence[Text | Image], values: dict[str, Any]) -> str | None:
-        """An expert's report; None where it has no usable answer."""
-        report = self._session.say(expert, conversation(expert.lower().replace(" ", "_"), *pictures, **values))
+    def _seen(self, pictures: Sequence[Text | Image], values: dict[str, Any]) -> str | None:
+        """The vision expert's report; None where it has no usable answer."""
+        report = self._session.say("vision expert", conversation("vision_expert", *pictures, **values))
         if isinstance(report, Failed):
-            self.unanswered[expert] += 1
+            self.unanswered["vision expert"] += 1
             return None
         return report.strip()
+
+    def _read(self, step: Step, values: dict[str, Any]) -> str | None:
+        """The DVH expert's report; None where it has no usable answer."""
+        passing = [name for name in self._task.free_criteria if name not in step.failing]
+        report = self._session.ask("DVH expert", conversation("dvh_expert", **values), report_on(passing))
+        if isinstance(report, Failed):
+            self.unanswered["DVH expert"] += 1
+            return None
+        return report.text(step.plan["criteria"])
 
     def _joined(
         self,
@@ -130,9 +148,9 @@ class Evaluator:
         values: dict[str, Any],
     ) -> Feedback | Failed:
         # Who has seen no dose statistics must find out by looking which criteria fail.
-        criteria = memory.last.failing if self._options.uses_tables else self._task.criteria
+        known = [item.criterion for item in values["shortfalls"]] if self._options.uses_tables else None
         messages = conversation("evaluator", *pictures, **values, reports=reports, pictures=bool(pictures))
-        feedback = self._session.ask("evaluator", messages, _feedback_on(criteria, self._task))
+        feedback = self._session.ask("evaluator", messages, _feedback_on(self._task, known))
         if isinstance(feedback, Failed):
             self.unanswered["evaluator"] += 1
         else:
@@ -156,8 +174,10 @@ def _shown(title: str, caption: str, view: View) -> tuple[Text, Image]:
     return Text(text=name), Image(png=view.png, name=name)
 
 
-def _feedback_on(criteria: Sequence[str], task: Task) -> type[Feedback]:
-    """The form of feedback, with the names that may be used."""
+def _feedback_on(task: Task, known: Sequence[str] | None) -> type[Feedback]:
+    """The form of feedback, with the names that may be used; of criteria known to fail none is acceptable."""
+    criteria = task.free_criteria if known is None else known
+    passing = [name for name in task.free_criteria if known is None or name not in known]
     shortcoming = create_model(
         "Shortcoming",
         __base__=Shortcoming,
@@ -167,7 +187,7 @@ def _feedback_on(criteria: Sequence[str], task: Task) -> type[Feedback]:
     return create_model(
         "Feedback",
         __base__=Feedback,
-        acceptable=(prose(200), ...),
-        advice=(prose(250), ...),
+        acceptable=(some_of(passing, most=MOST_ACCEPTABLE, fault="unknown_criterion"), ...),
         failing=(list[shortcoming], Field(min_length=1, max_length=len(criteria))),  # type: ignore[valid-type]
+        advice=(prose(200), ...),
     )

@@ -22,7 +22,6 @@ from agents.gpt_radplan.task import Parameters, Summary
 from radplan_env.case import Case
 from radplan_env.plan import Plan
 from radplan_env.protocol import BoundProtocol, Protocol
-from radplan_env.render.text import dvh_text
 from radplan_env.render.views import View, plan_views
 
 FORMAT = 1
@@ -54,8 +53,6 @@ class ReferencePlan:
         Weight and objective dose by structure.
     summary : Summary
         As `Plan.summary`, without the case's id.
-    dvh_table : str
-        Its dose-volume histograms, as `radplan_env.render.dvh_text` writes them.
     effects : tuple of str
         What changes of parameters did on the way, such as "Rectum weight 5 → 15 => score 90.1 → 91.3 (+1.2); …".
     views : tuple of View
@@ -66,7 +63,6 @@ class ReferencePlan:
     anatomy: Anatomy
     parameters: Parameters
     summary: Summary
-    dvh_table: str
     effects: tuple[str, ...]
     views: tuple[View, ...]
 
@@ -92,7 +88,6 @@ class ReferencePlan:
             anatomy=Anatomy.of(case, protocol),
             parameters=plan.parameters.to_dict()["structures"],
             summary={**plan.summary(), "case": ANONYMOUS},
-            dvh_table=dvh_text(plan.evaluation.dvh, prescription_gy=rx_gy),
             effects=tuple(effects_of(trajectory)),
             views=tuple(plan_views(case, dose, prescription_gy=rx_gy, names=VIEWS)),
         )
@@ -108,7 +103,6 @@ class ReferencePlan:
             "anatomy": self.anatomy.to_dict(),
             "summary": self.summary,
             "parameters": self.parameters,
-            "dvh_table": self.dvh_table,
             "effects": self.effects,
             "views": [{"name": v.name, "caption": v.caption, "file": f"{name}_{v.name}.png"} for v in self.views],
         }
@@ -133,7 +127,6 @@ class ReferencePlan:
                 anatomy=Anatomy.from_dict(data["anatomy"]),
                 parameters=data["parameters"],
                 summary=data["summary"],
-                dvh_table=data["dvh_table"],
                 effects=tuple(data["effects"]),
                 views=tuple(
                     View(view["name"], (path.parent / Path(view["file"]).name).read_bytes(), view["caption"])

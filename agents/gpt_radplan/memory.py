@@ -96,6 +96,17 @@ class Memory:
         return max(self.trajectory, key=lambda step: step.score) if self._in_full else self.last
 
     @property
+    def starts(self) -> dict[str, Step]:
+        """The plans that a change may begin from, by name: the last and, where it is another, the best before it."""
+        same = self.best.parameters == self.last.parameters
+        return {"last": self.last} if same else {"best": self.best, "last": self.last}
+
+    @property
+    def has_gained(self) -> bool:
+        """Whether the last step reached more than any before it, as the first does."""
+        return all(step.score < self.last.score for step in self.trajectory[:-1])
+
+    @property
     def in_full(self) -> list[Step]:
         """The last steps and, wherever it lies, the best."""
         recent = self._worth_remembering()[-self._in_full :] if self._in_full else []
@@ -108,6 +119,11 @@ class Memory:
             return []
         full = self.in_full
         return [step for step in self._worth_remembering() if step not in full]
+
+    @property
+    def before(self) -> list[Step]:
+        """The remembered steps before the last."""
+        return [step for step in (self._worth_remembering() if self._in_full else []) if step is not self.last]
 
     def find(self, parameters: Parameters) -> Step | None:
         """Return the remembered step that was planned with these parameters."""

@@ -29,8 +29,10 @@ class Options:
         A step multiplies a weight by at most this, and divides it by at most this.
     largest_dose_change_gy : float
         A step moves an objective dose by at most this.
+    remedies : bool
+        Whether each criterion that fails comes with the parameters that usually help, chosen by code.
     most_changes : int
-        How many structures a step may change.
+        How many parameters a step may change.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class Options:
     memory_steps: int = 3
     references: References = "retrieved"
     reference_count: int = 3
+    remedies: bool = True
     largest_weight_factor: float = 5.0
     largest_dose_change_gy: float = 20.0
     most_changes: int = 4

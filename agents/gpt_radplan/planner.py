@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, create_model, model_validator
+from pydantic import Field, ValidationInfo, WithJsonSchema, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from agents.gpt_radplan import tables
-from agents.gpt_radplan.effects import Effect
+from agents.gpt_radplan.effects import Effect, changes
 from agents.gpt_radplan.evaluator import Feedback
-from agents.gpt_radplan.levers import Lever, lever_of, shortfalls, tried
+from agents.gpt_radplan.facts import facts
+from agents.gpt_radplan.levers import Lever, lever_of
 from agents.gpt_radplan.library import ReferencePlan
 from agents.gpt_radplan.memory import Memory, Step
 from agents.gpt_radplan.options import Options
@@ -23,6 +24,8 @@ from agents.llm import Failed, Session
 from radplan_env.actions import DOSE_DECIMALS, WEIGHT_DIGITS
 
 MOST_PREDICTIONS = 2
+
+Action = Literal["change", "stop"]
 
 
 class Change(Answer):
@@ -73,16 +76,15 @@ class Proposal(Answer):
     """
 
     reasoning: str
-    action: Literal["change", "stop"]
+    action: Action
     start_from: str
     changes: list[Change]
     predictions: list[Prediction]
 
     @model_validator(mode="after")
     def _can_be_planned(self, info: ValidationInfo) -> Self:
-        if self.action == "change":
-            assert info.context is not None
-            info.context["desk"].moved(self)
+        assert info.context is not None
+        info.context["desk"].check(self)
         return self
 
 
@@ -94,16 +96,24 @@ class Desk:
     options: Options
     memory: Memory
 
-    @property
-    def starts(self) -> Mapping[str, Step]:
-        """The plans that changes may begin from, by name."""
-        if self.memory.best is self.memory.last:
-            return {"last": self.memory.last}
-        return {"best": self.memory.best, "last": self.memory.last}
+    def check(self, proposal: Proposal) -> None:
+        """Refuse what cannot be done.
+
+        Raises
+        ------
+        PydanticCustomError
+            "stopped_too_soon" where the last step has gained; what `moved` raises.
+        """
+        if proposal.action == "change":
+            self.moved(proposal)
+        elif self.memory.has_gained:
+            raise PydanticCustomError(
+                "stopped_too_soon", "no plan was better than this last one: try once more before you stop"
+            )
 
     def base(self, proposal: Proposal) -> Step:
         """The step whose plan the changes begin from."""
-        return self.starts[proposal.start_from]
+        return self.memory.starts[proposal.start_from]
 
     def moved(self, proposal: Proposal) -> Parameters:
         """Return the parameters after a proposal's changes; at the end of its range a parameter stops.
@@ -198,39 +208,35 @@ class Planner:
         desk = Desk(self._task, self._options, memory)
         messages = conversation(
             "planner",
-            task=self._task,
-            options=self._options,
-            memory=memory,
+            **facts(memory, memory.best, self._task, self._options),
             feedback=feedback if isinstance(feedback, Feedback) else None,
             instructions=instructions,
-            room=tables.room_by_structure(memory.last.plan["criteria"]),
-            shortfalls=shortfalls(memory.last.plan, self._task),
-            tried=tried(memory),
-            parameters={
-                name: tables.parameters_table(step.parameters, self._task) for name, step in desk.starts.items()
-            },
+            parameters=tables.parameters_table(memory.best.parameters, self._task),
+            differences=changes(memory.best.parameters, memory.last.parameters),
             references=self._references,
             parameters_of=[tables.parameters_table(r.parameters, self._task) for r in self._references],
             most_predictions=MOST_PREDICTIONS,
         )
-        form = _proposal_for(self._task, self._options, tuple(desk.starts))
+        form = _proposal_for(self._task, self._options, memory)
         proposal = self._session.ask("planner", messages, form, context={"desk": desk})
         if isinstance(proposal, Failed):
             return proposal
         return proposal, desk.base(proposal), desk.moved(proposal) if proposal.action == "change" else None
 
 
-def _proposal_for(task: Task, options: Options, starts: Sequence[str]) -> type[Proposal]:
+def _proposal_for(task: Task, options: Options, memory: Memory) -> type[Proposal]:
     """The form of a proposal, with the names that may be used."""
+    actions = ("change",) if memory.has_gained else ("change", "stop")
     change = create_model("Change", __base__=Change, lever=(lever_of(task.structures), ...), reason=(prose(100), ...))
     prediction = create_model(
-        "Prediction", __base__=Prediction, criterion=(one_of(task.criteria, fault="unknown_criterion"), ...)
+        "Prediction", __base__=Prediction, criterion=(one_of(task.free_criteria, fault="unknown_criterion"), ...)
     )
     return create_model(
         "Proposal",
         __base__=Proposal,
         reasoning=(prose(250), ...),
-        start_from=(one_of(starts, fault="unknown_start"), ...),
+        action=(Annotated[Action, WithJsonSchema({"type": "string", "enum": list(actions)})], ...),
+        start_from=(one_of(tuple(memory.starts), fault="unknown_start"), ...),
         changes=(list[change], Field(max_length=options.most_changes)),  # type: ignore[valid-type]
         predictions=(list[prediction], Field(max_length=MOST_PREDICTIONS)),  # type: ignore[valid-type]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -35,6 +35,12 @@ def one_of(names: Collection[str], *, fault: str) -> Any:
         What another name is called in the record, such as "unknown_structure".
     """
     return Annotated[str, AfterValidator(_check(names, fault)), WithJsonSchema({"type": "string", "enum": list(names)})]
+
+
+def some_of(names: Collection[str], *, most: int, fault: str) -> Any:
+    """Return the type of a list of at most so many of these names, as `one_of` has them."""
+    item = one_of(names, fault=fault) if names else str
+    return Annotated[list[item], Field(max_length=min(most, len(names)))]  # type: ignore[valid-type]
 
 
 def _check(names: Collection[str], fault: str) -> Callable[[str], str]:

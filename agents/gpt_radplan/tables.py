@@ -8,29 +8,46 @@ from typing import Any
 from agents.gpt_radplan.task import Parameters, Summary, Task, criterion_name
 from radplan_env.render.text import aligned, criterion_row, number
 
-
-def criteria_table(criteria: Sequence[Mapping[str, Any]]) -> str:
-    """Return the criteria with verdict, value, limit and margin, failing ones first, by priority."""
-    rows = [("", "priority", "criterion", "value", "limit", "margin")]
-    for criterion in sorted(criteria, key=lambda c: (c["passed"], c["priority"])):
-        verdict, _, _, limit, value, margin = criterion_row(criterion)
-        if criterion["passed"] and criterion["margin"] < 0:
-            margin = "within tolerance"
-        rows.append((verdict, str(criterion["priority"]), criterion_name(criterion), value, limit, margin))
-    return aligned(rows, "<><>>>")
+Criterion = Mapping[str, Any]
 
 
-def room_by_structure(criteria: Sequence[Mapping[str, Any]]) -> str:
-    """Return the criteria that are met, a line for each structure, with the room to the limit in % of it."""
+def standing(criterion: Criterion) -> str:
+    """Return how a criterion stands to its limit, such as "over by 2.55 Gy", without a sign to misread."""
+    margin = criterion_row(criterion)[-1].lstrip("+-")
+    distance = f"{margin} {criterion['unit']}".rstrip()
+    if criterion["passed"]:
+        return f"{distance} to spare" if criterion["margin"] >= 0 else "within tolerance"
+    return f"over by {distance}" if criterion["at_most"] else f"short by {distance}"
+
+
+def criteria_table(criteria: Sequence[Criterion], task: Task, examples: Sequence[Summary] = ()) -> str:
+    """Return the criteria with value, limit and standing, and what other patients' plans reached where this one fails.
+
+    Those that fail come first, by priority, then the others, the tightest first, and last those that are held.
+    """
+    titles = ("", "priority", "criterion", "value", "limit", "standing")
+    rows = [(*titles, *(f"example {number}" for number in range(1, len(examples) + 1)))]
+    reached = [{criterion_name(c): criterion_row(c)[4].split()[0] for c in example["criteria"]} for example in examples]
+    for criterion in sorted(criteria, key=lambda c: _place(c, task)):
+        name = criterion_name(criterion)
+        verdict, _, _, limit, value, _ = criterion_row(criterion)
+        stands = "held" if _is_safe(criterion, task) else standing(criterion)
+        others = ("" if criterion["passed"] else values.get(name, "-") for values in reached)
+        rows.append((verdict, str(criterion["priority"]), name, value, limit, stands, *others))
+    return aligned(rows, "<><>><" + ">" * len(examples))
+
+
+def room_by_structure(criteria: Sequence[Criterion], task: Task) -> str:
+    """Return the criteria that are met and not held, a line for each structure, with the room in % of the limit."""
     lines: dict[str, list[str]] = {}
     for criterion in criteria:
-        if criterion["passed"]:
+        if criterion["passed"] and not _is_safe(criterion, task):
             room = number(max(0.0, 100 * criterion["relative_margin"]), 0)
             lines.setdefault(criterion["structure"], []).append(f"{criterion['metric']} {room}")
     return "\n".join(f"{structure}: {', '.join(rooms)}" for structure, rooms in lines.items())
 
 
-def goals_table(criteria: Sequence[Mapping[str, Any]]) -> str:
+def goals_table(criteria: Sequence[Criterion]) -> str:
     """Return the protocol's goals alone, in its order."""
     rows = [("priority", "criterion", "limit")]
     rows += [(str(c["priority"]), criterion_name(c), criterion_row(c)[3]) for c in criteria]
@@ -59,3 +76,14 @@ def parameters_table(parameters: Parameters, task: Task) -> str:
             cells.append(number(values[quantity], form) + end)
         rows.append((structure, *cells))
     return aligned(rows, "<>>")
+
+
+def _is_safe(criterion: Criterion, task: Task) -> bool:
+    """Whether a criterion is met and stays so whatever the planner does."""
+    return bool(criterion["passed"]) and criterion_name(criterion) in task.held
+
+
+def _place(criterion: Criterion, task: Task) -> tuple[bool, bool, int, float]:
+    """Where a criterion stands in the table."""
+    passed = bool(criterion["passed"])
+    return _is_safe(criterion, task), passed, 0 if passed else criterion["priority"], criterion["relative_margin"]

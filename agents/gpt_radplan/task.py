@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from agents.criteria import is_held
+
 Parameters = Mapping[str, Mapping[str, float]]
 """Weight and objective dose by structure, as `info` has them."""
 
@@ -27,6 +29,8 @@ class Task:
         Structures that have planning parameters: targets, then organs.
     criteria : tuple of str
         Names of the protocol's criteria, such as "Rectum V31Gy".
+    held : frozenset of str
+        Those of them that the inner loop holds whatever the parameters are: D95 of the targets (the paper's Eq. 1).
     ranges : Mapping
         Lowest and highest value by structure and quantity.
     start_parameters : Parameters
@@ -39,6 +43,7 @@ class Task:
     prescriptions_gy: Mapping[str, float]
     structures: tuple[str, ...]
     criteria: tuple[str, ...]
+    held: frozenset[str]
     ranges: Mapping[str, Mapping[str, tuple[float, float]]]
     start_parameters: Parameters
     budget: int
@@ -46,15 +51,22 @@ class Task:
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> Self:
         """Read what `RadPlanEnv.reset` told."""
+        criteria, prescriptions_gy = info["protocol"]["criteria"], info["protocol"]["prescriptions_gy"]
         return cls(
             title=info["protocol"]["title"],
-            prescriptions_gy=info["protocol"]["prescriptions_gy"],
+            prescriptions_gy=prescriptions_gy,
             structures=tuple(info["case"]["structures"]),
-            criteria=tuple(criterion_name(criterion) for criterion in info["protocol"]["criteria"]),
+            criteria=tuple(map(criterion_name, criteria)),
+            held=frozenset(criterion_name(c) for c in criteria if is_held(c, prescriptions_gy)),
             ranges=info["ranges"],
             start_parameters=info["start_parameters"],
             budget=info["budget"],
         )
+
+    @property
+    def free_criteria(self) -> tuple[str, ...]:
+        """Names of the criteria that parameters can move."""
+        return tuple(name for name in self.criteria if name not in self.held)
 
     @property
     def prescription_gy(self) -> float:

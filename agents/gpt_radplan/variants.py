@@ -62,6 +62,12 @@ class Joint(Variant):
     options = Options(evaluator="joint")
 
 
+class NoRemedies(Variant):
+    """No hints which parameters usually help: the model's own knowledge of planning."""
+
+    options = Options(remedies=False)
+
+
 class NoMemory(Variant):
     """Each plan judged and changed as if it were the first."""
 

@@ -49,6 +49,13 @@ class ReplyStore:
             (kept,) = database.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         return Reply.model_validate_json(kept)
 
+    def add_all(self, other: ReplyStore) -> None:
+        """Keep every reply of another store; where both have one to a request, this one's stays."""
+        with transaction(other.path) as database:
+            rows = database.execute("SELECT key, reply FROM replies").fetchall()
+        with transaction(self.path) as database:
+            database.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?)", rows)
+
 
 class Cached:
     """Answers from the store what it can.

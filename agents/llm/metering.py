@@ -103,6 +103,13 @@ class Ledger:
         with transaction(self._path) as database:
             database.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?)", row)
 
+    def add_all(self, other: Ledger) -> None:
+        """Enter every call of another ledger."""
+        with transaction(other._path) as database:
+            rows = database.execute("SELECT * FROM calls").fetchall()
+        with transaction(self._path) as database:
+            database.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?)", rows)
+
     def spent(self) -> Spent:
         """Add up all calls of all processes so far."""
         with transaction(self._path) as database:

@@ -36,6 +36,7 @@ class PolicyAgent:
     """
 
     algorithm: ClassVar[str]
+    deterministic = True
 
     def __init__(self, env: RadPlanEnv, *, seed: int = 0, policy: Path | str | Policy | None = None) -> None:
         if env.relative_step is not None:

@@ -40,6 +40,8 @@ class WishListAgent:
         Unused: nothing is drawn.
     """
 
+    deterministic = True
+
     def __init__(self, env: RadPlanEnv, *, seed: int = 0) -> None:
         self._env = env
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experiments.records import Settings
+from experiments.records import RunFolder, Settings
 
 SETTINGS = Settings(
     site="prostate",
@@ -144,3 +145,46 @@ def _write_csv(file: Path, mask: NDArray[np.bool_], values: NDArray[np.float64] 
     data = ["" if values is None else f"{value:.4f}" for value in (index if values is None else values.flat[index])]
     lines = [f"{i},{value}" for i, value in zip(index, data, strict=True)]
     file.write_text("\n".join([",data", *lines, ""]))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run on the two tiny patients: template once, random search with two seeds, an agent that fails."""
+    from experiments import runner
+    from experiments.records import open_run_folder
+    from radplan_env.protocol import load_protocol
+
+    tiny = replace(
+        settings,
+        site="head-and-neck",
+        protocol="head_and_neck",
+        protocol_digest=load_protocol("head_and_neck").digest(),
+        source="openkbp",
+        data=(str(tiny_openkbp),),
+        cases=("openkbp/pt_1", "openkbp/pt_2"),
+        agents=("template", "random", "odd_agents:Raises"),
+        deterministic=("template", "odd_agents:Raises"),
+        budget=2,
+        seeds=2,
+    )
+    path = tmp_path_factory.mktemp("tiny-run") / "run"
+    with open_run_folder(path, tiny) as folder:
+        for case in tiny.cases:
+            runner.prepare(tiny, case, folder.case_path(case))
+        for key in folder.todo():
+            folder.append({**runner.play(folder, key), "command": "python compare.py"})
+    return path
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replays cases one after the other, without processes, which take seconds to start."""
+    from experiments import replay
+
+    def by_case(folder: RunFolder, work: Any, jobs: int) -> list[Any]:
+        records = list(folder.records.values())
+        cases = dict.fromkeys(record["case"] for record in records)
+        bare = RunFolder(folder.path, folder.settings)
+        return [work(bare, case, [record for record in records if record["case"] == case]) for case in cases]
+
+    monkeypatch.setattr(replay, "by_case", by_case)

@@ -62,3 +62,47 @@ def test_saved_figures_are_the_same_twice(settings: Settings, records: list[Reco
         figures.save(figures.sample_efficiency(settings, records, {}), tmp_path / name)
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def dvh_of(volumes: list[float]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {"Rectum": (np.array([0.0, 20.0, 40.0]), np.array(volumes))}
+
+
+def test_mean_dvh_averages_seeds_first_and_its_band_is_the_sd_over_cases(settings: Settings) -> None:
+    template = {"case 1": [dvh_of([100, 40, 0])]}
+    coordinate = {"case 1": [dvh_of([100, 10, 0]), dvh_of([100, 30, 0])], "case 2": [dvh_of([100, 50, 10])]}
+    figure = figures.mean_dvhs(settings, {"template": template, "coordinate": coordinate}, "template")
+    assert figure is not None
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["template (n = 1)", "coordinate (n = 2)"]
+    mean, against = figure.axes[1].lines
+    np.testing.assert_allclose(mean.get_ydata(), [100, (20 + 50) / 2, 5])
+    np.testing.assert_allclose(against.get_ydata(), [100, 40, 0])
+    (band,) = figure.axes[1].collections
+    at_20_gy = [y for x, y in band.get_paths()[0].vertices if x == 20]
+    sd = np.std([20, 50], ddof=1)
+    assert [min(at_20_gy), max(at_20_gy)] == pytest.approx([35 - sd, 35 + sd])
+
+
+def test_mean_dvh_takes_curves_on_other_doses(settings: Settings) -> None:
+    finer = {"Rectum": (np.array([0.0, 10.0, 20.0, 30.0]), np.array([100.0, 60.0, 20.0, 0.0]))}
+    figure = figures.mean_dvhs(
+        settings, {"template": {"case 1": [dvh_of([100, 40, 0])], "case 2": [finer]}}, "template"
+    )
+    assert figure is not None
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [100, 30, 0])
+
+
+def test_no_mean_dvhs_without_plans(settings: Settings) -> None:
+    assert figures.mean_dvhs(settings, {}, "template") is None
+
+
+def test_trajectory_shows_every_solve(records: list[Record]) -> None:
+    record = records[0]  # 88, 92, 85
+    figure = figures.trajectory(record, None, None, case=None, prescription_gy=70.2)
+    score, weight, dose = (axes for axes in figure.axes if axes.get_visible())
+    by_label = {drawn.get_label(): drawn for drawn in score.lines}
+    np.testing.assert_allclose(by_label["this solve"].get_xydata(), [[1, 88], [2, 92], [3, 85]])
+    np.testing.assert_allclose(by_label["best so far"].get_ydata(), [88, 92, 92])
+    np.testing.assert_allclose(by_label["handed over"].get_xydata(), [[2, 92]])
+    np.testing.assert_allclose(weight.lines[0].get_ydata(), [5, 5, 5])
+    np.testing.assert_allclose(dose.lines[0].get_ydata(), [0, 0, 0])

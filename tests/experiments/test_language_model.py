@@ -22,7 +22,15 @@ from experiments.cohort import UsageError
 from experiments.compare import main
 from experiments.language_model import LanguageModel
 from experiments.options import LanguageModelOptions, ModelOptions
-from experiments.records import ModelChoice, RunFolder, RunFolderError, Settings, open_run_folder, read_settings
+from experiments.records import (
+    CIRCUMSTANCES,
+    ModelChoice,
+    RunFolder,
+    RunFolderError,
+    Settings,
+    open_run_folder,
+    read_settings,
+)
 
 Record = dict[str, Any]
 
@@ -64,7 +72,7 @@ def results(out: Path) -> dict[tuple[str, str, int], Record]:
     """Records by episode, without what may differ between runs of the same settings."""
     records = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
     for record in records:
-        for name in ("seconds", "command"):
+        for name in CIRCUMSTANCES:
             del record[name]
         if record["agent_record"] is not None:
             del record["agent_record"]["calls_from_cache"]

@@ -51,6 +51,16 @@ def test_episodes_are_found_again(tmp_path: Path, settings: Settings, records: l
     assert run["versions"] == {"python": "3"}
 
 
+def test_deterministic_agents_play_each_case_once(settings: Settings) -> None:
+    thrice = dataclasses.replace(settings, seeds=3, deterministic=("template",))
+    assert list(thrice.episodes()) == [
+        (agent, case, seed)
+        for case in settings.cases
+        for agent, seed in [("template", 0), ("coordinate", 0), ("coordinate", 1), ("coordinate", 2)]
+    ]
+    assert Settings.from_json(json.loads(json.dumps(thrice.to_json()))) == thrice
+
+
 @given(cut=st.integers(min_value=1, max_value=2000))
 def test_half_written_line_is_set_aside_and_played_again(
     tmp_path_factory: pytest.TempPathFactory, settings: Settings, first: Record, second: Record, cut: int

@@ -11,6 +11,7 @@ import pytest
 
 from experiments import report
 from experiments.records import ModelChoice, RunFolder, Settings, key_of
+from radplan_env.protocol import load_protocol
 
 Record = dict[str, Any]
 
@@ -57,3 +58,10 @@ def test_failures_left_out_cases_and_mixed_versions_are_said(folder: RunFolder) 
     assert "RuntimeError: boom" in text
     assert "CaseError: no target" in text
     assert "Mixed" in text
+
+
+def test_plans_judged_by_another_version_of_the_protocol_are_pointed_out(folder: RunFolder) -> None:
+    folder.settings = dataclasses.replace(folder.settings, protocol_digest=load_protocol("prostate").digest())
+    assert "protocol has changed" not in heading(folder, {}, {})
+    folder.settings = dataclasses.replace(folder.settings, protocol_digest="another")
+    assert "protocol has changed" in heading(folder, {}, {})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pydicom
 import pytest
 
-from experiments import export_plan, runner
+from experiments import export_plan, fluences, runner
 from experiments.records import RunFolder, Settings, open_run_folder
 from radplan_env.plan import Plan
 
@@ -65,12 +64,21 @@ def test_the_plan_handed_over_is_stored_and_replays_to_the_recorded_numbers(fold
     assert replayed.evaluation.score == pytest.approx(record["best_score"])
 
 
-def test_a_plan_that_meets_the_protocol_is_handed_over_before_one_of_a_better_score() -> None:
-    def plans(*judged: tuple[bool, float]) -> Any:
-        return [SimpleNamespace(evaluation=SimpleNamespace(met=met, score=score)) for met, score in judged]
+def test_every_plan_can_be_had_again_from_its_fluence(folder: RunFolder, tiny: Settings) -> None:
+    """Those that were not handed over too, to the last digit."""
+    key = ("random", CASE, 0)
+    system = runner.planning_system(tiny, runner.read_case(tiny, CASE))
+    solved = fluences.load(folder.fluences_path(key))
+    steps = folder.records[key]["steps"]
+    assert [system.restore(step, x).summary() for step, x in zip(steps, solved, strict=True)] == steps
 
-    assert runner.handed_over(plans((False, 90), (False, 95), (False, 80))) == 1
-    assert runner.handed_over(plans((False, 97), (True, 96))) == 1
+
+def test_a_plan_that_meets_the_protocol_is_handed_over_before_one_of_a_better_score() -> None:
+    def steps(*judged: tuple[bool, float]) -> list[dict[str, Any]]:
+        return [{"met": met, "score": score} for met, score in judged]
+
+    assert runner.handed_over(steps((False, 90), (False, 95), (False, 80))) == 1
+    assert runner.handed_over(steps((False, 97), (True, 96))) == 1
     assert runner.handed_over([]) is None
 
 

@@ -14,6 +14,7 @@ from experiments import tables
 from experiments.frames import REFERENCE
 from experiments.records import Settings
 from experiments.tables import Table
+from experiments.tables.scores import milestones
 
 Record = dict[str, Any]
 
@@ -36,15 +37,55 @@ def test_overview(made: dict[str, Table]) -> None:
     coordinate = row(made["overview"], method="coordinate")
     assert coordinate["cases"] == 2
     assert coordinate["solves"] == 3
-    assert coordinate["best score"] == pytest.approx(91)
-    assert coordinate["best score SD"] == pytest.approx(2**0.5)
-    assert (coordinate["best score CI low"], coordinate["best score CI high"]) == pytest.approx((90, 92))
-    assert coordinate["final score"] == pytest.approx(87.5)
+    assert coordinate["best score (IQM)"] == pytest.approx(91)
+    assert (coordinate["mean"], coordinate["mean SD"]) == pytest.approx((91, 2**0.5))
+    assert coordinate["handed over"] == pytest.approx(91)
+    assert coordinate["last plan"] == pytest.approx(87.5)
     assert coordinate["criteria met [%]"] == pytest.approx(100)
+    assert pd.isna(coordinate["priority 1 and 2 met [%]"])  # there are none of these priorities
     template = row(made["overview"], method="template")
     assert template["criteria met [%]"] == pytest.approx(50)
     reference = row(made["overview"], method=REFERENCE)
-    assert (reference["cases"], reference["best score"]) == (1, 75)
+    assert (reference["cases"], reference["best score (IQM)"]) == (1, 75)
+    assert pd.isna(reference["best score (IQM) CI low"])
+
+
+def test_what_agents_look_for_is_shown_where_they_say_it(settings: Settings, records: list[Record]) -> None:
+    assert "distance to reference [Gy]" not in tables.overview(settings, records, {}).frame
+    for record in records:
+        if record["agent"] == "coordinate":
+            record["agent_record"] = {"distance_gy": 2.5}
+    overview = tables.overview(settings, records, {})
+    assert row(overview, method="coordinate")["distance to reference [Gy]"] == 2.5
+
+
+def test_priorities_one_and_two_count_by_themselves(
+    settings: Settings, episode: Callable[..., Record], plan_summary: Callable[..., Record]
+) -> None:
+    plan = plan_summary(80)
+    (low,) = plan["criteria"]
+    plan["criteria"] = [low, {**low, "metric": "D1%", "priority": 2, "passed": False}, {**low, "priority": 1}]
+    table = tables.overview(settings, [episode("template", settings.cases[0], 0, [plan])], {})
+    template = row(table, method="template")
+    assert template["criteria met [%]"] == pytest.approx(100 * 2 / 3)
+    assert template["priority 1 and 2 met [%]"] == pytest.approx(50)
+
+
+def test_score_statistics_keep_patients_and_seeds_apart(
+    settings: Settings, episode: Callable[..., Record], plan_summary: Callable[..., Record]
+) -> None:
+    """Cases far apart, seeds close together: wide over patients, narrow over seeds, nothing known of one seed."""
+    first, second = settings.cases
+    records = [episode("template", case, 0, [plan_summary(50)]) for case in settings.cases]
+    for case, level in ((first, 40), (second, 60)):
+        records += [episode("coordinate", case, seed, [plan_summary(level + seed / 10)]) for seed in range(3)]
+    table = tables.score_statistics(dataclasses.replace(settings, seeds=3), records, {})
+    coordinate, template = row(table, method="coordinate"), row(table, method="template")
+    assert (coordinate["cases"], coordinate["runs"]) == (2, 6)
+    assert coordinate["IQM CI high"] - coordinate["IQM CI low"] > 50
+    assert 0 < coordinate["IQM, other seeds CI high"] - coordinate["IQM, other seeds CI low"] < 1
+    assert pd.isna(template["IQM, other seeds"])
+    assert table.markdown().count("| –") == 1
 
 
 def test_training_solves_stand_beside_those_of_the_budget(settings: Settings, records: list[Record]) -> None:
@@ -119,17 +160,70 @@ def test_literature_is_not_put_beside_another_site(settings: Settings, records: 
 
 def test_differences_are_paired_by_case(made: dict[str, Table]) -> None:
     """Only the first case has a reference: the second, however good, must not enter."""
-    score = row(made["paired_differences"], quantity="plan score", agent="coordinate")
+    score = row(made["score_differences"], agent="coordinate", against=REFERENCE)
     assert (score["cases"], score["difference"], score["lower in"]) == (1, pytest.approx(15), "0 of 1")
-    assert pd.isna(score["difference SD"])
+    assert pd.isna(score["difference SD"]) and pd.isna(score["difference CI low"])
+    dose = row(made["dose_differences"], quantity="Rectum mean", against=REFERENCE)
+    assert dose["coordinate"] == pytest.approx(24 - 33)
 
 
-def test_without_references_the_template_is_compared_with(settings: Settings, records: list[Record]) -> None:
-    table = tables.paired_differences(settings, records, {})
-    score = row(table, quantity="plan score", agent="coordinate")
-    assert score["difference"] == pytest.approx(((90 - 60) + (92 - 80)) / 2)
-    assert row(table, quantity="Rectum mean", agent="coordinate")["lower in"] == "2 of 2"
-    assert "template" in table.title
+def test_the_template_is_compared_with_beside_references(made: dict[str, Table]) -> None:
+    score = row(made["score_differences"], agent="coordinate", against="template")
+    assert (score["cases"], score["difference"]) == (2, pytest.approx(((90 - 60) + (92 - 80)) / 2))
+    assert (score["higher in"], score["P(better)"]) == ("2 of 2", 1)
+    assert score["P(better) CI low"] < 0.5  # two cases are no proof
+    dose = row(made["dose_differences"], quantity="Rectum mean", against="template")
+    assert dose["coordinate"] == pytest.approx(((24 - 30) + (18 - 20)) / 2)
+
+
+def test_without_template_and_references_the_first_agent_is_compared_with(
+    settings: Settings, records: list[Record]
+) -> None:
+    renamed = [{**r, "agent": "a" if r["agent"] == "template" else "b"} for r in records]
+    asked = dataclasses.replace(settings, agents=("a", "b"))
+    assert set(tables.score_differences(asked, renamed, {}).frame["against"]) == {"a"}
+    assert set(tables.dose_differences(asked, renamed, {}).frame["against"]) == {"a"}
+
+
+def test_probability_of_improvement_is_of_the_row_over_the_column(made: dict[str, Table]) -> None:
+    table = made["probability_of_improvement"]
+    shares = table.frame.set_index("P(row > column)")
+    assert shares.loc["coordinate", "template"] == 1
+    assert shares.loc["template", "coordinate"] == 0
+    assert pd.isna(shares.loc["template", "template"])
+    assert "template CI low" in shares and "[" not in table.markdown()
+
+
+def test_gain_over_random_is_at_the_same_number_of_solves(
+    settings: Settings, episode: Callable[..., Record], plan_summary: Callable[..., Record]
+) -> None:
+    """Random's best is 40, 70, 70 and a policy's 60, 65, 90; the template stops after its one solve at 50."""
+    scores = {"random": (40, 70, 60), "ppo": (60, 65, 90), "template": (50,)}
+    records = [
+        episode(agent, case, 0, [plan_summary(score + shift) for score in own])
+        for agent, own in scores.items()
+        for shift, case in enumerate(settings.cases)
+    ]
+    asked = dataclasses.replace(settings, agents=tuple(scores))
+    table = tables.gain_over_random(asked, records)
+    assert row(table, agent="ppo")[["1", "2", "3"]].tolist() == [20, -5, 20]
+    assert row(table, agent="template")[["1", "2", "3"]].tolist() == [10, -20, -20]
+    assert "random" not in set(table.frame["agent"])
+    assert tables.gain_over_random(asked, records[2:]).frame.empty
+
+
+def test_effort_stands_beside_the_scores(settings: Settings, records: list[Record]) -> None:
+    table = tables.effort(settings, records)
+    coordinate = row(table, method="coordinate")
+    assert (coordinate["solves"], coordinate["wall-clock [s]"]) == (3, 1)
+    assert coordinate["per solve [s]"] == pytest.approx(1 / 3)
+    assert "cost [USD]" not in table.frame  # no language model played
+
+
+def test_milestones_reach_the_budget() -> None:
+    assert milestones(1) == [1]
+    assert milestones(7) == [1, 2, 3, 5, 7]
+    assert milestones(50) == [1, 2, 3, 5, 10, 20, 30, 50]
 
 
 def test_seeds_are_averaged_within_a_case_first(
@@ -140,7 +234,7 @@ def test_seeds_are_averaged_within_a_case_first(
     records = [episode("template", first, seed, [plan_summary(score)]) for seed, score in enumerate([40, 50, 60])]
     records.append(episode("template", second, 0, [plan_summary(90)]))
     table = tables.overview(dataclasses.replace(settings, seeds=3), records, {})
-    assert row(table, method="template")["best score"] == pytest.approx(70)
+    assert row(table, method="template")["mean"] == pytest.approx(70)
     assert row(table, method="template")["cases"] == 2
 
 
@@ -154,16 +248,17 @@ def test_failed_episodes_are_counted_and_not_averaged(
     others = [r for r in records if (r["agent"], r["case"]) != ("coordinate", settings.cases[0])]
     made = {table.name: table for table in tables.all_tables(settings, [*others, failed], {})}
     coordinate = row(made["overview"], method="coordinate")
-    assert (coordinate["failed"], coordinate["cases"], coordinate["best score"]) == (1, 1, 92)
-    pairs = row(made["paired_differences"], quantity="plan score", agent="coordinate")
+    assert (coordinate["failed"], coordinate["cases"], coordinate["best score (IQM)"]) == (1, 1, 92)
+    pairs = row(made["score_differences"], agent="coordinate")
     assert (pairs["cases"], pairs["difference"]) == (1, 12)
 
 
 def test_nothing_but_failures_still_makes_an_overview(settings: Settings, records: list[Record]) -> None:
     failed = [{**record, "status": "failed", "steps": [], "best_score": None} for record in records]
-    (table,) = tables.all_tables(settings, failed, {})
-    assert row(table, method="template")["failed"] == 2
-    assert "–" in table.markdown()
+    overview, effort = tables.all_tables(settings, failed, {})
+    assert row(overview, method="template")["failed"] == 2
+    assert "–" in overview.markdown()
+    assert row(effort, method="template")["episodes"] == 2
 
 
 def test_markdown_is_aligned_and_csv_holds_the_numbers(made: dict[str, Table], tmp_path: Path) -> None:
@@ -172,6 +267,6 @@ def test_markdown_is_aligned_and_csv_holds_the_numbers(made: dict[str, Table], t
     blocks = [[line for line in block.splitlines() if line.startswith("|")] for block in text.split("## ")[1:]]
     assert len(blocks) == len(made)
     assert all(len({len(line) for line in block}) == 1 for block in blocks)
-    assert "91.0 (1.4) [90.0, 92.0]" in text
+    assert "91.0 (1.4)" in text
     csv = pd.read_csv(tmp_path / "tables" / "overview.csv")
-    assert csv.set_index("method").loc["coordinate", "best score SD"] == pytest.approx(2**0.5)
+    assert csv.set_index("method").loc["coordinate", "mean SD"] == pytest.approx(2**0.5)

@@ -50,7 +50,10 @@ def task() -> dict[str, Any]:
         "protocol": {
             "title": PROTOCOL.title,
             "prescriptions_gy": {target.structure: target.prescription_gy for target in PROTOCOL.targets},
-            "criteria": [{"structure": c.structure, "metric": c.metric} for c in PROTOCOL.criteria],
+            "criteria": [
+                {"structure": c.structure, "metric": c.metric, "at_most": c.is_at_most, "limit": c.limit}
+                for c in PROTOCOL.criteria
+            ],
         },
         "ranges": {
             slot.structure: {"weight": slot.weight_range, "objective_dose_gy": slot.objective_dose_range_gy}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -34,6 +35,10 @@ def stop(reasoning: str) -> str:
     return proposal(action="stop", reasoning=reasoning)
 
 
+def report(remark: str = "The CI fails.", *, tight: Sequence[str] = (), room: Sequence[str] = ()) -> str:
+    return json.dumps({"tight": tight, "room": room, "remark": remark})
+
+
 def feedback(criterion: str = "PTV_7020 CI", advice: str = "Press the body.") -> str:
     failing = [{"criterion": criterion, "remedy": "raise the weight of Body"}]
-    return json.dumps({"acceptable": "Coverage.", "advice": advice, "failing": failing})
+    return json.dumps({"acceptable": [], "failing": failing, "advice": advice})

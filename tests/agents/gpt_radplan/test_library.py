@@ -65,7 +65,6 @@ def renamed(case: Case, case_id: str, **structures: Any) -> Case:
 def test_a_plan_is_kept_with_what_led_to_it(reference: ReferencePlan, episode: list[Plan]) -> None:
     assert reference.parameters == episode[1].parameters.to_dict()["structures"]
     assert reference.summary["score"] == episode[1].evaluation.score
-    assert reference.dvh_table.count("\n") > len(reference.parameters)
     assert [view.name for view in reference.views] == ["planes"]
     [effect] = reference.effects
     before, after = (plan.evaluation.score for plan in episode)
@@ -79,7 +78,7 @@ def test_a_library_comes_back_from_the_disk(library: Library, tmp_path: Path) ->
         assert again.protocol == plan.protocol
         assert again.parameters == plan.parameters
         assert again.summary == plan.summary
-        assert (again.dvh_table, again.effects) == (plan.dvh_table, plan.effects)
+        assert again.effects == plan.effects
         assert again.anatomy.to_dict() == plan.anatomy.to_dict()
         assert [(v.name, v.png, v.caption) for v in again.views] == [(v.name, v.png, v.caption) for v in plan.views]
 

@@ -50,6 +50,20 @@ def test_without_memory_there_is_only_the_current_plan() -> None:
     assert memory.find(parameters(Body=1)) is None
 
 
+def test_the_best_before_the_last_is_another_start() -> None:
+    assert list(played(3, [50, 60], [1, 2]).starts) == ["last"]
+    starts = played(3, [50, 60, 55], [1, 2, 3]).starts
+    assert {name: step.number for name, step in starts.items()} == {"best": 2, "last": 3}
+    assert list(played(3, [50, 60, 60], [1, 2, 2]).starts) == ["last"]  # planned again, as after a failure
+    assert list(played(0, [60, 50], [1, 2]).starts) == ["last"]
+
+
+def test_a_step_has_gained_if_none_before_it_was_as_good() -> None:
+    assert played(3, [50], [1]).has_gained
+    assert played(3, [50, 60], [1, 2]).has_gained
+    assert not played(3, [50, 60, 60], [1, 2, 3]).has_gained
+
+
 def test_a_step_tells_what_was_changed_and_what_it_did() -> None:
     memory = Memory(3)
     memory.add(Step(1, summary(80, {"Rectum mean": -0.10})))

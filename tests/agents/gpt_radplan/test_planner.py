@@ -29,11 +29,19 @@ def proposed(*script: Any, memory: Memory | None = None) -> tuple[Any, Session, 
     return Planner(session, TASK, Options(), ()).propose(memory, None, ""), session, client
 
 
+def offered(client: MockClient) -> Any:
+    """What the schema of the first request says of each part of a proposal."""
+    schema = client.requests[0].json_schema
+    assert schema is not None
+    return schema["properties"]
+
+
 FAULTY = {
     "unknown_structure": proposal(change("Heart")),
     "unknown_criterion": proposal(change(), predictions=[{"criterion": "Heart mean", "effect": "better"}]),
     "unknown_start": proposal(change(), start_from="best"),  # there is one plan only
     "unknown_lever": proposal(change(direction="sideways")),
+    "stopped_too_soon": proposal(action="stop"),  # nothing was tried yet
     "not_finite": proposal(change(amount=float("nan"))),
     "out_of_bounds": proposal(change(amount=50)),
     "changed_twice": proposal(change("Body"), change("Body", direction="lower")),
@@ -123,7 +131,19 @@ def test_parameters_that_were_tried_are_not_tried_again() -> None:
     assert answer[2] == parameters(Rectum=25, Body=200)
 
 
-def test_it_may_stop_whatever_else_it_says() -> None:
-    said, _, after = proposed(proposal(action="stop", reasoning="The overlap forbids it."))[0]
+def test_it_may_stop_after_a_step_without_gain() -> None:
+    (said, _, after), _, client = proposed(
+        proposal(action="stop", reasoning="The overlap forbids it."), memory=trajectory()
+    )
     assert after is None
     assert said.reasoning == "The overlap forbids it."
+    assert offered(client)["action"]["enum"] == ["change", "stop"]
+
+
+def test_what_cannot_be_done_is_not_offered() -> None:
+    """To stop before anything was tried, to begin from another plan than the only one, to foresee what is held."""
+    _, _, client = proposed(proposal(change()))
+    assert offered(client)["action"]["enum"] == ["change"]
+    assert offered(client)["start_from"]["enum"] == ["last"]
+    foreseen = client.requests[0].json_schema["$defs"]["Prediction"]["properties"]["criterion"]["enum"]
+    assert set(TASK.criteria) - set(foreseen) == {"PTV_7020 D95%"}

@@ -7,7 +7,7 @@ import re
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from agents.gpt_radplan.schema import one_of, prose
+from agents.gpt_radplan.schema import one_of, prose, some_of
 
 
 def test_a_service_is_told_how_long_prose_may_be_and_a_longer_one_is_still_read() -> None:
@@ -25,3 +25,16 @@ def test_a_name_is_one_of_those_there_are() -> None:
     with pytest.raises(ValidationError) as raised:
         adapter.validate_python("Heart")
     assert raised.value.errors()[0]["type"] == "unknown_structure"
+
+
+def test_a_list_of_names_has_so_many_at_most_and_none_where_there_are_none() -> None:
+    adapter = TypeAdapter(some_of(("Rectum", "Bladder", "Body"), most=2, fault="unknown_structure"))
+    assert adapter.json_schema()["items"]["enum"] == ["Rectum", "Bladder", "Body"]
+    assert adapter.validate_python(["Body", "Rectum"]) == ["Body", "Rectum"]
+    for names in (["Heart"], ["Body", "Rectum", "Bladder"]):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(names)
+    empty = TypeAdapter(some_of((), most=2, fault="unknown_structure"))
+    assert empty.validate_python([]) == []
+    with pytest.raises(ValidationError):
+        empty.validate_python(["Rectum"])

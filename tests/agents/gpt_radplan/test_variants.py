@@ -26,6 +26,7 @@ CALLS = {
     "gpt-radplan:joint": ["evaluator", "planner"],
     "gpt-radplan:no-memory": ["vision expert", "DVH expert", "evaluator", "planner"],
     "gpt-radplan:fixed-references": ["vision expert", "DVH expert", "evaluator", "planner"],
+    "gpt-radplan:no-remedies": ["vision expert", "DVH expert", "evaluator", "planner"],
     "gpt-radplan:no-references": ["vision expert", "DVH expert", "evaluator", "planner"],
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scripted_server as scripted
 from pictures import NEAR, contours_found, decoded, position_mm, wash
-from scripted_replies import change, feedback, proposal
+from scripted_replies import change, feedback, proposal, report
 
 from agents.gpt_radplan import GPTRadPlanAgent, Options
 from agents.llm import Endpoint, ModelSettings, OpenAIClient, ServiceError, Session
@@ -78,7 +78,7 @@ def play(
     return agent, plans
 
 
-ANSWERS = [scripted.says(text) for text in ("The CI fails.", feedback(), proposal(change("Body")))]
+ANSWERS = [scripted.says(text) for text in (report(), feedback(), proposal(change("Body")))]
 
 
 def test_the_model_is_shown_the_plan_as_it_is(env: RadPlanEnv, service: scripted.Service, box_case: Case) -> None:

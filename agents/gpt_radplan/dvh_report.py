@@ -1,0 +1,48 @@
+"""What the DVH expert reports: it names criteria, and code puts their figures beside the names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import create_model
+
+from agents.gpt_radplan.schema import Answer, prose, some_of
+from agents.gpt_radplan.tables import standing
+from agents.gpt_radplan.task import criterion_name
+
+Criterion = Mapping[str, Any]
+
+MOST_NAMED = 3
+"""Criteria that may be named as tight, or as having room."""
+
+
+class DVHReport(Answer):
+    """What the DVH expert says of a plan.
+
+    Parameters
+    ----------
+    tight, room : list of str
+        Criteria that are met with little to spare, and with much.
+    remark : str
+        What the histograms show beyond that.
+    """
+
+    tight: list[str]
+    room: list[str]
+    remark: str
+
+    def text(self, criteria: Sequence[Criterion]) -> str:
+        """Return the report with the figures of the criteria it names."""
+        stands = {criterion_name(criterion): standing(criterion) for criterion in criteria}
+        lines = [
+            f"{title}: {', '.join(f'{name} ({stands[name]})' for name in names) or 'nothing'}"
+            for title, names in (("Tight", self.tight), ("Room", self.room))
+        ]
+        return "\n".join([*lines, self.remark.strip()])
+
+
+def report_on(passing: Sequence[str]) -> type[DVHReport]:
+    """Return the form of a report on a plan that meets these criteria."""
+    names = (some_of(passing, most=MOST_NAMED, fault="unknown_criterion"), ...)
+    return create_model("DVHReport", __base__=DVHReport, tight=names, room=names, remark=(prose(300), ...))
