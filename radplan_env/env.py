@@ -64,7 +64,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | RadPlan/TG119-v0       | (6,)  | PTV_5000, Core, Body                                                |
 
     An action of another shape, with NaN or outside the box raises ValueError; `gymnasium.wrappers.ClipAction`
-    clips. `env.unwrapped.action_map` turns actions into `PlanningParameters` and back.
+    clips. `env.unwrapped.action_map` (`radplan_env.actions.ActionMap`) turns actions into `PlanningParameters` and
+    back; its `names` say what each coordinate is.
 
     `step` also takes `PlanningParameters` themselves, for planners that need more than the box can say: a `Limit`,
     such as "Rectum V31Gy at most 34 %", is held by the inner loop whatever the weights. Weights and objective doses
@@ -91,10 +92,37 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | progress            | 0 to 1  | (1,)          | share of the budget used                             |
     | image               | uint8   | (128, 384, 3) | with `observe_image=True`: dose over CT and contours |
 
-    `info` says it in plain Python, for agents that read. `reset` gives `case`, `protocol`, `ranges` and
-    `start_parameters` by structure, and `budget`. `step` gives `plan`, which is `Plan.summary()` (score, met,
-    metrics, criteria, parameters, limits, gantry_angles_deg, terms, solver) with the `history` of the episode (step,
-    score, met and parameters of each solve so far), and `reward_terms`.
+    `info` says it in plain Python, for agents that read. Structures stand in the order of the slots, criteria in
+    that of the protocol; what the patient lacks is left out. Parameters are ``{structure: {"weight": …,
+    "objective_dose_gy": …}}``, which `action_map.to_action` takes as they are.
+
+    From `reset`:
+
+    | key              | content                                                                           |
+    |------------------|-----------------------------------------------------------------------------------|
+    | case             | id, source, synthetic, structures, missing                                        |
+    | protocol         | name, title, fractions, prescriptions_gy by target, criteria (structure, metric,  |
+    |                  | at_most, limit, unit, priority)                                                   |
+    | start_parameters | the template plan's parameters                                                    |
+    | ranges           | by structure and quantity, (lowest, highest)                                      |
+    | budget           | solves                                                                            |
+
+    From `step`: `reward_terms`, and `plan`, which is `Plan.summary()` with the episode's history:
+
+    | key of `plan`         | content                                                                      |
+    |-----------------------|------------------------------------------------------------------------------|
+    | score, met            | 0 to 100; whether every criterion is passed                                  |
+    | criteria              | a list of dicts: structure, metric, at_most (is the limit an upper one?),    |
+    |                       | limit, value, unit, priority, passed, margin (room to the limit, negative    |
+    |                       | beyond it), relative_margin. `passed` counts a tolerance in, so a coverage   |
+    |                       | of 99.95 % of its limit may pass. The structure may be "OutsideTargets",     |
+    |                       | which is no slot: it answers to the parameters of Body                       |
+    | metrics               | by structure and name, such as ``["Rectum"]["D5%"]``                         |
+    | parameters, limits,   | what the plan was made with                                                  |
+    | gantry_angles_deg     |                                                                              |
+    | terms                 | by criterion: points earned, and available                                   |
+    | solver                | converged, iterations, objective, kkt_residual, constraints                  |
+    | history               | a dict for each solve so far: step, score, met, parameters                   |
 
     ## Rewards
     The improvement of the plan score, which goes from 0 to 100, over the previous step, divided by 100.

@@ -18,15 +18,16 @@ import pytest
 from experiments.records import CIRCUMSTANCES
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
-SEEDS, KILLS = 20, 20
+SEEDS, KILLS = 18, 20
 
 
 def start(data: Path, out: Path) -> subprocess.Popen[bytes]:
     """compare.py in a process group of its own, with a cache of its own: K is built among the kills."""
-    task = ["--site", "head-and-neck", "--data", data, "--agents", "random", "--budget", 2, "--seeds", SEEDS]
+    task = ["--site", "head-and-neck", "--data", data, "--agents", "odd_agents:Slow", "--budget", 2, "--seeds", SEEDS]
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), *map(str, task), "--jobs", "2", "--out", str(out / "run")],
-        env={**os.environ, "RADPLAN_CACHE_DIR": str(out / "cache")},
+        env={**os.environ, "RADPLAN_CACHE_DIR": str(out / "cache"), "PYTHONPATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -75,9 +76,9 @@ def test_twenty_kills_at_random_moments_change_nothing(tiny_openkbp: Path, tmp_p
         process = start(tiny_openkbp, killed)
         if kill % 2:
             wait_until_it_records(process, file, more_than=file.stat().st_size if file.exists() else 0)
-            time.sleep(chance.uniform(0, 0.5))
+            time.sleep(chance.uniform(0, 0.3))
         else:
-            time.sleep(chance.uniform(0, undisturbed / 4))
+            time.sleep(chance.uniform(0, undisturbed / 6))
         hits += process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
