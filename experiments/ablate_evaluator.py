@@ -63,7 +63,7 @@ class Args(RunOptions):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the ablation; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    """Run the ablation; return the exit code: 0 done, 1 an error or failed episode, 2 wrong usage, 130 interrupted."""
     script, arguments = ("experiments/ablate_evaluator.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
     args = tyro.cli(Args, args=arguments, description=__doc__)
     from experiments import comparison  # slow to import: help and mistyped options need not wait for it

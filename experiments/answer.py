@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from experiments import frames, stats
 from experiments.frames import REFERENCE, Summary, comparator
 from experiments.records import Record, Settings
+from experiments.wording import counted, listed
 
 Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]
 """Best scores by method and case, one for each seed."""
 
 ENOUGH_CASES = 6
 """With n cases, one of two equal agents is ahead on all of them in 2^(1-n) of all runs: less than 5 % from six on."""
+
+SHOWN = 0.005
+"""Scores that differ by less are written the same."""
 
 
 Verdict = Literal["higher", "no difference can be told", "lower"]
@@ -31,8 +35,8 @@ class Difference:
     ----------
     mean, low, high : float
         Mean over cases, seeds averaged within a case, and its 95 % interval over cases; NaN with fewer than two.
-    cases, better : int
-        Cases compared, and those with a higher score.
+    cases, better, equal : int
+        Cases compared, those with a higher score, and those with the same.
     """
 
     mean: float
@@ -40,6 +44,7 @@ class Difference:
     high: float
     cases: int
     better: int
+    equal: int
 
     @property
     def verdict(self) -> Verdict:
@@ -65,9 +70,10 @@ def difference(scores: Scores, method: str, other: str) -> Difference:
     cases = sorted(set(scores[method]) & set(scores[other]))
     each = np.array([np.mean(scores[method][case]) - np.mean(scores[other][case]) for case in cases])
     if not cases:
-        return Difference(float("nan"), float("nan"), float("nan"), cases=0, better=0)
+        return Difference(float("nan"), float("nan"), float("nan"), cases=0, better=0, equal=0)
     low, high = stats.interval_over_cases(each)
-    return Difference(float(each.mean()), float(low), float(high), len(cases), int((each > 0).sum()))
+    better, equal = int((each > 0).sum()), int((abs(each) < SHOWN).sum())
+    return Difference(float(each.mean()), float(low), float(high), len(cases), better, equal)
 
 
 def answer(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> list[str]:
@@ -77,38 +83,41 @@ def answer(settings: Settings, records: Sequence[Record], references: Mapping[st
     if not agents:
         return ["No episode came to its end: there is nothing to compare."]
     against = comparator(settings, references)
-    sentences = [_of_the_best(settings, scores, agents)]
-    if len(agents) > 1:
-        sentences.append(_of_its_lead(scores, agents))
-    if len(scores[agents[0]]) < ENOUGH_CASES:
-        sentences.append(_of_few_cases(len(scores[agents[0]])))
+    leads = {agent: difference(scores, agents[0], agent) for agent in agents[1:]}
+    all_cases = len(scores[agents[0]])
+    tied = [agent for agent, lead in leads.items() if lead.equal == all_cases]
+    sentences = [_of_the_best(settings, scores, agents, tied)]
+    if behind := [agent for agent in leads if agent not in tied]:
+        sentences.append(_of_the_lead(("Their", "they are") if tied else ("Its", "it is"), leads, behind))
+    if all_cases < ENOUGH_CASES:
+        sentences.append(_of_few_cases(all_cases))
     elif against in scores and agents != [against]:
         sentences.append(_against(scores, agents, against))
     return sentences
 
 
-def _of_the_best(settings: Settings, scores: Scores, agents: Sequence[str]) -> str:
+def _of_the_best(settings: Settings, scores: Scores, agents: Sequence[str], tied: Sequence[str]) -> str:
     best = agents[0]
     by_case = stats.balanced(list(scores[best].values()))
     low, high = stats.interval_over_cases(by_case, stats.interquartile_mean, bounds=stats.SCORES)
     interval = "" if np.isnan(low) else f" (95 % interval over patients {low:.1f} to {high:.1f})"
     who = f"Of {len(agents)} agents {best} scored highest:" if len(agents) > 1 else f"{best} scored"
+    if tied:
+        who = f"Of {len(agents)} agents {listed([best, *tied])} are tied, with the same score on every patient:"
     if without := [agent for agent in settings.agents if agent not in agents]:
         who = f"{', '.join(without)} finished no episode. {who}"
     return (
         f"{who} {_iqm(scores[best]):.1f} of 100 points{interval}, the interquartile mean over "
-        f"{_count(len(by_case), 'patient')}, each planned with at most {_count(settings.budget, 'solve')}."
+        f"{counted(len(by_case), 'patient')}, each planned with at most {counted(settings.budget, 'solve')}."
     )
 
 
-def _of_its_lead(scores: Scores, agents: Sequence[str]) -> str:
-    best, others = agents[0], agents[1:]
-    leads = {agent: difference(scores, best, agent) for agent in others}
-    following = leads[others[0]]
-    text = f"Its lead over the next, {others[0]}, is {_signed(following.mean)} points"
+def _of_the_lead(who: tuple[str, str], leads: Mapping[str, Difference], others: Sequence[str]) -> str:
+    following, (whose, who_is) = leads[others[0]], who
+    text = f"{whose} lead over the next, {others[0]}, is {_signed(following.mean)} points"
     if not np.isnan(following.low):
         text += f" (95 % interval {_signed(following.low)} to {_signed(following.high)})"
-    text += f", and it is ahead on {following.better} of {_count(following.cases, 'patient')}: "
+    text += f", and {who_is} ahead on {following.better} of {counted(following.cases, 'patient')}: "
     if following.verdict != "no difference can be told":
         return text + "a difference."
     text += "no difference can be told"
@@ -142,7 +151,3 @@ def _iqm(by_case: Mapping[str, NDArray[np.float64]]) -> float:
 
 def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

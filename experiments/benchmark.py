@@ -23,7 +23,9 @@ BESIDE = {
 
 
 def run(args: CompareOptions, given: Sequence[str], command: str) -> int:
-    """Do what was asked for; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
+    """Do what was asked for; return the exit code.
+
+    0 is done, 1 an error, an episode that failed or a plan not confirmed, 2 wrong usage, 130 interrupted.
 
     Parameters
     ----------

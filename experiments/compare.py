@@ -2,7 +2,7 @@
 
 Every solve is recorded in DIR/episodes.jsonl; the plan that an episode hands over lies in DIR/plans.
 
-Stop the run whenever you like: the same command goes on where it stopped.
+Stop the run whenever you like: the same command goes on where it stopped. Exit code 1: an agent failed in an episode.
 
 It ends with a report (DIR/report.html), tables (DIR/tables.md, as CSV in DIR/tables) and figures (DIR/figures).
 
@@ -41,7 +41,10 @@ from experiments.options import CompareOptions, given
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the comparison; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    """Run what was asked for; return the exit code.
+
+    0 is done, 1 an error, an episode that failed or a plan not confirmed, 2 wrong usage, 130 interrupted.
+    """
     script, arguments = ("experiments/compare.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
     args = tyro.cli(CompareOptions, args=arguments, description=__doc__)
     from experiments import benchmark  # slow to import: help and mistyped options need not wait for it

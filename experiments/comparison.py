@@ -9,16 +9,19 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from agents.agent import EpisodeInterruptedError
-from experiments import dispatch, language_model, notes, report, run_settings, runner
+from experiments import dispatch, failures, language_model, own_agents, report, run_settings, runner
 from experiments.backends import WorkerDiedError, open_backend
 from experiments.cohort import UsageError
 from experiments.options import RunOptions
-from experiments.records import FAILED, RunFolder, RunFolderError, Settings, open_run_folder
+from experiments.records import RunFolder, RunFolderError, Settings, open_run_folder
 from experiments.standing import altered_cases
+from experiments.wording import counted
 
 
 def run(args: RunOptions, command: str) -> int:
-    """Run or continue a comparison; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
+    """Run or continue a comparison; return the exit code.
+
+    0 is done, 1 an error, an agent that failed or a case left out, 2 wrong usage, 130 interrupted.
 
     Parameters
     ----------
@@ -70,19 +73,22 @@ def guarded(command: str, run: Callable[[], int]) -> int:
 
 def _compare(folder: RunFolder, args: RunOptions, command: str) -> int:
     """Play what is not played yet, then print and draw the comparison."""
-    say(f"{folder.path}: {len(folder.records)} episodes recorded, {len(folder.todo())} to play")
+    say(f"{folder.path}: {counted(len(folder.records), 'episode')} recorded, {len(folder.todo())} to play")
     if folder.set_aside:
-        say(f"{folder.set_aside} records, cut short or to be retried, moved to set_aside.jsonl")
+        say(f"moved to set_aside.jsonl, as cut short or to be retried: {counted(folder.set_aside, 'record')}")
+    folder.present_digests = own_agents.present_digests(folder.settings)
+    for note in own_agents.other_versions(folder, folder.records.values()):
+        say(note)
     without_model = run_settings.without_model(args, folder.settings)
     say_left_out(folder.settings, without_model)
     left_out = play(folder, args, command) if folder.todo() else {}
     say_left_out(folder.settings, left_out)
-    for record in folder.records.values():
-        if record["status"] == FAILED:
-            say(notes.failure(record))
+    failed = failures.lines(folder.records.values(), str(folder.path / failures.FILE))
+    for line in failed:
+        say(line)
     print(report.write(folder, without_model | left_out))
     say(f"report in {folder.path / 'report.html'}, tables in {folder.path / 'tables.md'}, figures beside them")
-    return 1 if set(left_out) & set(folder.settings.cases) else 0
+    return 1 if failed or set(left_out) & set(folder.settings.cases) else 0
 
 
 def play(folder: RunFolder, args: RunOptions, command: str) -> dict[str, str]:

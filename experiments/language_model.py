@@ -37,6 +37,7 @@ from agents.llm.wire import Adaptation
 from experiments.cohort import UsageError
 from experiments.options import LanguageModelOptions, ModelOptions
 from experiments.records import ModelChoice
+from experiments.wording import counted
 
 _VISION: dict[str, Vision] = {"auto": "auto", "yes": True, "no": False}
 
@@ -163,7 +164,7 @@ def spending(folder: Path) -> str:
         return "no calls made"
     spent = Ledger(path).spent()
     usd = "cost not known" if spent.unpriced else f"{spent.usd:.4g} US dollars"
-    return f"{spent.calls} calls made, {spent.tokens} tokens, {usd}"
+    return f"{counted(spent.calls, 'call')} made, {counted(spent.tokens, 'token')}, {usd}"
 
 
 @contextmanager

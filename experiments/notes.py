@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments import failures
 from experiments.language_model import spending
-from experiments.records import FAILED, Record, RunFolder
+from experiments.own_agents import other_versions
+from experiments.records import Record, RunFolder
 from radplan_env.protocol import load_protocol
 
 OTHER_PRESCRIPTION = 0.1
@@ -31,6 +33,9 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
             "The protocol has changed since these plans were judged: criteria, points and scores are not those of this "
             "version. compare.py --rescore judges them anew."
         )
+    lines += other_versions(folder, records)
+    if len(folder.settings.cases) == 1:
+        lines.append("One case: no interval over cases and no probability of improvement.")
     lines += rescorings(records)
     if any(record["case"].startswith("synthetic/") for record in records):
         lines.append("The patients are synthetic.")
@@ -62,12 +67,7 @@ def rescorings(records: Sequence[Record]) -> list[str]:
 def missing(records: Sequence[Record], left_out: Mapping[str, str]) -> list[str]:
     """What was left out, and what failed."""
     lines = [f"Left out: {name}: {problem}" for name, problem in left_out.items()]
-    return lines + [failure(record) for record in records if record["status"] == FAILED]
-
-
-def failure(record: Record) -> str:
-    """What went wrong in a failed episode."""
-    return f"{record['agent']} failed on {record['case']}, seed {record['seed']}: {record['error']['message']}"
+    return lines + failures.lines(records)
 
 
 def language_model(folder: RunFolder, records: Sequence[Record]) -> list[str]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from agents.gpt_radplan.library import Library, ReferencePlan
-from experiments import comparison, notes, run_settings
+from experiments import comparison, failures, run_settings
 from experiments.cohort import UsageError
 from experiments.records import FAILED, Record, RunFolder, key_of
 from experiments.runner import read_case
+from experiments.wording import counted
 from radplan_env.plan import Plan
 from radplan_env.protocol import load_protocol
 
@@ -34,7 +35,7 @@ def build(args: Args, command: str) -> int:
         left_out = comparison.play(folder, args, command) if folder.todo() else {}
         for record in folder.records.values():
             if record["status"] == FAILED:
-                left_out.setdefault(record["case"], notes.failure(record))
+                left_out.setdefault(record["case"], failures.line(record))
         for name, problem in left_out.items():
             comparison.say(f"{name}: {problem}")
         library = library_of(folder)
@@ -43,7 +44,7 @@ def build(args: Args, command: str) -> int:
         library.save(unfinished)
         shutil.rmtree(place, ignore_errors=True)
         unfinished.replace(place)
-        comparison.say(f"{len(library.plans)} plans in {place}")
+        comparison.say(f"{counted(len(library.plans), 'plan')} in {place}")
     return 1 if left_out else 0
 
 

@@ -2,6 +2,7 @@
 
 DIR/run.json          the settings, fixed when the folder is made
 DIR/episodes.jsonl    one JSON object per episode, appended when the episode is over
+DIR/failures.txt      the tracebacks of the episodes that agents failed in
 DIR/set_aside.jsonl   lines of episodes.jsonl that could not be read; never used, never deleted
 DIR/cases/            what is known of each case before an agent sees it, its reference plan among it
 DIR/plans/            the plan that each episode handed over, whole
@@ -170,12 +171,25 @@ def write_json(path: Path, data: Any) -> None:
 
 @dataclass
 class RunFolder:
-    """A run's folder, open for appending. Make one with `open_run_folder`."""
+    """A run's folder, open for appending. Make one with `open_run_folder`.
+
+    Parameters
+    ----------
+    path, settings
+        The folder and what its run is.
+    records : dict
+        Episodes recorded, by agent, case and seed.
+    set_aside : int
+        Lines of episodes.jsonl that are not used.
+    present_digests : Mapping[str, str]
+        While it is played in: digests of the code of the agents of the user's own, by name (`experiments.own_agents`).
+    """
 
     path: Path
     settings: Settings
     records: dict[Key, Record] = field(default_factory=dict)
     set_aside: int = 0
+    present_digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def episodes_path(self) -> Path:

@@ -20,8 +20,9 @@ from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.sources import synthetic
 
-CHARACTERS_PER_TOKEN = 2.8
-"""Qwen2.5's tokenizer had 2.75 to 3.06 on the planner's prompts (numbers take a token a digit); others have more."""
+CHARACTERS_PER_TOKEN = 2.5
+"""Qwen2.5's tokenizer has 2.05 on the DVH expert's tables (numbers take a token a digit), 2.7 on the planner's prompts
+and 3.0 on the evaluator's; others have more."""
 
 EXPERTS = ("vision expert", "DVH expert", "evaluator", "planner")
 """Who is called in each step, in order."""

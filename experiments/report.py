@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from experiments import figures, html_report, notes, tables
+from experiments import failures, figures, html_report, notes, tables
 from experiments.drawings import all_figures
 from experiments.html_report import Picture
 from experiments.records import Record, RunFolder
@@ -18,7 +18,7 @@ from experiments.stored_plans import StoredPlans
 
 
 def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
-    """Write tables, figures and the HTML report of the episodes recorded; return the tables as text.
+    """Write tables, figures, HTML report and tracebacks of the episodes recorded; return the tables as text.
 
     Parameters
     ----------
@@ -26,6 +26,7 @@ def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
     left_out : Mapping[str, str]
         Cases and agents left out, and why.
     """
+    failures.write_tracebacks(folder)
     records = list(folder.records.values())
     references = read_references(folder)
     found = tables.all_tables(folder.settings, records, references)

@@ -18,9 +18,10 @@ import gymnasium
 import numpy as np
 
 from agents.agent import Agent, EpisodeInterruptedError, make_agent
-from experiments import fluences
+from experiments import failures, fluences
 from experiments.cohort import SITES, Origin, open_cohort
 from experiments.language_model import LanguageModel, library_of, reads_library, talks
+from experiments.own_agents import source_digest
 from experiments.records import (
     COMPLETE,
     FAILED,
@@ -31,6 +32,7 @@ from experiments.records import (
     write_atomically,
     write_json,
 )
+from experiments.wording import counted
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.plan import Plan, PlanningSystem
@@ -98,6 +100,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         **came_to,
         "steps": steps,
         "agent_record": agent_record,
+        "agent_source": source_digest(agent),
         "seconds": round(seconds, 3),
         "versions": versions(),
     }
@@ -105,7 +108,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
 
 def _attempt(
     env: gymnasium.Env[Any, Any], folder: RunFolder, key: Key, model: LanguageModel | None
-) -> tuple[list[Plan], Record | None, dict[str, str] | None]:
+) -> tuple[list[Plan], Record | None, dict[str, str | None] | None]:
     """The plans of an episode, what the agent says of it, and how it failed if it did.
 
     A third party's agent may raise anything.
@@ -122,7 +125,8 @@ def _attempt(
     except EpisodeInterruptedError:
         raise
     except (Exception, SystemExit) as raised:
-        error = {"message": f"{type(raised).__name__}: {raised}", "traceback": traceback.format_exc()}
+        at = failures.place(raised, key[0])
+        error = {"message": f"{type(raised).__name__}: {raised}", "at": at, "traceback": traceback.format_exc()}
         said = None
         with suppress(Exception):  # who has failed may have nothing more to say
             said = record_of(agent)
@@ -131,7 +135,7 @@ def _attempt(
     if not plans:
         return plans, said, {"message": "the agent stopped before its first solve", "traceback": ""}
     if hidden > 0:
-        message = f"the agent made {hidden} solves behind the environment's back"
+        message = f"the agent made {counted(hidden, 'solve')} behind the environment's back"
         return plans, said, {"message": message, "traceback": ""}
     return plans, said, None
 
@@ -155,12 +159,14 @@ def record_of(agent: Agent | None) -> Record | None:
     Raises
     ------
     TypeError, ValueError
-        If it is no plain JSON data.
+        If it is no dict of plain JSON data.
     """
     record = getattr(agent, "record", None)
     if record is None:
         return None
-    plain: Record = json.loads(json.dumps(record(), allow_nan=False))
+    plain: Record | None = json.loads(json.dumps(record(), allow_nan=False))
+    if not isinstance(plain, dict | None):
+        raise TypeError(f"record() of an agent returns a dict or None, not {plain!r}")
     return plain
 
 

@@ -6,6 +6,7 @@ import json
 
 from experiments.records import FAILED, RunFolder
 from experiments.suites import Suite, load_suite
+from experiments.wording import counted
 
 
 def standing(folder: RunFolder) -> list[str]:
@@ -49,7 +50,7 @@ def _incomplete_lines(folder: RunFolder) -> list[str]:
     unplayed, all_episodes = len(folder.todo()), sum(1 for _ in folder.settings.episodes())
     failed = sum(record["status"] == FAILED for record in folder.records.values())
     lacking = [f"{number} {what}" for number, what in ((unplayed, "not played"), (failed, "failed")) if number]
-    return [f"Incomplete: of {all_episodes} episodes {', '.join(lacking)}."] if lacking else []
+    return [f"Incomplete: of {counted(all_episodes, 'episode')} {', '.join(lacking)}."] if lacking else []
 
 
 def _digests(folder: RunFolder) -> dict[str, str]:

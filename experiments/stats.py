@@ -200,11 +200,11 @@ def share_interval(shares: ArrayLike, *, level: float = LEVEL) -> Array:
     Returns
     -------
     (2, …) array
-        Lower and upper end; NaN without cases.
+        Lower and upper end; NaN with fewer than two cases.
     """
     values = np.asarray(shares, dtype=float)
     n = len(values)
-    if n == 0:
+    if n < 2:
         return np.full((2, *values.shape[1:]), np.nan)
     share, z = values.mean(axis=0), scipy.stats.norm.ppf((1 + level) / 2)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)

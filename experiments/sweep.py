@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import comparison, figures, front, run_settings, runner
+from experiments import comparison, failures, figures, front, run_settings, runner
 from experiments.backends import open_backend
 from experiments.cohort import SITES, UsageError
 from experiments.front import Metric, Point
@@ -149,6 +149,6 @@ def _ends(records: Sequence[dict[str, Any]], wish: str) -> list[Point]:
     """The last plan of each episode that came to its end; of the others it is said that they did not."""
     for record in records:
         if record["status"] != COMPLETE:
-            comparison.say(f"{record['agent']} failed on {record['case']}: {record['error']['message']}")
+            comparison.say(failures.line(record))
     ended = sorted((r for r in records if r["status"] == COMPLETE), key=lambda r: (r["agent"], r["case"], r["seed"]))
     return [Point(record["case"], record["agent"], wish, record["steps"][-1]) for record in ended]

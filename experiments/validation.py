@@ -21,6 +21,7 @@ import numpy as np
 from experiments import replay, runner
 from experiments.records import COMPLETE, Key, Record, RunFolder, Settings, key_of
 from experiments.replay import UnusableError
+from experiments.wording import counted
 from radplan_env.plan import Plan, PlanningSystem
 from radplan_env.protocol import Protocol, load_protocol
 
@@ -96,7 +97,7 @@ def validate(path: Path, *, data: Sequence[Path] = (), jobs: int = 0) -> int:
 def _notes(folder: RunFolder) -> Iterator[str]:
     """What a reader should know before the findings."""
     settings = folder.settings
-    yield f"{folder.path}: {len(folder.records)} episodes recorded, {len(folder.todo())} not played"
+    yield f"{folder.path}: {counted(len(folder.records), 'episode')} recorded, {len(folder.todo())} not played"
     now = load_protocol(settings.protocol).digest()
     if settings.protocol_digest not in ("", now):
         was = settings.protocol_digest
@@ -185,7 +186,7 @@ def _problems_of_episode(settings: Settings, record: Record) -> Iterator[str]:
     steps = record["steps"]
     wanted = {name: getattr(settings, name) for name in ("site", "protocol", "fidelity", "budget")}
     if len(steps) > settings.budget:
-        yield f"{len(steps)} solves, of a budget of {settings.budget}"
+        yield f"{counted(len(steps), 'solve')}, of a budget of {settings.budget}"
     if record["status"] == COMPLETE and (not steps or record["error"] is not None):
         yield "complete, but with an error or without a plan"
     wanted |= runner.outcome(steps)

@@ -45,4 +45,4 @@ class DVHReport(Answer):
 def report_on(passing: Sequence[str]) -> type[DVHReport]:
     """Return the form of a report on a plan that meets these criteria."""
     names = (some_of(passing, most=MOST_NAMED, fault="unknown_criterion"), ...)
-    return create_model("DVHReport", __base__=DVHReport, tight=names, room=names, remark=(prose(300), ...))
+    return create_model("DVHReport", __base__=DVHReport, tight=names, room=names, remark=(prose(170), ...))

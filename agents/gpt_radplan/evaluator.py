@@ -150,7 +150,7 @@ class Evaluator:
         # Who has seen no dose statistics must find out by looking which criteria fail.
         known = [item.criterion for item in values["shortfalls"]] if self._options.uses_tables else None
         messages = conversation("evaluator", *pictures, **values, reports=reports, pictures=bool(pictures))
-        feedback = self._session.ask("evaluator", messages, _feedback_on(self._task, known))
+        feedback = self._session.ask("evaluator", messages, _feedback_on(self._task, memory, known))
         if isinstance(feedback, Failed):
             self.unanswered["evaluator"] += 1
         else:
@@ -174,7 +174,7 @@ def _shown(title: str, caption: str, view: View) -> tuple[Text, Image]:
     return Text(text=name), Image(png=view.png, name=name)
 
 
-def _feedback_on(task: Task, known: Sequence[str] | None) -> type[Feedback]:
+def _feedback_on(task: Task, memory: Memory, known: Sequence[str] | None) -> type[Feedback]:
     """The form of feedback, with the names that may be used; of criteria known to fail none is acceptable."""
     criteria = task.free_criteria if known is None else known
     passing = [name for name in task.free_criteria if known is None or name not in known]
@@ -182,12 +182,12 @@ def _feedback_on(task: Task, known: Sequence[str] | None) -> type[Feedback]:
         "Shortcoming",
         __base__=Shortcoming,
         criterion=(one_of(criteria, fault="unknown_criterion"), ...),
-        remedy=(lever_of(task.structures), ...),
+        remedy=(lever_of(task, memory.starting_parameters), ...),
     )
     return create_model(
         "Feedback",
         __base__=Feedback,
         acceptable=(some_of(passing, most=MOST_ACCEPTABLE, fault="unknown_criterion"), ...),
         failing=(list[shortcoming], Field(min_length=1, max_length=len(criteria))),  # type: ignore[valid-type]
-        advice=(prose(200), ...),
+        advice=(prose(170), ...),
     )

@@ -43,23 +43,24 @@ class Lever:
         return None if match is None else cls(*match.groups())
 
 
-def lever_of(structures: Collection[str]) -> Any:
-    """Return the type of a phrase that names a lever of one of these structures; the schema lists them all."""
+def lever_of(task: Task, plans: Collection[Parameters]) -> Any:
+    """Return the type of a phrase that names a lever; the schema lists those that some of the plans leave room for."""
 
     def check(text: str) -> str:
         lever = Lever.spoken(text)
         if lever is None:
             raise PydanticCustomError("unknown_lever", 'say it as in "raise the weight of Body"')
-        if lever.structure not in structures:
-            raise PydanticCustomError("unknown_structure", "choose of {names}", {"names": ", ".join(structures)})
+        if lever.structure not in task.structures:
+            raise PydanticCustomError("unknown_structure", "choose of {names}", {"names": ", ".join(task.structures)})
         return text
 
-    phrases = [
-        str(Lever(direction, parameter, structure))
-        for structure in structures
-        for parameter in ("weight", "objective_dose")
+    levers = [
+        Lever(direction, parameter, structure)
+        for structure in task.structures
+        for parameter in _QUANTITIES
         for direction in ("raise", "lower")
     ]
+    phrases = [str(lever) for lever in levers if any(_can_move(lever, parameters, task) for parameters in plans)]
     return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "enum": phrases})]
 
 

@@ -102,6 +102,11 @@ class Memory:
         return {"last": self.last} if same else {"best": self.best, "last": self.last}
 
     @property
+    def starting_parameters(self) -> list[Parameters]:
+        """The parameters of the plans that a change may begin from."""
+        return [step.parameters for step in self.starts.values()]
+
+    @property
     def has_gained(self) -> bool:
         """Whether the last step reached more than any before it, as the first does."""
         return all(step.score < self.last.score for step in self.trajectory[:-1])

@@ -226,15 +226,16 @@ class Planner:
 
 def _proposal_for(task: Task, options: Options, memory: Memory) -> type[Proposal]:
     """The form of a proposal, with the names that may be used."""
+    levers = lever_of(task, memory.starting_parameters)
     actions = ("change",) if memory.has_gained else ("change", "stop")
-    change = create_model("Change", __base__=Change, lever=(lever_of(task.structures), ...), reason=(prose(100), ...))
+    change = create_model("Change", __base__=Change, lever=(levers, ...), reason=(prose(60), ...))
     prediction = create_model(
         "Prediction", __base__=Prediction, criterion=(one_of(task.free_criteria, fault="unknown_criterion"), ...)
     )
     return create_model(
         "Proposal",
         __base__=Proposal,
-        reasoning=(prose(250), ...),
+        reasoning=(prose(150), ...),
         action=(Annotated[Action, WithJsonSchema({"type": "string", "enum": list(actions)})], ...),
         start_from=(one_of(tuple(memory.starts), fault="unknown_start"), ...),
         changes=(list[change], Field(max_length=options.most_changes)),  # type: ignore[valid-type]

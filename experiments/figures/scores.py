@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from experiments import frames, stats
-from experiments.figures.style import agent_colors, grid_of_panels, legend_below
+from experiments.figures.style import agent_colors, grid_of_panels, legend_below, taking_turns
 from experiments.frames import REFERENCE, Summary, runs_by_case
 from experiments.records import Record, Settings
 from experiments.tables import comparisons
@@ -135,7 +135,7 @@ def score_differences(
         return None
     comparators = list(dict.fromkeys(against for _, against, _ in found))
     agents = [agent for agent in settings.agents if agent in {agent for agent, _, _ in found}]
-    height = 0.32 * len(agents) + 1.6
+    height = 0.32 * len(agents) + 1.8
     figure, panels = grid_of_panels(1, len(comparators), width=max(7.6, 2.0 + 3.4 * len(comparators)), height=height)
     colors = agent_colors(settings)
     for agent, against, pairs in found:
@@ -149,8 +149,9 @@ def score_differences(
         axes.set_yticks(range(len(agents)), agents if axes is panels[0] else [""] * len(agents))
         axes.set(ylim=(len(agents) - 0.5, -0.5), xlabel="Δ best score")
         axes.set_title(f"minus {against}", loc="left", fontsize=10)
-    title = "Best score, paired by case: mean with 95 % bootstrap interval, each case below; right of zero: better"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    title = "Best score, paired by case; right of zero: better"
+    below = "mean with 95 % bootstrap interval, each case below"
+    figure.suptitle(f"{title}\n{below}", x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -182,6 +183,7 @@ def _draw(settings: Settings, curves: Mapping[str, Curve], **style: Any) -> tupl
     colors = agent_colors(settings)
     step: Literal["post"] | None = "post" if "drawstyle" in style else None
     for axes, own in zip(panels, groups, strict=False):
+        styles = taking_turns({agent: curves[agent].y.tolist() for agent in own})
         for agent in agents:
             curve = curves[agent]
             if agent not in own:
@@ -189,7 +191,8 @@ def _draw(settings: Settings, curves: Mapping[str, Curve], **style: Any) -> tupl
                 axes.plot(curve.x, curve.y, color=OTHERS, linewidth=0.8, zorder=1, **plain)
                 continue
             axes.fill_between(curve.x, curve.low, curve.high, color=colors[agent], alpha=0.18, linewidth=0, step=step)
-            axes.plot(curve.x, curve.y, color=colors[agent], label=f"{agent} (n = {curve.cases})", **style)
+            label = f"{agent} (n = {curve.cases})"
+            axes.plot(curve.x, curve.y, color=colors[agent], label=label, linestyle=styles[agent], **style)
         if len(groups) > 1:
             axes.set_title(f"{own[0]} (n = {curves[own[0]].cases})", loc="left", fontsize=10)
     for axes in panels[len(groups) :]:

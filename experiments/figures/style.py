@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -22,6 +23,11 @@ AGENT_COLORS = (
 FOOTNOTE = "Our plans are ideal fluences, before sequencing."
 FOOTNOTE_INCHES = 3.0
 
+DASH = 5.0
+"""Length of a dash in line widths, where curves take turns."""
+
+LineStyle = Literal["solid"] | tuple[float, tuple[float, float]]
+
 
 def save(figure: Figure, path: Path, *, pdf: bool = True) -> None:
     """Write PATH.png and, unless told otherwise, PATH.pdf."""
@@ -34,6 +40,18 @@ def save(figure: Figure, path: Path, *, pdf: bool = True) -> None:
 def agent_colors(settings: Settings) -> dict[str, str]:
     """Colour of each agent, by its place in the settings."""
     return {agent: AGENT_COLORS[i % len(AGENT_COLORS)] for i, agent in enumerate(settings.agents)}
+
+
+def taking_turns(curves: Mapping[str, Sequence[float]]) -> dict[str, LineStyle]:
+    """Line styles by name: curves of the same values take turns along the line, so that none hides behind another."""
+    alike: dict[tuple[float, ...], list[str]] = {}
+    for name, values in curves.items():
+        alike.setdefault(tuple(values), []).append(name)
+    return {
+        name: (-DASH * place, (DASH, DASH * (len(names) - 1))) if len(names) > 1 else "solid"
+        for names in alike.values()
+        for place, name in enumerate(names)
+    }
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from experiments.figures.style import grid_of_panels, legend_below
+from experiments.figures.style import grid_of_panels, legend_below, taking_turns
 from experiments.records import Record
 from radplan_env.case import Case
 from radplan_env.plan import Plan
@@ -86,16 +86,21 @@ def _draw_scores(axes: Axes, record: Record) -> None:
     axes.plot(chosen + 1, scores[chosen], "o", color="#D55E00", markersize=8, zorder=3, label="handed over")
     axes.set(xlabel="Solve", ylabel="Score", xlim=(0.5, record["budget"] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
 
 
 def _draw_parameter(
     axes: Axes, steps: Sequence[Mapping[str, Any]], name: str, label: str, colors: Mapping[str, str]
 ) -> None:
-    for structure, color in colors.items():
-        known = {i: step["parameters"][structure] for i, step in enumerate(steps, 1) if structure in step["parameters"]}
-        values = [parameters[name] for parameters in known.values()]
-        axes.plot(list(known), values, ".-", color=color, linewidth=1.2, markersize=6)
+    parameters = [step["parameters"] for step in steps]
+    curves = {
+        structure: {i: own[structure][name] for i, own in enumerate(parameters, 1) if structure in own}
+        for structure in colors
+    }
+    styles = taking_turns({structure: [*curve, *curve.values()] for structure, curve in curves.items()})
+    for structure, curve in curves.items():
+        style: dict[str, Any] = {"linestyle": styles[structure], "color": colors[structure]}
+        axes.plot(list(curve), list(curve.values()), marker=".", linewidth=1.2, markersize=6, **style)
     axes.set(xlabel="Solve", ylabel=label, xlim=(0.5, len(steps) + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 

@@ -8,19 +8,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from experiments import frames, notes
+from experiments import failures, frames, notes
 from experiments.answer import ENOUGH_CASES, answer
 from experiments.drawings import trajectory_episodes
 from experiments.frames import Summary
 from experiments.html_report.command import command, without_paths
 from experiments.html_report.picture import Picture
-from experiments.records import FAILED, Record, RunFolder, slug, write_text
+from experiments.records import Record, RunFolder, slug, write_text
 from experiments.standing import standing
 from experiments.stored_plans import example_case
 from experiments.tables import BEFORE_SEQUENCING, UNKNOWN, Table
@@ -169,10 +170,9 @@ def _limit(limit: Mapping[str, Any]) -> str:
 def _failures(folder: RunFolder, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Failed episodes, those that failed alike together."""
     alike: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        if record["status"] == FAILED:
-            message = without_paths(record["error"]["message"], folder.settings)
-            alike.setdefault((record["agent"], message), []).append(record)
+    for record in failures.failed(records):
+        message = without_paths(failures.message(record), folder.settings)
+        alike.setdefault((record["agent"], message), []).append(record)
     return [
         {"agent": agent, "message": message, "first": f"{own[0]['case']}, seed {own[0]['seed']}", "episodes": len(own)}
         for (agent, message), own in alike.items()
@@ -214,15 +214,15 @@ def _fidelity(name: str) -> str:
     return f"{name}: {fidelity.dose_grid_mm:g} mm dose grid, {fidelity.bixel_mm:g} mm bixels"
 
 
-def _columns_shown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns without links to other files, and without a kind of plan that is the same in every row."""
-    kinds = {row[columns.index("plan")] for row in rows} if "plan" in columns else set()
-    return [name for name in columns if name != "transcripts" and not (name == "plan" and len(kinds) == 1)]
+def _columns_shown(columns: Sequence[str]) -> list[str]:
+    """Columns but for links to other files, and the kind of plan, which the methods' names say already."""
+    return [name for name in columns if name not in ("transcripts", "plan")]
 
 
-def _has_groups(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows that follow each other share their first cell."""
-    return any(one[0] == other[0] for one, other in pairwise(rows))
+def row_spans(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Rows that the first cell of each row stands for; 0 where the one above it stands for it too."""
+    groups = [len(list(alike)) for _, alike in groupby(rows, key=itemgetter(0))]
+    return [span for count in groups for span in (count, *[0] * (count - 1))]
 
 
 @cache
@@ -235,5 +235,5 @@ def _template() -> Template:
         autoescape=True,  # agents, structures, instructions and errors are named by users
     )
     environment.tests["number_text"] = lambda text: _NUMBER.fullmatch(text) is not None
-    environment.globals |= {"columns_shown": _columns_shown, "has_groups": _has_groups}
+    environment.globals |= {"columns_shown": _columns_shown, "row_spans": row_spans}
     return environment.get_template("report.html.jinja")

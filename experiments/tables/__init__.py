@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments import frames
 from experiments.frames import Summary
 from experiments.records import Record, Settings, write_text
+from experiments.tables.agent_records import agent_records
 from experiments.tables.comparisons import dose_differences, gain_over_random, improvement, score_differences
 from experiments.tables.doses import criteria_met, organ_metrics, target_metrics
 from experiments.tables.effort import effort, language_model
@@ -19,6 +20,7 @@ __all__ = [
     "BEFORE_SEQUENCING",
     "UNKNOWN",
     "Table",
+    "agent_records",
     "all_tables",
     "criteria_met",
     "dose_differences",
@@ -62,7 +64,7 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
             organ_metrics(settings, records, references),
             dose_differences(settings, records, references),
         ]
-    tables += [effort(settings, records), language_model(settings, records)]
+    tables += [effort(settings, records), language_model(settings, records), agent_records(settings, records)]
     return [table for table in tables if not table.frame.empty]
 
 

@@ -12,7 +12,7 @@ from experiments import frames, stats
 from experiments.frames import Summary, runs_by_case, unit_of
 from experiments.records import Record, Settings
 from experiments.tables.scores import milestones
-from experiments.tables.table import SD, Table, with_interval
+from experiments.tables.table import SD, Table, known_columns, with_interval
 
 Runs = Mapping[str, NDArray[np.float64]]
 """Scores of an agent by case, one for each seed."""
@@ -39,21 +39,25 @@ def score_differences(settings: Settings, records: Sequence[Record], references:
                 f"difference{SD}": float(pd.Series(difference).std()),
                 "higher in": f"{int((difference > 0).sum())} of {len(pairs)}",
                 "lower in": f"{int((difference < 0).sum())} of {len(pairs)}",
-                **with_interval("P(better)", better.mean(), stats.share_interval(better)),
+                **with_interval("P(better)", _share(better), stats.share_interval(better)),
             }
         )
+    frame = known_columns(pd.DataFrame(rows))
     note = (
         "Best score of the agent minus that of the other within the same budget of solves, paired by case, seeds "
-        "averaged; mean (SD) [95 % bootstrap interval] over cases. P(better): that the agent's run of a case scores "
-        "higher than the other's, ties counting half [95 % Wilson interval over cases]. Each interval is of one "
-        "comparison by itself: among many, one in twenty misleads."
+        "averaged; mean (SD) [95 % bootstrap interval] over cases."
     )
-    decimals = {"P(better)": 2}
-    return Table("score_differences", "Score, case by case against the others", note, pd.DataFrame(rows), 1, decimals)
+    if "P(better)" in frame:
+        note += (
+            " P(better): that the agent's run of a case scores higher than the other's, ties counting half [95 % "
+            "Wilson interval over cases]. Each interval is of one comparison by itself: among many, one in twenty "
+            "misleads."
+        )
+    return Table("score_differences", "Score, case by case against the others", note, frame, 1, {"P(better)": 2})
 
 
 def improvement(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
-    """Probability of improvement: that the method of the row scores higher than that of the column."""
+    """Probability of improvement: that the row's method scores higher than the column's; empty where none is known."""
     runs = _runs(frames.plan_scores(records, references), "score")
     methods = frames.ordered(settings, runs)
     rows = []
@@ -64,14 +68,15 @@ def improvement(settings: Settings, records: Sequence[Record], references: Mappi
             share, ends = np.nan, np.full(2, np.nan)
             if pairs and method != other:
                 better = stats.probability_of_improvement(*zip(*pairs, strict=True))
-                share, ends = better.mean(), stats.share_interval(better)
+                share, ends = _share(better), stats.share_interval(better)
             row |= with_interval(other, share, ends)
         rows.append(row)
     note = (
         "How often a run of the row's method has the higher best score than one of the column's on the same case, ties "
         "counting half, averaged over cases. 95 % Wilson intervals over cases in the CSV and in the figure."
     )
-    frame = pd.DataFrame(rows) if len(methods) > 1 else pd.DataFrame()
+    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame() if frame.empty or frame[methods].isna().all(axis=None) else frame
     return Table("probability_of_improvement", "Probability of improvement", note, frame, brackets=False)
 
 
@@ -146,6 +151,11 @@ def paired(ours: Runs, theirs: Runs) -> Pairs:
 def differences(pairs: Pairs) -> NDArray[np.float64]:
     """Ours minus theirs for each case, seeds averaged: (n_cases,)."""
     return np.array([ours.mean() - theirs.mean() for ours, theirs in pairs], dtype=float)
+
+
+def _share(better: NDArray[np.float64]) -> float:
+    """How often the other is beaten; not known of a single case, which is won, lost or tied."""
+    return float(better.mean()) if len(better) > 1 else float("nan")
 
 
 def _planners(settings: Settings, references: Mapping[str, Summary]) -> list[str]:

@@ -10,9 +10,18 @@ import pandas as pd
 
 from experiments import frames
 from experiments.records import Record, Settings, slug
-from experiments.tables.table import UNKNOWN, Table, mean_or_nan, told
+from experiments.tables.table import UNKNOWN, Table, known_columns, mean_or_nan, told
 
 USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+SESSION = {
+    "usage",
+    "cost_usd",
+    "calls",
+    "calls_with_pictures",
+    "calls_with_pictures_seen",
+    "failed_questions",
+    "faults",
+}
 
 
 def effort(settings: Settings, records: Sequence[Record]) -> Table:
@@ -24,7 +33,7 @@ def effort(settings: Settings, records: Sequence[Record]) -> Table:
             continue
         solves = [len(record["steps"]) for record in episodes]
         seconds = [record["seconds"] for record in episodes]
-        said = [record["agent_record"] for record in episodes if "usage" in (record.get("agent_record") or {})]
+        said = [record["agent_record"] for record in episodes if _talked(record)]
         rows.append(
             {
                 "method": agent,
@@ -39,8 +48,7 @@ def effort(settings: Settings, records: Sequence[Record]) -> Table:
                 "per solve [s]": sum(seconds) / sum(solves) if any(solves) else np.nan,
             }
         )
-    frame = pd.DataFrame(rows)
-    frame = frame.drop(columns=[name for name in frame if frame[name].isna().all()])
+    frame = known_columns(pd.DataFrame(rows))
     note = (
         f"Means over episodes, failed ones too but for the score; {UNKNOWN} where there is none or it is not known. "
         "Training solves are those that a policy learned from, once. Seconds are of the machines that played, whatever "
@@ -54,7 +62,7 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
     """What the agents that talk to a language model used, cost and met with."""
     rows = []
     for agent in settings.agents:
-        said = [r for r in records if r["agent"] == agent and "usage" in (r.get("agent_record") or {})]
+        said = [record for record in records if record["agent"] == agent and _talked(record)]
         if not said:
             continue
         scores = [r["best_score"] for r in frames.complete(said)]
@@ -84,6 +92,12 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
     )
     one = dict.fromkeys(("best score", "calls", "failed questions"), 1)
     return Table("language_model", "Language model", note, pd.DataFrame(rows), 0, {**one, "cost [USD]": 4})
+
+
+def _talked(record: Record) -> bool:
+    """Whether an agent says of an episode what `agents.llm.Session.record` tells."""
+    said = record.get("agent_record") or {}
+    return said.keys() >= SESSION and isinstance(said["usage"], dict) and said["usage"].keys() >= set(USAGE)
 
 
 def _mean_known(values: Sequence[float | None]) -> float:

@@ -12,6 +12,7 @@ from experiments import frames, stats
 from experiments.frames import REFERENCE, Summary, runs_by_case
 from experiments.records import FAILED, Record, Settings
 from experiments.tables.table import SD, UNKNOWN, Table, kind_of_plan, mean_or_nan, told, with_interval
+from experiments.wording import counted
 
 HIGHER_PRIORITIES = 2
 """Priorities 1 and 2 are what a plan is first judged on."""
@@ -64,7 +65,7 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
 
 
 def score_statistics(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
-    """Interquartile mean, mean and median of the best scores, with both kinds of interval."""
+    """Interquartile mean, mean and median of the best scores, with both kinds of interval; empty of single runs."""
     scores = frames.plan_scores(records, references)
     rows = []
     for method in frames.ordered(settings, scores["method"]):
@@ -83,7 +84,8 @@ def score_statistics(settings: Settings, records: Sequence[Record], references: 
         "agent that does not depend on it. Median: over cases of the means over seeds."
     )
     title = "Best score: interquartile mean, mean and median"
-    return Table("score_statistics", title, note, pd.DataFrame(rows), decimals=1)
+    says_more = any(row["runs"] != 1 for row in rows)  # than the overview does
+    return Table("score_statistics", title, note, pd.DataFrame(rows if says_more else []), decimals=1)
 
 
 def score_by_solve(settings: Settings, records: Sequence[Record]) -> Table:
@@ -133,5 +135,5 @@ def _passed(judged: pd.DataFrame) -> float:
 def _task(settings: Settings) -> str:
     cases = f"{settings.source} {settings.split}" if settings.source in ("synthetic", "openkbp") else settings.source
     counts = {"case": len(settings.cases), "seed": settings.seeds, "solve": settings.budget}
-    counted = ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for word, count in counts.items())
-    return f"{settings.site}, {cases}, {counted}, {settings.fidelity} fidelity"
+    extent = ", ".join(counted(count, word) for word, count in counts.items())
+    return f"{settings.site}, {cases}, {extent}, {settings.fidelity} fidelity"

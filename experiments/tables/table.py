@@ -89,6 +89,11 @@ def with_interval(column: str, value: float, ends: ArrayLike) -> dict[str, float
     return {column: float(value), column + LOW: float(low), column + HIGH: float(high)}
 
 
+def known_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of which anything is known."""
+    return frame.drop(columns=[name for name in frame if frame[name].isna().all()])
+
+
 def kind_of_plan(method: str) -> str:
     """What a method's plans are."""
     return "given with the case" if method == REFERENCE else "before sequencing"
@@ -100,6 +105,6 @@ def mean_or_nan(values: Sequence[float]) -> float:
 
 
 def told(episodes: Sequence[Mapping[str, Any]], name: str) -> float:
-    """Mean of what agents say of their episodes under a name; NaN if none says it."""
+    """Mean of the numbers that agents say of their episodes under a name; NaN if none says one."""
     found = [(record.get("agent_record") or {}).get(name) for record in episodes]
-    return mean_or_nan([value for value in found if value is not None])
+    return mean_or_nan([value for value in found if isinstance(value, int | float)])

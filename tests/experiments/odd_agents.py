@@ -22,6 +22,13 @@ class Raises(RandomSearchAgent):
         return super().act(observation, info)
 
 
+class Unbuildable(RandomSearchAgent):
+    """Fails before it has begun."""
+
+    def __init__(self, env: Any, *, seed: int = 0) -> None:
+        raise KeyError("weights.npz")
+
+
 class Exits(RandomSearchAgent):
     """Ends the process, as a script might that was made into an agent."""
 
@@ -76,6 +83,13 @@ class Tells(RandomSearchAgent):
 
     def record(self) -> dict[str, Any]:
         return {"training_solves": 4000, "faults": ("none",)}
+
+
+class TellsAList(RandomSearchAgent):
+    """Says plain data, but no dict."""
+
+    def record(self) -> list[int]:
+        return [1, 2]
 
 
 class TellsNonsense(RandomSearchAgent):

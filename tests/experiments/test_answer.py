@@ -51,6 +51,24 @@ def test_a_lead_that_may_be_chance_is_not(run: Run) -> None:
     assert third == "Against the plans of template: no difference can be told: other (+0.33); lower: worst (−64.83)."
 
 
+def test_agents_of_the_same_scores_are_tied(run: Run) -> None:
+    settings, records = run(template=[80.0, 90], same=[80.0, 90], worse=[70.0, 85])
+    first, second, _ = answer(settings, records, {})
+    assert first.startswith("Of 3 agents template and same are tied, with the same score on every patient: 85.0 of 100")
+    assert second.startswith("Their lead over the next, worse, is +7.50 points")
+    assert "and they are ahead on 2 of 2 patients" in second
+    settings, records = run(template=[80.0], same=[80.0])
+    text = " ".join(answer(settings, records, {}))
+    assert "lead" not in text and "ahead" not in text
+
+
+def test_the_same_mean_is_no_tie_where_patients_differ(run: Run) -> None:
+    settings, records = run(template=[80.0, 90], other=[90.0, 80])
+    text = " ".join(answer(settings, records, {}))
+    assert "tied" not in text
+    assert "+0.00 points" in text and "ahead on 1 of 2 patients" in text
+
+
 def test_few_cases_rank_nobody(run: Run) -> None:
     settings, records = run(template=[70, 71, 72], good=[90, 91, 92])
     _, second, third = answer(settings, records, {})

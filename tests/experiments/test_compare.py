@@ -194,7 +194,7 @@ def test_ctrl_c_leaves_a_folder_to_go_on_with(
 def test_agents_that_fail_are_recorded_and_others_go_on(run: Run, tmp_path: Path) -> None:
     odd = ["Raises", "Exits", "Quits", "Nonsense"]
     process = run("--agents", *(f"odd_agents:{name}" for name in odd), "template", "--cases", 1, "--out", tmp_path)
-    assert process.returncode == 0, process.stderr
+    assert process.returncode == 1, process.stderr
     records = {record["agent"].partition(":")[2]: record for record in episodes(tmp_path)}
     assert records.pop("")["status"] == "complete"
     assert {record["status"] for record in records.values()} == {"failed"}
@@ -203,7 +203,9 @@ def test_agents_that_fail_are_recorded_and_others_go_on(run: Run, tmp_path: Path
     assert records["Exits"]["error"]["message"] == "SystemExit: gone"
     assert "before its first solve" in records["Quits"]["error"]["message"]
     assert "shape" in records["Nonsense"]["error"]["message"]
-    assert "no idea what to do next" in process.stderr
+    assert "no idea what to do next (odd_agents.py, line " in process.stderr
+    assert process.stderr.count(f"Tracebacks in {tmp_path / 'failures.txt'}") == 1
+    assert "odd_agents.py" in (tmp_path / "failures.txt").read_text()
     assert len(list((tmp_path / "plans").rglob("*.npz"))) == 2  # the template's, and the one Raises came to
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments import figures
+from experiments.figures.style import taking_turns
 from experiments.frames import REFERENCE
 from experiments.records import Settings
 
@@ -90,6 +91,14 @@ def test_mean_dvh_takes_curves_on_other_doses(settings: Settings) -> None:
     )
     assert figure is not None
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [100, 30, 0])
+
+
+def test_curves_of_the_same_values_take_turns() -> None:
+    styles = taking_turns({"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0, 3.0], "d": [1.0, 2.0]})
+    assert styles.pop("c") == "solid"
+    (offset, (dash, gap)), *others = (styles[name] for name in "abd")
+    assert gap == 2 * dash  # room for the two others
+    assert [(other[0] - offset) % (dash + gap) for other in others] == [2 * dash, dash]
 
 
 def test_no_mean_dvhs_without_plans(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from page_checks import Page
 from experiments import html_report, report, tables
 from experiments.html_report import Picture
 from experiments.html_report.command import command, without_paths
-from experiments.html_report.page import FIGURES, SECTIONS
+from experiments.html_report.page import FIGURES, SECTIONS, row_spans
 from experiments.records import ModelChoice, RunFolder, Settings, key_of, read_run_folder
 
 Record = dict[str, Any]
@@ -52,10 +52,17 @@ def test_every_section_table_and_figure_is_there(folder: RunFolder, references: 
     assert {f"table-{table.name}" for table in found} <= ids
     assert {f"figure-{name}" for name in FIGURES} | {"figure-trajectory-1", "table-criteria", "table-places"} <= ids
     assert {anchor for anchor, _ in SECTIONS} <= ids
+    words = page.text.replace("\u00a0", " ")
     for table in found:
         columns, rows = table.cells()
-        for text in [columns[0], *(cell for row in rows for cell in row)]:
-            assert text in page.text or text.replace("-", "−") in page.text or text == "before sequencing"
+        shown = [cell for row in rows for column, cell in zip(columns, row, strict=True) if column != "plan"]
+        for text in [columns[0], *shown]:
+            assert text in words or text.replace("-", "−") in words
+
+
+def test_a_structure_is_named_once_for_all_its_rows() -> None:
+    rows = [["PTV_7020", "template"], ["PTV_7020", "random"], ["Rectum", "template"]]
+    assert row_spans(rows) == [2, 0, 1]
 
 
 def test_what_users_write_is_text_and_nothing_else(folder: RunFolder) -> None:

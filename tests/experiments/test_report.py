@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from experiments import report
+from experiments import failures, report
 from experiments.records import ModelChoice, RunFolder, Settings, key_of
 from radplan_env.protocol import load_protocol
 
@@ -28,7 +28,7 @@ def heading(folder: RunFolder, references: dict[str, Any], unplanned: dict[str, 
 def test_nothing_is_said_where_nothing_is_amiss(folder: RunFolder, references: dict[str, Any]) -> None:
     text = heading(folder, references, {})
     assert "synthetic" in text
-    assert not any(word in text for word in ("Mixed", "failed", "Left out", "prescription"))
+    assert not any(word in text for word in ("Mixed", "edited", "failed", "Left out", "prescription"))
 
 
 def test_reference_plan_of_another_prescription_is_pointed_out(folder: RunFolder, references: dict[str, Any]) -> None:
@@ -58,6 +58,44 @@ def test_failures_left_out_cases_and_mixed_versions_are_said(folder: RunFolder) 
     assert "RuntimeError: boom" in text
     assert "CaseError: no target" in text
     assert "Mixed" in text
+
+
+def test_failures_say_where_and_what_to_do_and_leave_their_tracebacks(folder: RunFolder) -> None:
+    first, second, *_ = folder.records.values()
+    error = {"message": "KeyError: 'met'", "at": "nudge.py, line 30", "traceback": "Traceback …\nKeyError: 'met'"}
+    for record in (first, second):
+        record |= {"status": "failed", "error": error}
+    text = heading(folder, {}, {})
+    assert text.count("KeyError: 'met' (nudge.py, line 30)") == 2
+    assert text.count("Tracebacks in failures.txt") == text.count("--retry-failed") == 1
+    failures.write_tracebacks(folder)
+    written = (folder.path / "failures.txt").read_text()
+    assert written.count("Traceback …") == 2
+    assert f"{first['agent']} failed on {first['case']}, seed 0" in written
+    for record in (first, second):
+        record["status"] = "complete"
+    failures.write_tracebacks(folder)
+    assert not (folder.path / "failures.txt").exists()
+
+
+def test_episodes_played_by_other_versions_of_an_agents_code_are_counted(folder: RunFolder) -> None:
+    own = [record for record in folder.records.values() if record["agent"] == "coordinate"]
+    own[0]["agent_source"] = own[1]["agent_source"] = "before"
+    assert "edited between runs" not in heading(folder, {}, {})
+    folder.present_digests = {"coordinate": "now"}
+    assert "coordinate (2 of 2 episodes played by earlier code)" in heading(folder, {}, {})
+    own[1]["agent_source"] = "now"
+    assert "coordinate (1 of 2 episodes played by earlier code)" in heading(folder, {}, {})
+    folder.present_digests = {}  # as for a reader of the folder
+    assert "coordinate (2 episodes by 2 versions of it)" in heading(folder, {}, {})
+    own[0]["agent_source"] = "now"
+    assert "edited between runs" not in heading(folder, {}, {})
+
+
+def test_a_single_case_is_said_to_have_no_intervals(folder: RunFolder) -> None:
+    assert "One case" not in heading(folder, {}, {})
+    folder.settings = dataclasses.replace(folder.settings, cases=folder.settings.cases[:1])
+    assert "One case: no interval" in heading(folder, {}, {})
 
 
 def test_plans_judged_by_another_version_of_the_protocol_are_pointed_out(folder: RunFolder) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import odd_agents
 import pydicom
 import pytest
 
-from experiments import export_plan, fluences, runner
+from experiments import export_plan, fluences, own_agents, runner
 from experiments.records import RunFolder, Settings, open_run_folder
 from radplan_env.plan import Plan
 
@@ -88,6 +90,7 @@ def test_an_agent_that_raises_leaves_the_plans_it_made(folder: RunFolder) -> Non
     assert record["status"] == "failed"
     assert record["error"]["message"] == "RuntimeError: no idea what to do next"
     assert "odd_agents.py" in record["error"]["traceback"]
+    assert place_of(record) == 'raise RuntimeError("no idea what to do next")'
     assert len(record["steps"]) == 1
     assert Plan.load(folder.plan_path(key)).evaluation.score == record["best_score"]
 
@@ -101,6 +104,30 @@ def test_what_an_agent_tells_is_recorded_and_must_be_plain_data(tiny: Settings, 
     nonsense = runner.play(bare, ("odd_agents:TellsNonsense", CASE, 0))
     assert (nonsense["status"], nonsense["agent_record"]) == ("failed", None)
     assert "JSON" in nonsense["error"]["message"]
+    a_list = runner.play(bare, ("odd_agents:TellsAList", CASE, 0))
+    assert a_list["error"]["message"] == "TypeError: record() of an agent returns a dict or None, not [1, 2]"
+
+
+def test_a_failure_says_where_in_the_agents_own_file(tiny: Settings, tmp_path: Path) -> None:
+    """Also of an agent that cannot be built; not where it is the environment that refuses."""
+    bare = RunFolder(tmp_path, tiny)
+    assert place_of(runner.play(bare, ("odd_agents:Unbuildable", CASE, 0))) == 'raise KeyError("weights.npz")'
+    refused = runner.play(bare, ("odd_agents:Nonsense", CASE, 0))
+    assert (refused["status"], refused["error"]["at"]) == ("failed", None)
+
+
+def place_of(record: dict[str, Any]) -> str:
+    """The line of odd_agents.py that a failed episode's record names."""
+    name, number = record["error"]["at"].split(", line ")
+    assert name == "odd_agents.py"
+    return Path(odd_agents.__file__).read_text().splitlines()[int(number) - 1].strip()
+
+
+def test_the_code_of_an_agent_of_ones_own_is_recorded(folder: RunFolder) -> None:
+    digest = hashlib.sha256(Path(odd_agents.__file__).read_bytes()).hexdigest()
+    assert folder.records["odd_agents:Raises", CASE, 0]["agent_source"] == digest
+    assert folder.records["random", CASE, 0]["agent_source"] is None
+    assert own_agents.present_digests(folder.settings) == {"odd_agents:Raises": digest}
 
 
 def test_solves_behind_the_environments_back_are_a_failure(tiny: Settings, tmp_path: Path) -> None:

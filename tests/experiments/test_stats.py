@@ -89,11 +89,16 @@ def test_share_interval_is_wilsons(won: int, cases: int) -> None:
     np.testing.assert_allclose(stats.share_interval(shares), [expected.low, expected.high], atol=1e-12)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
 def test_share_interval_holds_the_share_and_is_mirrored(shares: list[float]) -> None:
     low, high = stats.share_interval(shares)
     assert 0 <= low <= np.mean(shares) + 1e-9 and np.mean(shares) - 1e-9 <= high <= 1
     np.testing.assert_allclose(stats.share_interval(1 - np.array(shares)), [1 - high, 1 - low], atol=1e-9)
+
+
+def test_one_case_has_no_interval() -> None:
+    assert np.isnan(stats.share_interval([1.0])).all()
+    assert np.isnan(stats.interval_over_cases([80.0])).all()
 
 
 @pytest.mark.parametrize("cases", [8, 12, 400])

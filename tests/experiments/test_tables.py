@@ -220,6 +220,48 @@ def test_effort_stands_beside_the_scores(settings: Settings, records: list[Recor
     assert "cost [USD]" not in table.frame  # no language model played
 
 
+def test_numbers_that_agents_say_of_their_episodes_are_shown(settings: Settings, records: list[Record]) -> None:
+    """Those inside of others too, lists by their length; not text, nor what other tables show."""
+    said = iter(
+        (
+            {"nudges": [1, 2, 3], "time": {"thinking": 2.0}, "why": "…", "training_solves": 9, "usage": {"tokens": 1}},
+            {"nudges": [], "time": {"thinking": 4.0}, "stopped": True},
+        )
+    )
+    for record in records:
+        record["agent_record"] = next(said) if record["agent"] == "coordinate" else None
+    table = tables.agent_records(settings, records)
+    assert set(table.frame["agent"]) == {"coordinate"}
+    assert set(table.frame["said"]) == {"nudges, entries", "time.thinking", "stopped"}
+    thinking = row(table, said="time.thinking")
+    assert thinking[["episodes", "mean", "lowest", "highest", "sum"]].tolist() == [2, 3, 2, 4, 6]
+    assert row(table, said="nudges, entries")["sum"] == 3
+    assert row(table, said="stopped")["episodes"] == 1
+    assert tables.agent_records(settings, []).frame.empty
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"training_solves": "many"}, {"usage": 3, "deep": {"deeper": [{"x": 1}]}}, {"distance_gy": []}, {"a": None}],
+)
+def test_whatever_an_agent_says_breaks_no_table(settings: Settings, records: list[Record], said: Record) -> None:
+    for record in records:
+        record["agent_record"] = said
+    names = {table.name for table in tables.all_tables(settings, records, {})}
+    assert "language_model" not in names
+    assert ("agent_records" in names) == ("deep" in said)
+
+
+def test_one_case_has_neither_intervals_nor_probabilities(settings: Settings, records: list[Record]) -> None:
+    alone = dataclasses.replace(settings, cases=settings.cases[:1])
+    made = {t.name: t for t in tables.all_tables(alone, [r for r in records if r["case"] == alone.cases[0]], {})}
+    assert not {"probability_of_improvement", "score_statistics"} & made.keys()
+    assert "P(better)" not in made["score_differences"].frame
+    assert "P(better)" not in made["score_differences"].note
+    assert not any("[" in cell for table in made.values() for row in table.cells()[1] for cell in row)
+    assert "1 case, 1 seed, 3 solves" in made["overview"].title
+
+
 def test_milestones_reach_the_budget() -> None:
     assert milestones(1) == [1]
     assert milestones(7) == [1, 2, 3, 5, 7]
