@@ -9,12 +9,14 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from agents.agent import EpisodeInterruptedError
-from experiments import dispatch, failures, language_model, own_agents, report, run_settings, runner
+from experiments import dispatch, language_model, own_agents, run_settings, runner
 from experiments.backends import WorkerDiedError, open_backend
 from experiments.cohort import UsageError
 from experiments.options import RunOptions
-from experiments.records import RunFolder, RunFolderError, Settings, open_run_folder
-from experiments.standing import altered_cases
+from experiments.recording import failures
+from experiments.recording.records import RunFolder, RunFolderError, Settings, open_run_folder
+from experiments.recording.standing import altered_cases
+from experiments.reporting import report
 from experiments.wording import counted
 
 

@@ -20,7 +20,7 @@ from agents.gpt_radplan.planner import Proposal
 from agents.llm import Failed, SettingsError
 from experiments import comparison, language_model, run_settings, runner
 from experiments.cohort import SITES, UsageError, open_cohort
-from experiments.records import slug
+from experiments.recording.records import slug
 from radplan_env.env import RadPlanEnv
 from radplan_env.plan import Plan
 from radplan_env.render import plan_text

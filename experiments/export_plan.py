@@ -18,8 +18,8 @@ if not __package__:
 import tyro
 
 from experiments.cohort import UsageError
-from experiments.records import RunFolderError, read_run_folder
-from experiments.replay import UnusableError, recorded_case
+from experiments.recording.records import RunFolderError, read_run_folder
+from experiments.recording.replay import UnusableError, recorded_case
 from radplan_env.case import Case
 from radplan_env.export import export_dicom
 from radplan_env.plan import Plan

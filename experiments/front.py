@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from experiments.cohort import UsageError
-from experiments.figures import AGENT_COLORS, FOOTNOTE
-from experiments.frames import unit_of
+from experiments.reporting.figures import AGENT_COLORS, FOOTNOTE
+from experiments.reporting.frames import unit_of
 from radplan_env.structure_names import is_target
 
 HIGHER_IS_BETTER = ("CI", "min", "D95%", "D98%", "D99%")

@@ -36,7 +36,7 @@ from agents.llm.session import Vision
 from agents.llm.wire import Adaptation
 from experiments.cohort import UsageError
 from experiments.options import LanguageModelOptions, ModelOptions
-from experiments.records import ModelChoice
+from experiments.recording.records import ModelChoice
 from experiments.wording import counted
 
 _VISION: dict[str, Vision] = {"auto": "auto", "yes": True, "no": False}

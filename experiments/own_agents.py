@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from agents.agent import REGISTRY, load_agent
-from experiments.records import COMPLETE, Record, RunFolder, Settings
+from experiments.recording.records import COMPLETE, Record, RunFolder, Settings
 from experiments.wording import counted
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from agents.gpt_radplan.library import Library, ReferencePlan
-from experiments import comparison, failures, run_settings
+from experiments import comparison, run_settings
 from experiments.cohort import UsageError
-from experiments.records import FAILED, Record, RunFolder, key_of
+from experiments.recording import failures
+from experiments.recording.records import FAILED, Record, RunFolder, key_of
 from experiments.runner import read_case
 from experiments.wording import counted
 from radplan_env.plan import Plan

@@ -18,11 +18,11 @@ import gymnasium
 import numpy as np
 
 from agents.agent import Agent, EpisodeInterruptedError, make_agent
-from experiments import failures, fluences
 from experiments.cohort import SITES, Origin, open_cohort
 from experiments.language_model import LanguageModel, library_of, reads_library, talks
 from experiments.own_agents import source_digest
-from experiments.records import (
+from experiments.recording import failures, fluences
+from experiments.recording.records import (
     COMPLETE,
     FAILED,
     Key,

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import comparison, failures, figures, front, run_settings, runner
+from experiments import comparison, front, run_settings, runner
 from experiments.backends import open_backend
 from experiments.cohort import SITES, UsageError
 from experiments.front import Metric, Point
-from experiments.records import COMPLETE, Settings, slug, write_text
-from experiments.tables import BEFORE_SEQUENCING, Table
+from experiments.recording import failures
+from experiments.recording.records import COMPLETE, Settings, slug, write_text
+from experiments.reporting import figures
+from experiments.reporting.tables import BEFORE_SEQUENCING, Table
 from radplan_env.plan import PlanningSystem
 from radplan_env.protocol import load_protocol
 

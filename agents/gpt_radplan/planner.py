@@ -36,7 +36,8 @@ class Change(Answer):
     lever : str
         What moves which way, such as "raise the weight of Rectum".
     amount : float
-        Factor that the weight is multiplied or divided by, or Gy that the objective dose moves by.
+        Factor that the weight is multiplied or divided by, or Gy that the objective dose moves by. To halve a weight
+        models say 0.5 as often as 2: to lower a weight, a factor below 1 stands for its reciprocal.
     """
 
     lever: str
@@ -150,24 +151,25 @@ class Desk:
         up = lever.direction == "raise"
         if lever.parameter == "weight":
             quantity, old = "weight", base[lever.structure]["weight"]
-            factor = _bounded(change, self.options.largest_weight_factor, above=1.0)
+            amount = 1 / change.amount if not up and change.amount < 1 else change.amount
+            factor = _bounded(change, amount, self.options.largest_weight_factor, above=1.0)
             value = float(f"{old * factor if up else old / factor:.{WEIGHT_DIGITS}g}")
         else:
             quantity, old = "objective_dose_gy", base[lever.structure]["objective_dose_gy"]
-            step_gy = _bounded(change, self.options.largest_dose_change_gy, above=0.0)
+            step_gy = _bounded(change, change.amount, self.options.largest_dose_change_gy, above=0.0)
             value = round(old + step_gy if up else old - step_gy, DOSE_DECIMALS)
         low, high = self.task.ranges[lever.structure][quantity]
         return lever.structure, quantity, min(max(value, low), high)
 
 
-def _bounded(change: Change, most: float, *, above: float) -> float:
-    if not above < change.amount <= most:
+def _bounded(change: Change, amount: float, most: float, *, above: float) -> float:
+    if not above < amount <= most:
         raise PydanticCustomError(
             "out_of_bounds",
             'the amount to "{lever}" must be above {above} and at most {most}',
             {"lever": change.lever, "above": f"{above:g}", "most": f"{most:g}"},
         )
-    return change.amount
+    return amount
 
 
 class Planner:

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.reinforcement import ALGORITHMS
 from agents.reinforcement.features import PlanFeatures, spans
 from experiments.cohort import UsageError
-from experiments.records import write_atomically, write_json
+from experiments.recording.records import write_atomically, write_json
 from experiments.training.setup import Setup
 
 _OF_THIS_TRAINING = (

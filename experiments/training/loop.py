@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from agents.reinforcement import Policy
 from experiments.cohort import UsageError
-from experiments.records import write_atomically, write_json
+from experiments.recording.records import write_atomically, write_json
 from experiments.runner import versions
 from experiments.training.checkpoint import Progress, begin, claim, policy_bytes, resume, save
 from experiments.training.environments import training_environments

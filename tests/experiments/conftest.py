@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experiments.records import RunFolder, Settings
+from experiments.recording.records import RunFolder, Settings
 
 SETTINGS = Settings(
     site="prostate",
@@ -151,7 +151,7 @@ def _write_csv(file: Path, mask: NDArray[np.bool_], values: NDArray[np.float64] 
 def tiny_run(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run on the two tiny patients: template once, random search with two seeds, an agent that fails."""
     from experiments import runner
-    from experiments.records import open_run_folder
+    from experiments.recording.records import open_run_folder
     from radplan_env.protocol import load_protocol
 
     tiny = replace(
@@ -179,7 +179,7 @@ def tiny_run(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.Te
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replays cases one after the other, without processes, which take seconds to start."""
-    from experiments import replay
+    from experiments.recording import replay
 
     def by_case(folder: RunFolder, work: Any, jobs: int) -> list[Any]:
         records = list(folder.records.values())

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from experiments.records import CIRCUMSTANCES
+from experiments.recording.records import CIRCUMSTANCES
 
 Record = dict[str, Any]
 Run = Callable[..., subprocess.CompletedProcess[str]]

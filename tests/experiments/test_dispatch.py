@@ -13,7 +13,7 @@ import pytest
 from agents.agent import EpisodeInterruptedError
 from experiments import dispatch, runner
 from experiments.backends import Outcome
-from experiments.records import Key, RunFolder, Settings, open_run_folder
+from experiments.recording.records import Key, RunFolder, Settings, open_run_folder
 
 
 class OneAfterTheOther:

@@ -22,7 +22,7 @@ from experiments.cohort import UsageError
 from experiments.compare import main
 from experiments.language_model import LanguageModel
 from experiments.options import LanguageModelOptions, ModelOptions
-from experiments.records import (
+from experiments.recording.records import (
     CIRCUMSTANCES,
     ModelChoice,
     RunFolder,

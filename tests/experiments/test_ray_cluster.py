@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.records import CIRCUMSTANCES
+from experiments.recording.records import CIRCUMSTANCES
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'radplan_env[ray]'")
 

@@ -11,8 +11,9 @@ import odd_agents
 import pydicom
 import pytest
 
-from experiments import export_plan, fluences, own_agents, runner
-from experiments.records import RunFolder, Settings, open_run_folder
+from experiments import export_plan, own_agents, runner
+from experiments.recording import fluences
+from experiments.recording.records import RunFolder, Settings, open_run_folder
 from radplan_env.plan import Plan
 
 CASE = "openkbp/pt_1"
@@ -144,7 +145,7 @@ def test_seeds_are_stable_and_differ() -> None:
 
 
 def test_reference_plan_is_judged_before_anyone_plans(folder: RunFolder) -> None:
-    from experiments.report import read_references
+    from experiments.reporting.report import read_references
 
     reference = read_references(folder)[CASE]
     assert 70 < reference["metrics"]["PTV_7000"]["mean"] < 71.1  # the tiny patients' reference dose

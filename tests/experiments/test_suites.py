@@ -14,9 +14,9 @@ import yaml
 from experiments import suites
 from experiments.cohort import SITES, UsageError
 from experiments.options import CompareOptions
-from experiments.records import RunFolder, Settings
+from experiments.recording.records import RunFolder, Settings
+from experiments.recording.standing import altered_cases, standing
 from experiments.run_settings import settings_of_suite
-from experiments.standing import altered_cases, standing
 from experiments.suites import Suite, available_suites, load_suite
 from radplan_env.influence import FIDELITIES
 from radplan_env.protocol import load_protocol

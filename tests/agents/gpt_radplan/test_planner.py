@@ -67,6 +67,19 @@ def test_a_weight_moves_by_a_factor_between_one_and_five(amount: float) -> None:
     assert session.record()["faults"] == {"out_of_bounds": 3}
 
 
+@pytest.mark.parametrize("amount", [2.0, 0.5])
+def test_a_weight_is_halved_by_a_factor_of_two_or_of_one_half(amount: float) -> None:
+    answer, session, _ = proposed(proposal(change("Rectum", direction="lower", amount=amount)))
+    assert answer[2] == parameters(Rectum=START["Rectum"]["weight"] / 2)
+    assert session.record()["faults"] == {}
+
+
+@pytest.mark.parametrize(("direction", "amount"), [("raise", 0.5), ("lower", 0.19)])
+def test_a_factor_that_means_the_opposite_or_too_much_is_refused(direction: str, amount: float) -> None:
+    _, session, _ = proposed(*[proposal(change(direction=direction, amount=amount))] * 3)
+    assert session.record()["faults"] == {"out_of_bounds": 3}
+
+
 def test_a_mistake_may_be_mended() -> None:
     answer, session, client = proposed(FAULTY["out_of_bounds"], proposal(change(amount=5)))
     assert answer[2] == parameters(Body=500)

@@ -1,0 +1,153 @@
+"""What a run says of its question, in sentences made from its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.recording.records import Record, Settings
+from experiments.reporting import frames, stats
+from experiments.reporting.frames import REFERENCE, Summary, comparator
+from experiments.wording import counted, listed
+
+Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]
+"""Best scores by method and case, one for each seed."""
+
+ENOUGH_CASES = 6
+"""With n cases, one of two equal agents is ahead on all of them in 2^(1-n) of all runs: less than 5 % from six on."""
+
+SHOWN = 0.005
+"""Scores that differ by less are written the same."""
+
+
+Verdict = Literal["higher", "no difference can be told", "lower"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method's score minus another's, on the cases that both planned.
+
+    Parameters
+    ----------
+    mean, low, high : float
+        Mean over cases, seeds averaged within a case, and its 95 % interval over cases; NaN with fewer than two.
+    cases, better, equal : int
+        Cases compared, those with a higher score, and those with the same.
+    """
+
+    mean: float
+    low: float
+    high: float
+    cases: int
+    better: int
+    equal: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """What can be told: something only if there are enough cases and the interval leaves zero out."""
+        if self.cases >= ENOUGH_CASES and self.low > 0:
+            return "higher"
+        return "lower" if self.cases >= ENOUGH_CASES and self.high < 0 else "no difference can be told"
+
+
+def best_scores(records: Sequence[Record], references: Mapping[str, Summary]) -> Scores:
+    """Best score of every episode, and the reference plans' scores, by method and case."""
+    frame = frames.plan_scores(records, references)
+    return {str(method): frames.runs_by_case(own, "score") for method, own in frame.groupby("method")}
+
+
+def ranked(settings: Settings, scores: Scores) -> list[str]:
+    """The agents that have scores, the highest interquartile mean first."""
+    return sorted((agent for agent in settings.agents if agent in scores), key=lambda agent: -_iqm(scores[agent]))
+
+
+def difference(scores: Scores, method: str, other: str) -> Difference:
+    """How much higher a method scores than another, paired by case."""
+    cases = sorted(set(scores[method]) & set(scores[other]))
+    each = np.array([np.mean(scores[method][case]) - np.mean(scores[other][case]) for case in cases])
+    if not cases:
+        return Difference(float("nan"), float("nan"), float("nan"), cases=0, better=0, equal=0)
+    low, high = stats.interval_over_cases(each)
+    better, equal = int((each > 0).sum()), int((abs(each) < SHOWN).sum())
+    return Difference(float(each.mean()), float(low), float(high), len(cases), better, equal)
+
+
+def answer(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> list[str]:
+    """Who planned best, by how much, and what cannot be told: two or three sentences, none without scores."""
+    scores = best_scores(records, references)
+    agents = ranked(settings, scores)
+    if not agents:
+        return ["No episode came to its end: there is nothing to compare."]
+    against = comparator(settings, references)
+    leads = {agent: difference(scores, agents[0], agent) for agent in agents[1:]}
+    all_cases = len(scores[agents[0]])
+    tied = [agent for agent, lead in leads.items() if lead.equal == all_cases]
+    sentences = [_of_the_best(settings, scores, agents, tied)]
+    if behind := [agent for agent in leads if agent not in tied]:
+        sentences.append(_of_the_lead(("Their", "they are") if tied else ("Its", "it is"), leads, behind))
+    if all_cases < ENOUGH_CASES:
+        sentences.append(_of_few_cases(all_cases))
+    elif against in scores and agents != [against]:
+        sentences.append(_against(scores, agents, against))
+    return sentences
+
+
+def _of_the_best(settings: Settings, scores: Scores, agents: Sequence[str], tied: Sequence[str]) -> str:
+    best = agents[0]
+    by_case = stats.balanced(list(scores[best].values()))
+    low, high = stats.interval_over_cases(by_case, stats.interquartile_mean, bounds=stats.SCORES)
+    interval = "" if np.isnan(low) else f" (95 % interval over patients {low:.1f} to {high:.1f})"
+    who = f"Of {len(agents)} agents {best} scored highest:" if len(agents) > 1 else f"{best} scored"
+    if tied:
+        who = f"Of {len(agents)} agents {listed([best, *tied])} are tied, with the same score on every patient:"
+    if without := [agent for agent in settings.agents if agent not in agents]:
+        who = f"{', '.join(without)} finished no episode. {who}"
+    return (
+        f"{who} {_iqm(scores[best]):.1f} of 100 points{interval}, the interquartile mean over "
+        f"{counted(len(by_case), 'patient')}, each planned with at most {counted(settings.budget, 'solve')}."
+    )
+
+
+def _of_the_lead(who: tuple[str, str], leads: Mapping[str, Difference], others: Sequence[str]) -> str:
+    following, (whose, who_is) = leads[others[0]], who
+    text = f"{whose} lead over the next, {others[0]}, is {_signed(following.mean)} points"
+    if not np.isnan(following.low):
+        text += f" (95 % interval {_signed(following.low)} to {_signed(following.high)})"
+    text += f", and {who_is} ahead on {following.better} of {counted(following.cases, 'patient')}: "
+    if following.verdict != "no difference can be told":
+        return text + "a difference."
+    text += "no difference can be told"
+    if alike := [agent for agent in others[1:] if leads[agent].verdict == "no difference can be told"]:
+        text += ", nor from the others" if len(alike) == len(others) - 1 else f", nor from {', '.join(alike)}"
+    return text + "."
+
+
+def _against(scores: Scores, agents: Sequence[str], against: str) -> str:
+    leads = {agent: difference(scores, agent, against) for agent in agents if agent != against}
+    name = "the reference plans, which were made to be delivered" if against == REFERENCE else f"the plans of {against}"
+    parts = []
+    for verdict in get_args(Verdict):
+        group = [f"{agent} ({_signed(lead.mean)})" for agent, lead in leads.items() if lead.verdict == verdict]
+        parts += [f"{verdict}: {', '.join(group)}"] if group else []
+    return f"Against {name}: {'; '.join(parts)}."
+
+
+def _of_few_cases(cases: int) -> str:
+    if cases == 1:
+        return "One patient says nothing of others."
+    return (
+        f"{cases} patients are too few to rank agents by: of two that are equally good, one would be ahead on all of "
+        f"them once in {2 ** (cases - 1)} runs."
+    )
+
+
+def _iqm(by_case: Mapping[str, NDArray[np.float64]]) -> float:
+    return float(stats.interquartile_mean(stats.balanced(list(by_case.values()))))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")

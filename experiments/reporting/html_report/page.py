@@ -1,0 +1,240 @@
+"""What the report says, gathered for its template."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from experiments.recording import failures
+from experiments.recording.records import Record, RunFolder, slug, write_text
+from experiments.recording.standing import standing
+from experiments.recording.stored_plans import example_case
+from experiments.reporting import frames, notes
+from experiments.reporting.answer import ENOUGH_CASES, answer
+from experiments.reporting.drawings import trajectory_episodes
+from experiments.reporting.frames import Summary
+from experiments.reporting.html_report.command import command, without_paths
+from experiments.reporting.html_report.picture import Picture
+from experiments.reporting.tables import BEFORE_SEQUENCING, UNKNOWN, Table
+from radplan_env.influence import fidelity_named
+from radplan_env.metrics import parse_metric
+from radplan_env.protocol import Protocol, load_protocol
+from radplan_env.scoring import CREDIT_AT_LIMIT, CriterionResult, points
+
+FILE = "report.html"
+
+SITES = {"prostate": "prostate patients", "head-and-neck": "head & neck patients", "tg119": "the TG-119 phantom"}
+
+FIGURES = (
+    *("score_differences", "sample_efficiency", "performance_profile", "probability_of_improvement"),
+    *("mean_dvhs", "differences"),
+)
+TRAJECTORY = "trajectory_"
+
+SECTIONS = (
+    ("task", "What was played"),
+    ("score", "How to read the numbers"),
+    ("overview", "Scores"),
+    ("doses", "Doses and criteria"),
+    ("curves", "Score for effort"),
+    ("dvhs", "Dose-volume histograms"),
+    ("differences", "Doses, patient by patient"),
+    ("trajectories", "Planning trajectories"),
+    ("failures", "Failures and what is left out"),
+    ("effort", "What it took"),
+    ("places", "What ran where"),
+    ("reproduce", "How to reproduce it"),
+    ("limits", "Known limits"),
+    ("cite", "Citation"),
+)
+
+_NUMBER = re.compile(r"[-−+]?\d[\d.]*( ?%)?( [(\[][-−+\d., ]+[)\]])*|–")
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The picture of an episode, and what it cannot show."""
+
+    agent: str
+    picture: Picture
+    limits: tuple[str, ...]
+
+
+def shows(name: str) -> bool:
+    """Whether the report holds a figure of this name."""
+    return name in FIGURES or name.startswith(TRAJECTORY)
+
+
+def write(
+    folder: RunFolder,
+    references: Mapping[str, Summary],
+    left_out: Mapping[str, str],
+    tables: Sequence[Table],
+    pictures: Mapping[str, Picture],
+) -> Path:
+    """Write DIR/report.html.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    references : Mapping[str, dict]
+        Plan summaries of the reference plans, by case.
+    left_out : Mapping[str, str]
+        What is missing from the run or its figures, and why.
+    tables : sequence of Table
+    pictures : Mapping[str, Picture]
+        Its figures, by name.
+    """
+    records = sorted(folder.records.values(), key=lambda r: (r["agent"], r["case"], r["seed"]))
+    settings = folder.settings
+    protocol = load_protocol(settings.protocol)
+    text = _template().render(
+        sections=SECTIONS,
+        enough_cases=ENOUGH_CASES,
+        fidelity=_fidelity(settings.fidelity),
+        example=example_case(records),
+        question=f"Who plans {SITES.get(settings.site, settings.site)} best for the same effort?",
+        answer=answer(settings, records, references),
+        standing=[without_paths(line, settings) for line in standing(folder)],
+        warnings=[without_paths(line, settings) for line in notes.warnings(folder, records, references)],
+        before_sequencing=BEFORE_SEQUENCING,
+        settings=settings,
+        protocol=protocol,
+        criteria=_criteria(protocol),
+        points_at_limit=_points_at_limit(protocol),
+        model=notes.language_model(folder, records),
+        tables={table.name: table for table in tables},
+        pictures=pictures,
+        has_references=bool(references),
+        trajectories=_trajectories(folder, records, pictures),
+        failures=_failures(folder, records),
+        left_out={name: without_paths(why, settings) for name, why in left_out.items()},
+        places=_places(records),
+        command=command(settings),
+        versions=notes.versions(records),
+        digests=_digests(folder),
+    )
+    path = folder.path / FILE
+    write_text(path, text)
+    return path
+
+
+def _points_at_limit(protocol: Protocol) -> dict[int, float]:
+    """By priority, the points for just meeting a criterion, on a case that has every structure."""
+    priorities = sorted({criterion.priority for criterion in protocol.criteria})
+    total = sum(points(criterion.priority) for criterion in protocol.criteria)
+    return {priority: 100 * CREDIT_AT_LIMIT * points(priority) / total for priority in priorities}
+
+
+def _criteria(protocol: Protocol) -> list[dict[str, Any]]:
+    """The protocol's criteria, with the points each gives on a case that has every structure."""
+    total = sum(points(criterion.priority) for criterion in protocol.criteria)
+    return [
+        {
+            "criterion": frames.criterion_label(CriterionResult(criterion, criterion.limit).to_dict()),
+            "unit": criterion.unit,
+            "ideal": criterion.ideal,
+            "unacceptable": criterion.unacceptable,
+            "priority": criterion.priority,
+            "points": 100 * points(criterion.priority) / total,
+            "source": criterion.source,
+        }
+        for criterion in protocol.criteria
+    ]
+
+
+def _trajectories(folder: RunFolder, records: Sequence[Record], pictures: Mapping[str, Picture]) -> list[Trajectory]:
+    found = []
+    for record in trajectory_episodes(folder.settings, records):
+        if (picture := pictures.get(f"{TRAJECTORY}{slug(record['agent'])}")) is not None:
+            limits = [_limit(limit) for limit in record["steps"][record["handed_over"]].get("limits", ())]
+            found.append(Trajectory(record["agent"], picture, tuple(limits)))
+    return found
+
+
+def _limit(limit: Mapping[str, Any]) -> str:
+    sign, value = ("≤", limit["at_most"]) if "at_most" in limit else ("≥", limit["at_least"])
+    return f"{limit['structure']} {limit['metric']} {sign} {value:.4g} {parse_metric(limit['metric']).unit}"
+
+
+def _failures(folder: RunFolder, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Failed episodes, those that failed alike together."""
+    alike: dict[tuple[str, str], list[Record]] = {}
+    for record in failures.failed(records):
+        message = without_paths(failures.message(record), folder.settings)
+        alike.setdefault((record["agent"], message), []).append(record)
+    return [
+        {"agent": agent, "message": message, "first": f"{own[0]['case']}, seed {own[0]['seed']}", "episodes": len(own)}
+        for (agent, message), own in alike.items()
+    ]
+
+
+def _places(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Episodes, solves and hours by machine, and how many workers each had."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        where = record.get("ran_on", {})
+        name = " ".join(where[key] for key in ("host", "node") if key in where)
+        found.setdefault(name or "not recorded", []).append(record)
+    return [
+        {
+            "machine": name,
+            "workers": len({record["ran_on"]["worker"] for record in own if "ran_on" in record}) or UNKNOWN,
+            "agents": ", ".join(
+                f"{agent} {count}" for agent, count in sorted(Counter(r["agent"] for r in own).items())
+            ),
+            "episodes": len(own),
+            "solves": sum(len(record["steps"]) for record in own),
+            "hours": sum(record["seconds"] for record in own) / 3600,
+        }
+        for name, own in sorted(found.items())
+    ]
+
+
+def _digests(folder: RunFolder) -> dict[str, str]:
+    """Digest of each case that was planned."""
+    paths = {case: folder.case_path(case) for case in folder.settings.cases}
+    return {
+        case: json.loads(path.read_text(encoding="utf-8"))["digest"] for case, path in paths.items() if path.exists()
+    }
+
+
+def _fidelity(name: str) -> str:
+    fidelity = fidelity_named(name)
+    return f"{name}: {fidelity.dose_grid_mm:g} mm dose grid, {fidelity.bixel_mm:g} mm bixels"
+
+
+def _columns_shown(columns: Sequence[str]) -> list[str]:
+    """Columns but for links to other files, and the kind of plan, which the methods' names say already."""
+    return [name for name in columns if name not in ("transcripts", "plan")]
+
+
+def row_spans(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Rows that the first cell of each row stands for; 0 where the one above it stands for it too."""
+    groups = [len(list(alike)) for _, alike in groupby(rows, key=itemgetter(0))]
+    return [span for count in groups for span in (count, *[0] * (count - 1))]
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,  # agents, structures, instructions and errors are named by users
+    )
+    environment.tests["number_text"] = lambda text: _NUMBER.fullmatch(text) is not None
+    environment.globals |= {"columns_shown": _columns_shown, "row_spans": row_spans}
+    return environment.get_template("report.html.jinja")

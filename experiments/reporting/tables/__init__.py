@@ -1,0 +1,78 @@
+"""Tables of a comparison: aligned text that is Markdown too, and the numbers behind it as CSV."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from experiments.recording.records import Record, Settings, write_text
+from experiments.reporting import frames
+from experiments.reporting.frames import Summary
+from experiments.reporting.tables.agent_records import agent_records
+from experiments.reporting.tables.comparisons import dose_differences, gain_over_random, improvement, score_differences
+from experiments.reporting.tables.doses import criteria_met, organ_metrics, target_metrics
+from experiments.reporting.tables.effort import effort, language_model
+from experiments.reporting.tables.scores import overview, score_by_solve, score_statistics
+from experiments.reporting.tables.table import BEFORE_SEQUENCING, UNKNOWN, Table
+
+__all__ = [
+    "BEFORE_SEQUENCING",
+    "UNKNOWN",
+    "Table",
+    "agent_records",
+    "all_tables",
+    "criteria_met",
+    "dose_differences",
+    "effort",
+    "gain_over_random",
+    "improvement",
+    "language_model",
+    "organ_metrics",
+    "overview",
+    "save",
+    "score_by_solve",
+    "score_differences",
+    "score_statistics",
+    "target_metrics",
+]
+
+
+def all_tables(settings: Settings, records: Iterable[Record], references: Mapping[str, Summary]) -> list[Table]:
+    """Every table of a run that has something to say.
+
+    Parameters
+    ----------
+    settings : Settings
+        What was run.
+    records : iterable of dict
+        Episode records.
+    references : Mapping[str, dict]
+        Plan summary of the reference plan, by case, for the cases that have one.
+    """
+    records = list(records)
+    tables = [overview(settings, records, references)]
+    if frames.complete(records):
+        tables += [
+            score_statistics(settings, records, references),
+            score_differences(settings, records, references),
+            improvement(settings, records, references),
+            score_by_solve(settings, records),
+            gain_over_random(settings, records),
+            criteria_met(settings, records, references),
+            target_metrics(settings, records, references),
+            organ_metrics(settings, records, references),
+            dose_differences(settings, records, references),
+        ]
+    tables += [effort(settings, records), language_model(settings, records), agent_records(settings, records)]
+    return [table for table in tables if not table.frame.empty]
+
+
+def save(tables: Sequence[Table], folder: Path, heading: str) -> str:
+    """Write DIR/tables.md and DIR/tables/NAME.csv; return the text."""
+    text = "\n".join([heading, "", BEFORE_SEQUENCING, "", *(table.markdown() for table in tables)])
+    write_text(folder / "tables.md", text)
+    shutil.rmtree(folder / "tables", ignore_errors=True)
+    for table in tables:
+        write_text(folder / "tables" / f"{table.name}.csv", table.frame.to_csv(index=False))
+    return text

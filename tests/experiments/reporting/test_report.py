@@ -1,0 +1,106 @@
+"""What stands above the tables: whatever a reader must know before comparing."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.recording import failures
+from experiments.recording.records import ModelChoice, RunFolder, Settings, key_of
+from experiments.reporting import report
+from radplan_env.protocol import load_protocol
+
+Record = dict[str, Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, settings: Settings, records: list[Record]) -> RunFolder:
+    return RunFolder(tmp_path, settings, {key_of(record): record for record in records})
+
+
+def heading(folder: RunFolder, references: dict[str, Any], unplanned: dict[str, str]) -> str:
+    return report._heading(folder, list(folder.records.values()), references, unplanned)
+
+
+def test_nothing_is_said_where_nothing_is_amiss(folder: RunFolder, references: dict[str, Any]) -> None:
+    text = heading(folder, references, {})
+    assert "synthetic" in text
+    assert not any(word in text for word in ("Mixed", "edited", "failed", "Left out", "prescription"))
+
+
+def test_reference_plan_of_another_prescription_is_pointed_out(folder: RunFolder, references: dict[str, Any]) -> None:
+    other = copy.deepcopy(references)
+    (case,) = other
+    other[case]["metrics"]["PTV_7020"]["D95%"] = 58.6
+    assert f"reference plan of {case}" in heading(folder, other, {})
+
+
+def test_model_instructions_and_unseen_pictures_are_said(folder: RunFolder) -> None:
+    model = ModelChoice("gpt-9@https://host/v1", "auto", 0.0, 0, 4096)
+    folder.settings = dataclasses.replace(folder.settings, model=model, instructions='spare the "rectum"')
+    record = next(iter(folder.records.values()))
+    record["agent_record"] = {"calls_with_pictures": 4, "calls_with_pictures_seen": 0}
+    text = heading(folder, {}, {"gpt-radplan:vision-only": "sees none"})
+    assert "gpt-9@https://host/v1; temperature 0.0; seed 0; no calls made" in text
+    assert r'"spare the \"rectum\""' in text
+    assert f"saw no pictures of {record['agent']}" in text
+    assert "Left out: gpt-radplan:vision-only: sees none" in text
+
+
+def test_failures_left_out_cases_and_mixed_versions_are_said(folder: RunFolder) -> None:
+    first, second, *_ = folder.records.values()
+    first |= {"status": "failed", "error": {"message": "RuntimeError: boom"}}
+    second["versions"] = {"python": "4"}
+    text = heading(folder, {}, {"synthetic/test/1": "CaseError: no target"})
+    assert "RuntimeError: boom" in text
+    assert "CaseError: no target" in text
+    assert "Mixed" in text
+
+
+def test_failures_say_where_and_what_to_do_and_leave_their_tracebacks(folder: RunFolder) -> None:
+    first, second, *_ = folder.records.values()
+    error = {"message": "KeyError: 'met'", "at": "nudge.py, line 30", "traceback": "Traceback …\nKeyError: 'met'"}
+    for record in (first, second):
+        record |= {"status": "failed", "error": error}
+    text = heading(folder, {}, {})
+    assert text.count("KeyError: 'met' (nudge.py, line 30)") == 2
+    assert text.count("Tracebacks in failures.txt") == text.count("--retry-failed") == 1
+    failures.write_tracebacks(folder)
+    written = (folder.path / "failures.txt").read_text()
+    assert written.count("Traceback …") == 2
+    assert f"{first['agent']} failed on {first['case']}, seed 0" in written
+    for record in (first, second):
+        record["status"] = "complete"
+    failures.write_tracebacks(folder)
+    assert not (folder.path / "failures.txt").exists()
+
+
+def test_episodes_played_by_other_versions_of_an_agents_code_are_counted(folder: RunFolder) -> None:
+    own = [record for record in folder.records.values() if record["agent"] == "coordinate"]
+    own[0]["agent_source"] = own[1]["agent_source"] = "before"
+    assert "edited between runs" not in heading(folder, {}, {})
+    folder.present_digests = {"coordinate": "now"}
+    assert "coordinate (2 of 2 episodes played by earlier code)" in heading(folder, {}, {})
+    own[1]["agent_source"] = "now"
+    assert "coordinate (1 of 2 episodes played by earlier code)" in heading(folder, {}, {})
+    folder.present_digests = {}  # as for a reader of the folder
+    assert "coordinate (2 episodes by 2 versions of it)" in heading(folder, {}, {})
+    own[0]["agent_source"] = "now"
+    assert "edited between runs" not in heading(folder, {}, {})
+
+
+def test_a_single_case_is_said_to_have_no_intervals(folder: RunFolder) -> None:
+    assert "One case" not in heading(folder, {}, {})
+    folder.settings = dataclasses.replace(folder.settings, cases=folder.settings.cases[:1])
+    assert "One case: no interval" in heading(folder, {}, {})
+
+
+def test_plans_judged_by_another_version_of_the_protocol_are_pointed_out(folder: RunFolder) -> None:
+    folder.settings = dataclasses.replace(folder.settings, protocol_digest=load_protocol("prostate").digest())
+    assert "protocol has changed" not in heading(folder, {}, {})
+    folder.settings = dataclasses.replace(folder.settings, protocol_digest="another")
+    assert "protocol has changed" in heading(folder, {}, {})
