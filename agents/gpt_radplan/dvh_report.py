@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pydantic import create_model
 
 from agents.gpt_radplan.schema import Answer, prose, some_of
-from agents.gpt_radplan.tables import standing
-from agents.gpt_radplan.task import criterion_name
-
-Criterion = Mapping[str, Any]
+from agents.gpt_radplan.tables import Criterion, standing, tight_and_roomy
+from agents.gpt_radplan.task import Task, criterion_name
 
 MOST_NAMED = 3
 """Criteria that may be named as tight, or as having room."""
@@ -42,7 +39,9 @@ class DVHReport(Answer):
         return "\n".join([*lines, self.remark.strip()])
 
 
-def report_on(passing: Sequence[str]) -> type[DVHReport]:
-    """Return the form of a report on a plan that meets these criteria."""
-    names = (some_of(passing, most=MOST_NAMED, fault="unknown_criterion"), ...)
-    return create_model("DVHReport", __base__=DVHReport, tight=names, room=names, remark=(prose(170), ...))
+def report_on(criteria: Sequence[Criterion], task: Task) -> type[DVHReport]:
+    """Return the form of a report on a plan with these criteria: what is tight and what has room is arithmetic."""
+    tight, roomy = (
+        (some_of(names, most=MOST_NAMED, fault="unknown_criterion"), ...) for names in tight_and_roomy(criteria, task)
+    )
+    return create_model("DVHReport", __base__=DVHReport, tight=tight, room=roomy, remark=(prose(170), ...))

@@ -133,12 +133,13 @@ class Evaluator:
 
     def _read(self, step: Step, values: dict[str, Any]) -> str | None:
         """The DVH expert's report; None where it has no usable answer."""
-        passing = [name for name in self._task.free_criteria if name not in step.failing]
-        report = self._session.ask("DVH expert", conversation("dvh_expert", **values), report_on(passing))
+        criteria = step.plan["criteria"]
+        form = report_on(criteria, self._task)
+        report = self._session.ask("DVH expert", conversation("dvh_expert", **values), form)
         if isinstance(report, Failed):
             self.unanswered["DVH expert"] += 1
             return None
-        return report.text(step.plan["criteria"])
+        return report.text(criteria)
 
     def _joined(
         self,
@@ -148,14 +149,33 @@ class Evaluator:
         values: dict[str, Any],
     ) -> Feedback | Failed:
         # Who has seen no dose statistics must find out by looking which criteria fail.
-        known = [item.criterion for item in values["shortfalls"]] if self._options.uses_tables else None
+        failing = acceptable = list(self._task.free_criteria)
+        if self._options.uses_tables:
+            failing = [item.criterion for item in values["shortfalls"]]
+            _, acceptable = tables.tight_and_roomy(memory.last.plan["criteria"], self._task)
         messages = conversation("evaluator", *pictures, **values, reports=reports, pictures=bool(pictures))
-        feedback = self._session.ask("evaluator", messages, _feedback_on(self._task, memory, known))
+        feedback = self._session.ask("evaluator", messages, self._form(memory, failing, acceptable))
         if isinstance(feedback, Failed):
             self.unanswered["evaluator"] += 1
         else:
             memory.last.advice = feedback.advice
         return feedback
+
+    def _form(self, memory: Memory, failing: Sequence[str], acceptable: Sequence[str]) -> type[Feedback]:
+        """The form of feedback, with the names that may be used."""
+        shortcoming = create_model(
+            "Shortcoming",
+            __base__=Shortcoming,
+            criterion=(one_of(failing, fault="unknown_criterion"), ...),
+            remedy=(lever_of(self._task, memory.starting_parameters), ...),
+        )
+        return create_model(
+            "Feedback",
+            __base__=Feedback,
+            acceptable=(some_of(acceptable, most=MOST_ACCEPTABLE, fault="unknown_criterion"), ...),
+            failing=(list[shortcoming], Field(min_length=1, max_length=len(failing))),  # type: ignore[valid-type]
+            advice=(prose(170), ...),
+        )
 
     def _pictures(self, memory: Memory) -> list[Text | Image]:
         """Of the plan every picture, explained; of the steps remembered in full and of the examples the first."""
@@ -172,22 +192,3 @@ class Evaluator:
 def _shown(title: str, caption: str, view: View) -> tuple[Text, Image]:
     name = f"{title}: {caption}"
     return Text(text=name), Image(png=view.png, name=name)
-
-
-def _feedback_on(task: Task, memory: Memory, known: Sequence[str] | None) -> type[Feedback]:
-    """The form of feedback, with the names that may be used; of criteria known to fail none is acceptable."""
-    criteria = task.free_criteria if known is None else known
-    passing = [name for name in task.free_criteria if known is None or name not in known]
-    shortcoming = create_model(
-        "Shortcoming",
-        __base__=Shortcoming,
-        criterion=(one_of(criteria, fault="unknown_criterion"), ...),
-        remedy=(lever_of(task, memory.starting_parameters), ...),
-    )
-    return create_model(
-        "Feedback",
-        __base__=Feedback,
-        acceptable=(some_of(passing, most=MOST_ACCEPTABLE, fault="unknown_criterion"), ...),
-        failing=(list[shortcoming], Field(min_length=1, max_length=len(criteria))),  # type: ignore[valid-type]
-        advice=(prose(170), ...),
-    )

@@ -37,7 +37,7 @@ class Change(Answer):
         What moves which way, such as "raise the weight of Rectum".
     amount : float
         Factor that the weight is multiplied or divided by, or Gy that the objective dose moves by. To halve a weight
-        models say 0.5 as often as 2: to lower a weight, a factor below 1 stands for its reciprocal.
+        models say 0.5 as often as 2: to lower a weight, a factor below 1 stands for its reciprocal. 1 changes nothing.
     """
 
     lever: str
@@ -152,22 +152,22 @@ class Desk:
         if lever.parameter == "weight":
             quantity, old = "weight", base[lever.structure]["weight"]
             amount = 1 / change.amount if not up and change.amount < 1 else change.amount
-            factor = _bounded(change, amount, self.options.largest_weight_factor, above=1.0)
+            factor = _bounded(change, amount, self.options.largest_weight_factor, least=1.0)
             value = float(f"{old * factor if up else old / factor:.{WEIGHT_DIGITS}g}")
         else:
             quantity, old = "objective_dose_gy", base[lever.structure]["objective_dose_gy"]
-            step_gy = _bounded(change, change.amount, self.options.largest_dose_change_gy, above=0.0)
+            step_gy = _bounded(change, change.amount, self.options.largest_dose_change_gy, least=0.0)
             value = round(old + step_gy if up else old - step_gy, DOSE_DECIMALS)
         low, high = self.task.ranges[lever.structure][quantity]
         return lever.structure, quantity, min(max(value, low), high)
 
 
-def _bounded(change: Change, amount: float, most: float, *, above: float) -> float:
-    if not above < amount <= most:
+def _bounded(change: Change, amount: float, most: float, *, least: float) -> float:
+    if not least <= amount <= most:
         raise PydanticCustomError(
             "out_of_bounds",
-            'the amount to "{lever}" must be above {above} and at most {most}',
-            {"lever": change.lever, "above": f"{above:g}", "most": f"{most:g}"},
+            'the amount to "{lever}" must be between {least} and {most}',
+            {"lever": change.lever, "least": f"{least:g}", "most": f"{most:g}"},
         )
     return amount
 

@@ -10,6 +10,9 @@ from radplan_env.render.text import aligned, criterion_row, number
 
 Criterion = Mapping[str, Any]
 
+ROOM = 0.1
+"""From this share of its limit on a criterion has room to give way."""
+
 
 def standing(criterion: Criterion) -> str:
     """Return how a criterion stands to its limit, such as "over by 2.55 Gy", without a sign to misread."""
@@ -45,6 +48,13 @@ def room_by_structure(criteria: Sequence[Criterion], task: Task) -> str:
             room = number(max(0.0, 100 * criterion["relative_margin"]), 0)
             lines.setdefault(criterion["structure"], []).append(f"{criterion['metric']} {room}")
     return "\n".join(f"{structure}: {', '.join(rooms)}" for structure, rooms in lines.items())
+
+
+def tight_and_roomy(criteria: Sequence[Criterion], task: Task) -> tuple[list[str], list[str]]:
+    """Return the names of the criteria that are met and not held: those with little room to the limit, and the rest."""
+    met = [criterion for criterion in criteria if criterion["passed"] and not _is_safe(criterion, task)]
+    tight = [criterion_name(c) for c in met if c["relative_margin"] < ROOM]
+    return tight, [name for name in map(criterion_name, met) if name not in tight]
 
 
 def goals_table(criteria: Sequence[Criterion]) -> str:

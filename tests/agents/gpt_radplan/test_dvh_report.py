@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import pytest
-from made_up_plans import summary
+from made_up_plans import summary, task
 from pydantic import ValidationError
 
 from agents.gpt_radplan.dvh_report import report_on
+from agents.gpt_radplan.task import Task
+
+TASK = Task.of(task())
 
 
 def test_the_figures_are_those_of_the_plan_whatever_the_expert_thinks() -> None:
     plan = summary(80, {"Rectum mean": 0.01, "Bladder D50%": 0.9})
-    form = report_on(["Rectum mean", "Bladder D50%"])
-    report = form(tight=["Bladder D50%"], room=["Rectum mean"], remark="Rectum mean fails by 9 Gy. ")
+    form = report_on(plan["criteria"], TASK)
+    report = form(tight=["Rectum mean"], room=["Bladder D50%"], remark="Rectum mean fails by 9 Gy. ")
     assert report.text(plan["criteria"]).splitlines() == [
-        "Tight: Bladder D50% (29.06 Gy to spare)",
-        "Room: Rectum mean (0.25 Gy to spare)",
+        "Tight: Rectum mean (0.25 Gy to spare)",
+        "Room: Bladder D50% (29.06 Gy to spare)",
         "Rectum mean fails by 9 Gy.",
     ]
     nothing = form(tight=[], room=[], remark="-").text(plan["criteria"])
     assert nothing.splitlines()[:2] == ["Tight: nothing", "Room: nothing"]
 
 
-def test_only_what_is_met_may_be_named() -> None:
+@pytest.mark.parametrize(
+    ("tight", "room"),
+    [
+        (["PTV_7020 CI"], []),  # it fails
+        (["PTV_7020 D95%"], []),  # it is held
+        (["Bladder D50%"], []),
+        ([], ["Rectum mean"]),
+    ],
+)
+def test_what_is_tight_and_what_has_room_is_arithmetic(tight: list[str], room: list[str]) -> None:
+    plan = summary(80, {"Rectum mean": 0.01, "Bladder D50%": 0.9, "PTV_7020 CI": -0.1})
     with pytest.raises(ValidationError):
-        report_on(["Rectum mean"])(tight=["PTV_7020 CI"], room=[], remark="-")
+        report_on(plan["criteria"], TASK)(tight=tight, room=room, remark="-")

@@ -61,10 +61,25 @@ def test_an_answer_that_cannot_be_used_is_named(fault: str) -> None:
     assert session.record()["faults"] == {fault: 3}
 
 
-@pytest.mark.parametrize("amount", [-2.0, 0.0, 1.0, 5.01])
-def test_a_weight_moves_by_a_factor_between_one_and_five(amount: float) -> None:
+@pytest.mark.parametrize(
+    ("amount", "fault"),
+    [
+        (-2.0, "out_of_bounds"),
+        (0.0, "out_of_bounds"),
+        (0.9, "out_of_bounds"),
+        (1.0, "no_change"),
+        (5.01, "out_of_bounds"),
+    ],
+)
+def test_a_weight_moves_by_a_factor_between_one_and_five(amount: float, fault: str) -> None:
     _, session, _ = proposed(*[proposal(change(amount=amount))] * 3)
-    assert session.record()["faults"] == {"out_of_bounds": 3}
+    assert session.record()["faults"] == {fault: 3}
+
+
+def test_a_factor_of_one_beside_other_changes_changes_nothing() -> None:
+    answer, session, _ = proposed(proposal(change("Rectum", direction="lower", amount=1), change("Body", amount=2)))
+    assert answer[2] == parameters(Body=200)
+    assert session.record()["faults"] == {}
 
 
 @pytest.mark.parametrize("amount", [2.0, 0.5])
@@ -84,7 +99,7 @@ def test_a_mistake_may_be_mended() -> None:
     answer, session, client = proposed(FAULTY["out_of_bounds"], proposal(change(amount=5)))
     assert answer[2] == parameters(Body=500)
     assert session.record()["faults"] == {"out_of_bounds": 1}
-    assert "at most 5" in client.requests[1].messages[-1].text
+    assert "between 1 and 5" in client.requests[1].messages[-1].text
 
 
 def test_both_parameters_of_several_structures_may_move() -> None:
