@@ -33,7 +33,7 @@ class DVHReport(Answer):
         """Return the report with the figures of the criteria it names."""
         stands = {criterion_name(criterion): standing(criterion) for criterion in criteria}
         lines = [
-            f"{title}: {', '.join(f'{name} ({stands[name]})' for name in names) or 'nothing'}"
+            f"{title}: {', '.join(f'{name} ({stands[name]})' for name in dict.fromkeys(names)) or 'nothing'}"
             for title, names in (("Tight", self.tight), ("Room", self.room))
         ]
         return "\n".join([*lines, self.remark.strip()])

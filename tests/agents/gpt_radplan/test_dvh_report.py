@@ -15,7 +15,7 @@ TASK = Task.of(task())
 def test_the_figures_are_those_of_the_plan_whatever_the_expert_thinks() -> None:
     plan = summary(80, {"Rectum mean": 0.01, "Bladder D50%": 0.9})
     form = report_on(plan["criteria"], TASK)
-    report = form(tight=["Rectum mean"], room=["Bladder D50%"], remark="Rectum mean fails by 9 Gy. ")
+    report = form(tight=["Rectum mean", "Rectum mean"], room=["Bladder D50%"], remark="Rectum mean fails by 9 Gy. ")
     assert report.text(plan["criteria"]).splitlines() == [
         "Tight: Rectum mean (0.25 Gy to spare)",
         "Room: Bladder D50% (29.06 Gy to spare)",
