@@ -35,7 +35,7 @@ def _filled(node: dict[str, Any], schema: dict[str, Any], digest: int) -> Any:
         case "object":
             return {name: _filled(part, schema, digest // 3) for name, part in node["properties"].items()}
         case "array":
-            return [_filled(node["items"], schema, digest)]
+            return [_filled(node["items"], schema, digest)] if node.get("maxItems", 1) else []
         case "number":
             return 1.1 + digest % 3000 / 1000
     return "because it is too hot"

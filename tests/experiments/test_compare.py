@@ -160,7 +160,7 @@ def test_killed_and_started_again_repeats_nothing_and_loses_nothing(
 
     again = run(*arguments, "--jobs", 2, "--out", killed)
     assert again.returncode == 0, again.stderr
-    assert "1 records, cut short" in again.stderr
+    assert "cut short or to be retried: 1 record" in again.stderr
     assert episodes_bytes(killed)[: len(survived)] == survived
     assert len(episodes(killed)) == 6
     assert (killed / "set_aside.jsonl").read_bytes() == survived[0][:100] + b"\n"
