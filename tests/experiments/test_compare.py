@@ -179,6 +179,8 @@ def test_ctrl_c_leaves_a_folder_to_go_on_with(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Whoever runs the tests in the background ignores Ctrl-C, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: (tmp_path / "episodes.jsonl").exists())
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, workers included
