@@ -71,6 +71,6 @@ def test_a_worker_that_dies_is_an_error_and_what_came_before_is_there() -> None:
     with pytest.raises(WorkerDiedError, match="a worker died"), open_backend(tasks=5, jobs=1) as backend:
         for outcome in backend.run(tasks.die, range(5)):
             done.append(outcome.value)
-    assert done == [0, 1]
+    assert done in ([0], [0, 1])  # the worker may die before the second result has left it
     with open_backend(tasks=1) as backend:  # and the next workers are well
         assert backend.map(tasks.square, [2], "squares", "square") == [4]

@@ -38,7 +38,7 @@ def test_comment_undo_and_accept(
     assert converse(service, tmp_path, monkeypatch, said, "--budget", "5", "--instructions", "be bold") == 0
     shown = capsys.readouterr().out
     assert [int(number) for number in re.findall(r"^Plan (\d) of 5$", shown, re.MULTILINE)] == [1, 2, 3, 4]
-    assert "Acceptable: because" in shown and "objective dose [Gy]" in shown
+    assert "Acceptable: " in shown and "objective dose [Gy]" in shown
     folder = tmp_path / "matrad-TG119" / "1"
     plans = re.findall(r"score (\d+\.\d) of 100,", shown)
     kept = Plan.load(folder / "plan.npz")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from stable_baselines3 import PPO
 
 from agents import make_agent
 from agents.reinforcement import ALGORITHMS
@@ -103,8 +105,9 @@ def test_the_same_seed_trains_the_same_policy(box_case: Case, tmp_path: Path) ->
     first, again, other = (
         trained(setup(box_case, "ppo", seed=seed), tmp_path / name) for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
-    assert first["curve"] == again["curve"]
-    assert first["curve"] != other["curve"]
+    assert first["curve"] == again["curve"] and other["curve"]
+    weights = [PPO.load(tmp_path / name / "policy.zip").policy.action_net.weight for name in ("a", "b", "c")]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
 def test_a_folder_belongs_to_one_training(box_case: Case, tmp_path: Path) -> None:

@@ -37,12 +37,16 @@ def play(case: Case, protocol: Protocol, budget: int = BUDGET) -> tuple[list[dic
     return plans, agent.record()
 
 
+BALL = {"PTV_7020 CI": 0.6, "Body R50": 20.0, "OutsideTargets D0.03cc": 90.0, "PTV_7020 DC0.03cc": 50.0}
+"""Limits that a ball in a box can keep beside all others."""
+
+
 def protocol(**limits: float) -> Protocol:
-    """The prostate protocol with other limits on some metrics; a ball is less conformal than the protocol asks for."""
+    """The prostate protocol with other limits on some metrics."""
     known = load_protocol("prostate")
 
     def change(criterion: Criterion) -> Criterion:
-        limit = {"PTV_7020 CI": 0.6, **limits}.get(criterion.name)
+        limit = {**BALL, **limits}.get(criterion.name)
         if limit is None:
             return criterion
         side, worse = ("at_most", 2) if criterion.is_at_most else ("at_least", 0.5)
@@ -74,7 +78,7 @@ def test_a_wish_out_of_reach_costs_none_of_the_others(
     out_of_reach: tuple[list[dict[str, Any]], dict[str, Any]],
 ) -> None:
     plans, record = out_of_reach
-    best = max(plans, key=lambda plan: plan["score"])
+    best = min(plans, key=lambda plan: len(failed(plan)))
     assert failed(plans[0], (3,)) > {"Bladder D50%"}
     assert failed(best) == {"Bladder D50%"}
     assert {wish["wish"] for wish in record["wishes"] if not wish["reached"]} == {"Bladder D50%"}
