@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from experiments.cohort import UsageError
 from experiments.reporting.figures import AGENT_COLORS, FOOTNOTE
-from experiments.reporting.frames import unit_of
+from radplan_env.metrics import parse_metric
 from radplan_env.structure_names import is_target
 
-HIGHER_IS_BETTER = ("CI", "min", "D95%", "D98%", "D99%")
+HIGHER_IS_BETTER = ("CI", "min", "DC0.03cc", "D95%", "D98%", "D99%")
 """Metrics of a target that are better the higher they are; all others are better the lower."""
 
 
@@ -49,8 +49,8 @@ class Metric:
     @property
     def label(self) -> str:
         """Its name with the unit and the better direction."""
-        unit = f" [{unit_of(self.name)}]" if unit_of(self.name) else ""
-        return f"{self}{unit}, {'lower' if self.sign > 0 else 'higher'} is better"
+        unit = parse_metric(self.name).unit
+        return f"{self}{f' [{unit}]' if unit else ''}, {'lower' if self.sign > 0 else 'higher'} is better"
 
     @property
     def sign(self) -> int:

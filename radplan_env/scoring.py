@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +151,12 @@ def points(priority: int) -> float:
     return 2.0 ** (4 - priority)
 
 
+def available_points(criteria: Sequence[Criterion]) -> dict[str, float]:
+    """Return the points that each of these criteria can earn, by name; they add up to 100."""
+    total = sum(points(criterion.priority) for criterion in criteria)
+    return {criterion.name: 100 * points(criterion.priority) / total for criterion in criteria}
+
+
 def credit(criterion: Criterion, value: float) -> float:
     """Return the share of a criterion's points that a metric's value earns, at most 1.
 
@@ -197,8 +203,7 @@ def evaluate(doses: Mapping[str, Doses], voxel_cc: float, protocol: BoundProtoco
         for structure, values in dose.items()
     }
     results = tuple(CriterionResult(c, metrics[c.structure][c.metric]) for c in protocol.criteria)
-    total = sum(points(c.priority) for c in protocol.criteria)
-    available = {c.name: 100 * points(c.priority) / total for c in protocol.criteria}
+    available = available_points(protocol.criteria)
     terms = {r.criterion.name: available[r.criterion.name] * credit(r.criterion, r.value) for r in results}
     edges = DVH_EDGES * protocol.primary.prescription_gy
     curves = {structure: (edges, dvh(dose[structure], edges)) for structure in protocol.structures}

@@ -112,10 +112,9 @@ def shortfalls(plans: Mapping[str, Summary], task: Task) -> list[Shortfall]:
     by_plan = {plan: {criterion_name(c): c for c in summary["criteria"]} for plan, summary in plans.items()}
     first = next(iter(plans.values()))
     found = {criterion_name(c): c for summary in plans.values() for c in failing(summary)}
-    order = sorted(found.values(), key=lambda c: (c["priority"], c["relative_margin"]))
     return [
         _shortfall({plan: criteria[criterion_name(c)] for plan, criteria in by_plan.items()}, first["parameters"], task)
-        for c in order
+        for c in failing({"criteria": list(found.values())})
     ]
 
 

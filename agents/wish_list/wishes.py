@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.criteria import decided_by_body
+from agents.criteria import decided_by_body, is_held
 from radplan_env.limits import Limit
 from radplan_env.plan import Plan, PlanningSystem
 from radplan_env.protocol import OUTSIDE_TARGETS
@@ -81,9 +81,9 @@ def wish_list(protocol: Mapping[str, Any]) -> tuple[Wish, ...]:
     wishes = [Wish(target, 1, (Goal(target, "D98%", False, NEAR_MINIMUM_DOSE * gy),)) for target, gy in rx_gy.items()]
     grouped: dict[tuple[int, str], list[Goal]] = {}
     for c in sorted(protocol["criteria"], key=lambda c: int(c["priority"])):
-        goal = Goal(c["structure"], c["metric"], c["at_most"], c["limit"])
-        if goal.metric == "D95%" and not goal.at_most and goal.limit <= rx_gy.get(goal.structure, 0.0):
+        if is_held(c, rx_gy):
             continue
+        goal = Goal(c["structure"], c["metric"], c["at_most"], c["limit"])
         structure = BODY if decided_by_body(goal.structure, goal.metric) else goal.structure
         grouped.setdefault((c["priority"], structure), []).append(goal)
     return (*wishes, *(Wish(structure, priority, tuple(g)) for (priority, structure), g in grouped.items()))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-from experiments.recording.records import FAILED, RunFolder
+from experiments.recording.records import FAILED, RunFolder, Settings
 from experiments.suites import Suite, load_suite
 from experiments.wording import counted
+from radplan_env.protocol import load_protocol
 
 
 def standing(folder: RunFolder) -> list[str]:
@@ -14,14 +13,17 @@ def standing(folder: RunFolder) -> list[str]:
     return [*_suite_lines(folder), *_incomplete_lines(folder)]
 
 
+def protocol_has_changed(settings: Settings) -> bool:
+    """Return whether a run's plans were judged by another version of its protocol than the present one."""
+    return settings.protocol_digest not in ("", load_protocol(settings.protocol).digest())
+
+
 def altered_cases(folder: RunFolder) -> dict[str, str]:
     """Return the cases that only bear the id of a case of the run's suite, and what is said of them."""
     name = folder.settings.suite
     if name is None:
         return {}
-    return dict.fromkeys(
-        load_suite(name).altered(_digests(folder)), f"its data are not those that {name} was made with"
-    )
+    return dict.fromkeys(load_suite(name).altered(digests(folder)), f"its data are not those that {name} was made with")
 
 
 def _suite_lines(folder: RunFolder) -> list[str]:
@@ -41,7 +43,7 @@ def _departures(suite: Suite, folder: RunFolder) -> list[str]:
     found = list(suite.departures(folder.settings))
     if missing := suite.missing(folder.settings.cases):
         found.append(f"{', '.join(missing)} missing")
-    if altered := suite.altered(_digests(folder)):
+    if altered := suite.altered(digests(folder)):
         found.append(f"{', '.join(altered)} with other data")
     return found
 
@@ -53,9 +55,6 @@ def _incomplete_lines(folder: RunFolder) -> list[str]:
     return [f"Incomplete: of {counted(all_episodes, 'episode')} {', '.join(lacking)}."] if lacking else []
 
 
-def _digests(folder: RunFolder) -> dict[str, str]:
-    """`Case.digest` by id, of the cases that have been prepared."""
-    paths = {case: folder.case_path(case) for case in folder.settings.cases}
-    return {
-        case: json.loads(path.read_text(encoding="utf-8"))["digest"] for case, path in paths.items() if path.exists()
-    }
+def digests(folder: RunFolder) -> dict[str, str]:
+    """Return `Case.digest` by id, of the cases that have been prepared."""
+    return {case: known["digest"] for case, known in folder.known_cases().items()}

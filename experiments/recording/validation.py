@@ -22,6 +22,7 @@ from experiments import runner
 from experiments.recording import replay
 from experiments.recording.records import COMPLETE, Key, Record, RunFolder, Settings, key_of
 from experiments.recording.replay import UnusableError
+from experiments.recording.standing import protocol_has_changed
 from experiments.wording import counted
 from radplan_env.plan import Plan, PlanningSystem
 from radplan_env.protocol import Protocol, load_protocol
@@ -99,9 +100,8 @@ def _notes(folder: RunFolder) -> Iterator[str]:
     """What a reader should know before the findings."""
     settings = folder.settings
     yield f"{folder.path}: {counted(len(folder.records), 'episode')} recorded, {len(folder.todo())} not played"
-    now = load_protocol(settings.protocol).digest()
-    if settings.protocol_digest not in ("", now):
-        was = settings.protocol_digest
+    if protocol_has_changed(settings):
+        was, now = settings.protocol_digest, load_protocol(settings.protocol).digest()
         yield (
             f"protocol {settings.protocol} has changed since (its digest was {was[:12]}…, is {now[:12]}…): "
             "plans judged by the old one cannot be confirmed, but re-scored"

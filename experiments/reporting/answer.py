@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.frames import REFERENCE, Summary, comparator
+from experiments.reporting.tables.comparisons import Runs, differences, paired
 from experiments.wording import counted, listed
 
-Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]
+Scores = Mapping[str, Runs]
 """Best scores by method and case, one for each seed."""
 
 ENOUGH_CASES = 6
@@ -56,8 +56,7 @@ class Difference:
 
 def best_scores(records: Sequence[Record], references: Mapping[str, Summary]) -> Scores:
     """Best score of every episode, and the reference plans' scores, by method and case."""
-    frame = frames.plan_scores(records, references)
-    return {str(method): frames.runs_by_case(own, "score") for method, own in frame.groupby("method")}
+    return frames.runs(frames.plan_scores(records, references), "score")
 
 
 def ranked(settings: Settings, scores: Scores) -> list[str]:
@@ -67,13 +66,12 @@ def ranked(settings: Settings, scores: Scores) -> list[str]:
 
 def difference(scores: Scores, method: str, other: str) -> Difference:
     """How much higher a method scores than another, paired by case."""
-    cases = sorted(set(scores[method]) & set(scores[other]))
-    each = np.array([np.mean(scores[method][case]) - np.mean(scores[other][case]) for case in cases])
-    if not cases:
+    each = differences(paired(scores[method], scores[other]))
+    if not len(each):
         return Difference(float("nan"), float("nan"), float("nan"), cases=0, better=0, equal=0)
     low, high = stats.interval_over_cases(each)
     better, equal = int((each > 0).sum()), int((abs(each) < SHOWN).sum())
-    return Difference(float(each.mean()), float(low), float(high), len(cases), better, equal)
+    return Difference(float(each.mean()), float(low), float(high), len(each), better, equal)
 
 
 def answer(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> list[str]:
@@ -145,7 +143,7 @@ def _of_few_cases(cases: int) -> str:
     )
 
 
-def _iqm(by_case: Mapping[str, NDArray[np.float64]]) -> float:
+def _iqm(by_case: Runs) -> float:
     return float(stats.interquartile_mean(stats.balanced(list(by_case.values()))))
 
 

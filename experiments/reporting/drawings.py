@@ -9,10 +9,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.recording.records import Record, RunFolder, Settings, slug
-from experiments.recording.stored_plans import StoredPlans, example_case, example_episodes, reference_curves
 from experiments.reporting import figures
 from experiments.reporting.answer import best_scores, ranked
 from experiments.reporting.frames import REFERENCE, Summary, comparator
+from experiments.reporting.stored_plans import StoredPlans, example_case, example_episodes, reference_curves
 from radplan_env.protocol import load_protocol
 from radplan_env.render import plan_figure
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.recording.records import COMPLETE, Record, Settings
+from experiments.recording.records import COMPLETE, Record, Settings, key_of
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target
 
@@ -20,7 +20,7 @@ Summary = Mapping[str, Any]
 
 def complete(records: Iterable[Record]) -> list[Record]:
     """Records of episodes that came to their end, in an order that does not depend on who was faster."""
-    return sorted((r for r in records if r["status"] == COMPLETE), key=lambda r: (r["agent"], r["case"], r["seed"]))
+    return sorted((record for record in records if record["status"] == COMPLETE), key=key_of)
 
 
 def scores(records: Iterable[Record]) -> pd.DataFrame:
@@ -95,6 +95,11 @@ def runs_by_case(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float6
     return {str(case): own.to_numpy(dtype=float) for case, own in frame.groupby("case")[value]}
 
 
+def runs(frame: pd.DataFrame, value: str) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """A column's values by method and case, one for each seed."""
+    return {str(method): runs_by_case(own, value) for method, own in frame.groupby("method")}
+
+
 def ordered(settings: Settings, methods: Iterable[str]) -> list[str]:
     """Those of the methods that are there: agents in the order asked for, then the reference plan."""
     present = set(methods)
@@ -125,10 +130,3 @@ def kind_of(structure: str) -> str:
     if is_target(structure):
         return "target"
     return "body" if structure in ("Body", OUTSIDE_TARGETS) else "organ"
-
-
-def unit_of(metric: str) -> str:
-    """Unit of a metric of the paper's tables, by its name."""
-    if metric in ("HI", "CI"):
-        return ""
-    return "%" if metric.startswith("V") else "Gy"

@@ -10,6 +10,7 @@ from experiments.language_model import spending
 from experiments.own_agents import other_versions
 from experiments.recording import failures
 from experiments.recording.records import Record, RunFolder
+from experiments.recording.standing import protocol_has_changed
 from radplan_env.protocol import load_protocol
 
 OTHER_PRESCRIPTION = 0.1
@@ -27,8 +28,7 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
     lines = []
     if len(versions(records)) > 1:
         lines.append("Mixed: these episodes were not all played with the same versions.")
-    protocol = load_protocol(folder.settings.protocol)
-    if folder.settings.protocol_digest not in ("", protocol.digest()):
+    if protocol_has_changed(folder.settings):
         lines.append(
             "The protocol has changed since these plans were judged: criteria, points and scores are not those of this "
             "version. compare.py --rescore judges them anew."
@@ -39,7 +39,7 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
     lines += rescorings(records)
     if any(record["case"].startswith("synthetic/") for record in records):
         lines.append("The patients are synthetic.")
-    primary = protocol.primary
+    primary = load_protocol(folder.settings.protocol).primary
     for case, reference in references.items():
         d95 = reference["metrics"][primary.structure]["D95%"]
         if abs(d95 / primary.prescription_gy - 1) > OTHER_PRESCRIPTION:

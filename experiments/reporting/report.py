@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +11,10 @@ from tqdm import tqdm
 from experiments.recording import failures
 from experiments.recording.records import Record, RunFolder
 from experiments.recording.standing import standing
-from experiments.recording.stored_plans import StoredPlans
 from experiments.reporting import figures, html_report, notes, tables
 from experiments.reporting.drawings import all_figures
 from experiments.reporting.html_report import Picture
+from experiments.reporting.stored_plans import StoredPlans
 
 
 def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
@@ -40,12 +39,8 @@ def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
 
 def read_references(folder: RunFolder) -> dict[str, Any]:
     """Summaries of the reference plans, by case, of the cases that have one."""
-    found = {}
-    for case in folder.settings.cases:
-        path = folder.case_path(case)
-        if path.exists() and (reference := json.loads(path.read_text(encoding="utf-8"))["reference"]) is not None:
-            found[case] = reference
-    return found
+    references = {case: known["reference"] for case, known in folder.known_cases().items()}
+    return {case: reference for case, reference in references.items() if reference is not None}
 
 
 def _draw(plans: StoredPlans, references: Mapping[str, Any]) -> dict[str, Picture]:

@@ -93,8 +93,8 @@ def interval_over_cases(
 
     Percentiles of the bootstrap, widened for few cases. Hesterberg 2015 (arXiv 1411.5279, "narrowness bias") has them
     too narrow by √((n - 1)/n), and by the normal quantile where Student's t is due: for eleven cases, 90 % instead of
-    95 % (tests/experiments/test_stats.py). He takes outer percentiles, of which fewer than five cases have none: here
-    the ends are moved away from the estimate instead.
+    95 % (tests/experiments/reporting/test_stats.py). He takes outer percentiles, of which fewer than five cases have
+    none: here the ends are moved away from the estimate instead.
 
     Parameters
     ----------

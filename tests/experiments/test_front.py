@@ -37,7 +37,14 @@ def test_dominators_agree_with_the_definition(costs: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sign"), [("Rectum mean", 1), ("PTV_7020 D95%", -1), ("PTV_7020 HI", 1), ("Rectum D95%", 1)]
+    ("text", "sign"),
+    [
+        ("Rectum mean", 1),
+        ("PTV_7020 D95%", -1),
+        ("PTV_7020 DC0.03cc", -1),
+        ("PTV_7020 HI", 1),
+        ("Rectum D95%", 1),
+    ],
 )
 def test_better_is_higher_for_coverage_and_lower_for_all_else(text: str, sign: int) -> None:
     assert Metric.parse(text).sign == sign

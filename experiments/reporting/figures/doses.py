@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames
 from experiments.reporting.figures.style import agent_colors, grid_of_panels, legend_below
-from experiments.reporting.frames import REFERENCE, Summary, unit_of
+from experiments.reporting.frames import REFERENCE, Summary
+from radplan_env.metrics import parse_metric
 from radplan_env.render.colors import drawing_order, structure_colors
 from radplan_env.render.dvh import Curves
 
@@ -134,7 +135,7 @@ def differences(settings: Settings, records: Sequence[Record], references: Mappi
         axes.axhline(0, color="#C8321F", linewidth=1)
         turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if beside else {}
         axes.set_xticks(range(len(organs)), organs, **turned)
-        axes.set_ylabel(f"Δ {metric} [{unit_of(metric)}]")
+        axes.set_ylabel(f"Δ {metric} [{parse_metric(metric).unit}]")
     legend_below(figure, [Line2D([], [], color=colors[agent], linewidth=5, alpha=0.5, label=agent) for agent in agents])
     n = by_case.index.unique("case").size
     title = f"Agent minus {against}, paired by case (n = {n}); below zero: less dose to the organ"

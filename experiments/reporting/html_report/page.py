@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,20 +15,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from experiments.recording import failures
-from experiments.recording.records import Record, RunFolder, slug, write_text
-from experiments.recording.standing import standing
-from experiments.recording.stored_plans import example_case
+from experiments.recording.records import Record, RunFolder, key_of, slug, write_text
+from experiments.recording.standing import digests, standing
 from experiments.reporting import frames, notes
 from experiments.reporting.answer import ENOUGH_CASES, answer
 from experiments.reporting.drawings import trajectory_episodes
 from experiments.reporting.frames import Summary
 from experiments.reporting.html_report.command import command, without_paths
 from experiments.reporting.html_report.picture import Picture
+from experiments.reporting.stored_plans import example_case
 from experiments.reporting.tables import BEFORE_SEQUENCING, UNKNOWN, Table
 from radplan_env.influence import fidelity_named
 from radplan_env.metrics import parse_metric
 from radplan_env.protocol import Protocol, load_protocol
-from radplan_env.scoring import CREDIT_AT_LIMIT, CriterionResult, points
+from radplan_env.scoring import CREDIT_AT_LIMIT, CriterionResult, available_points
 
 FILE = "report.html"
 
@@ -96,7 +95,7 @@ def write(
     pictures : Mapping[str, Picture]
         Its figures, by name.
     """
-    records = sorted(folder.records.values(), key=lambda r: (r["agent"], r["case"], r["seed"]))
+    records = sorted(folder.records.values(), key=key_of)
     settings = folder.settings
     protocol = load_protocol(settings.protocol)
     text = _template().render(
@@ -123,7 +122,7 @@ def write(
         places=_places(records),
         command=command(settings),
         versions=notes.versions(records),
-        digests=_digests(folder),
+        digests=digests(folder),
     )
     path = folder.path / FILE
     write_text(path, text)
@@ -132,14 +131,14 @@ def write(
 
 def _points_at_limit(protocol: Protocol) -> dict[int, float]:
     """By priority, the points for just meeting a criterion, on a case that has every structure."""
-    priorities = sorted({criterion.priority for criterion in protocol.criteria})
-    total = sum(points(criterion.priority) for criterion in protocol.criteria)
-    return {priority: 100 * CREDIT_AT_LIMIT * points(priority) / total for priority in priorities}
+    available = available_points(protocol.criteria)
+    by_priority = sorted(protocol.criteria, key=lambda criterion: criterion.priority)
+    return {criterion.priority: CREDIT_AT_LIMIT * available[criterion.name] for criterion in by_priority}
 
 
 def _criteria(protocol: Protocol) -> list[dict[str, Any]]:
     """The protocol's criteria, with the points each gives on a case that has every structure."""
-    total = sum(points(criterion.priority) for criterion in protocol.criteria)
+    available = available_points(protocol.criteria)
     return [
         {
             "criterion": frames.criterion_label(CriterionResult(criterion, criterion.limit).to_dict()),
@@ -147,7 +146,7 @@ def _criteria(protocol: Protocol) -> list[dict[str, Any]]:
             "ideal": criterion.ideal,
             "unacceptable": criterion.unacceptable,
             "priority": criterion.priority,
-            "points": 100 * points(criterion.priority) / total,
+            "points": available[criterion.name],
             "source": criterion.source,
         }
         for criterion in protocol.criteria
@@ -200,14 +199,6 @@ def _places(records: Sequence[Record]) -> list[dict[str, Any]]:
         }
         for name, own in sorted(found.items())
     ]
-
-
-def _digests(folder: RunFolder) -> dict[str, str]:
-    """Digest of each case that was planned."""
-    paths = {case: folder.case_path(case) for case in folder.settings.cases}
-    return {
-        case: json.loads(path.read_text(encoding="utf-8"))["digest"] for case, path in paths.items() if path.exists()
-    }
 
 
 def _fidelity(name: str) -> str:

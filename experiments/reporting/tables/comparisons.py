@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames, stats
-from experiments.reporting.frames import Summary, runs_by_case, unit_of
+from experiments.reporting.frames import Summary
 from experiments.reporting.tables.scores import milestones
 from experiments.reporting.tables.table import SD, Table, known_columns, with_interval
+from radplan_env.metrics import parse_metric
 
 Runs = Mapping[str, NDArray[np.float64]]
 """Scores of an agent by case, one for each seed."""
@@ -58,7 +59,7 @@ def score_differences(settings: Settings, records: Sequence[Record], references:
 
 def improvement(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
     """Probability of improvement: that the row's method scores higher than the column's; empty where none is known."""
-    runs = _runs(frames.plan_scores(records, references), "score")
+    runs = frames.runs(frames.plan_scores(records, references), "score")
     methods = frames.ordered(settings, runs)
     rows = []
     for method in methods:
@@ -86,7 +87,7 @@ def gain_over_random(settings: Settings, records: Sequence[Record]) -> Table:
     rows: list[dict[str, object]] = [{"agent": agent} for agent in frames.ordered(settings, scores["agent"])]
     rows = [row for row in rows if row["agent"] != "random"] if "random" in set(scores["agent"]) else []
     for solve in milestones(settings.budget):
-        runs = _runs(scores[scores["solve"] == solve].rename(columns={"agent": "method"}), "best")
+        runs = frames.runs(scores[scores["solve"] == solve].rename(columns={"agent": "method"}), "best")
         for row in rows:
             difference = differences(paired(runs[str(row["agent"])], runs["random"]))
             row["cases"] = len(difference)
@@ -107,7 +108,7 @@ def dose_differences(settings: Settings, records: Sequence[Record], references: 
     rows = []
     for against in _planners(settings, references):
         for (structure, metric), part in dose.groupby(["structure", "metric"], sort=False):
-            runs = _runs(part, "value")
+            runs = frames.runs(part, "value")
             found = {
                 agent: differences(paired(runs.get(agent, {}), runs.get(against, {})))
                 for agent in settings.agents
@@ -117,7 +118,7 @@ def dose_differences(settings: Settings, records: Sequence[Record], references: 
                 continue
             row: dict[str, object] = {
                 "quantity": f"{structure} {metric}",
-                "unit": unit_of(str(metric)),
+                "unit": parse_metric(str(metric)).unit,
                 "against": against,
                 "cases": max(map(len, found.values())),
             }
@@ -135,7 +136,7 @@ def score_pairs(
     settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
 ) -> Iterator[tuple[str, str, Pairs]]:
     """Agent, what it is compared with, and the best scores of both on the cases that both have."""
-    runs = _runs(frames.plan_scores(records, references), "score")
+    runs = frames.runs(frames.plan_scores(records, references), "score")
     for against in frames.comparators(settings, references):
         for agent in settings.agents:
             pairs = paired(runs.get(agent, {}), runs.get(against, {}))
@@ -162,11 +163,6 @@ def _planners(settings: Settings, references: Mapping[str, Summary]) -> list[str
     """What doses are compared with: random search is no planner."""
     found = [method for method in frames.comparators(settings, references) if method != "random"]
     return found or [frames.comparator(settings, references)]
-
-
-def _runs(frame: pd.DataFrame, value: str) -> dict[str, Runs]:
-    """A column's values by method and case, one for each seed."""
-    return {str(method): runs_by_case(own, value) for method, own in frame.groupby("method")}
 
 
 def _mean(values: NDArray[np.float64]) -> float:

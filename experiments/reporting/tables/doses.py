@@ -10,8 +10,9 @@ import pandas as pd
 
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames
-from experiments.reporting.frames import Summary, unit_of
+from experiments.reporting.frames import Summary
 from experiments.reporting.tables.table import SD, Table, kind_of_plan
+from radplan_env.metrics import parse_metric
 
 TABLE_1 = ("mean", "min", "D95%", "HI", "CI")
 TABLE_2 = ("mean", "D5%", "D50%", "V15Gy", "V30Gy")
@@ -75,6 +76,7 @@ def _metric_row(
 ) -> dict[str, object]:
     row: dict[str, object] = {"structure": structure, "method": method, "plan": kind, "cases": cases}
     for metric, (mean, sd) in values.items():
-        label = f"{metric} [{unit_of(metric)}]" if unit_of(metric) else metric
+        unit = parse_metric(metric).unit
+        label = f"{metric} [{unit}]" if unit else metric
         row |= {label: float(mean), f"{label}{SD}": float(sd)}
     return row

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,7 +115,7 @@ def test_only_common_cases_are_compared(run: Run) -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=12))
 def test_a_difference_is_the_others_turned_round(pairs: list[tuple[float, float]]) -> None:
-    scores = {name: {str(i): [pair[k]] for i, pair in enumerate(pairs)} for k, name in enumerate("ab")}
+    scores = {name: {str(i): np.array([pair[k]]) for i, pair in enumerate(pairs)} for k, name in enumerate("ab")}
     one, other = difference(scores, "a", "b"), difference(scores, "b", "a")
     assert one.mean == pytest.approx(-other.mean)
     assert {one.verdict, other.verdict} in ({"no difference can be told"}, {"higher", "lower"})

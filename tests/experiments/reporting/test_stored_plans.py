@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from experiments.recording.records import read_run_folder
-from experiments.recording.stored_plans import StoredPlans, example_case, example_episodes
 from experiments.reporting.frames import REFERENCE
 from experiments.reporting.report import read_references
+from experiments.reporting.stored_plans import StoredPlans, example_case, example_episodes
 
 Record = dict[str, Any]
 
