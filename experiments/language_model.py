@@ -39,6 +39,9 @@ from experiments.options import LanguageModelOptions, ModelOptions
 from experiments.recording.records import ModelChoice
 from experiments.wording import counted
 
+EPISODE_BEGINS = "An episode begins."
+"""What stands in a transcript before an episode's first call."""
+
 _VISION: dict[str, Vision] = {"auto": "auto", "yes": True, "no": False}
 
 
@@ -82,7 +85,7 @@ class LanguageModel:
         """
         settings = replace(self.settings, seed=(self.settings.seed or 0) + seed)
         written = Transcript(transcript)
-        written.note("An episode begins.")
+        written.note(EPISODE_BEGINS)
         return Session(self.client, settings=settings, transcript=written)
 
     def sees_pictures(self) -> bool:

@@ -18,6 +18,7 @@ import gymnasium
 import numpy as np
 
 from agents.agent import Agent, EpisodeInterruptedError, make_agent
+from agents.llm import Session
 from experiments.cohort import SITES, Origin, open_cohort
 from experiments.language_model import LanguageModel, library_of, reads_library, talks
 from experiments.own_agents import source_digest
@@ -118,9 +119,12 @@ def _attempt(
     plans: list[Plan] = []
     agent: Agent | None = None
     try:
-        agent = _agent(base, folder, key, model)
+        session = _session(folder, key, model)
+        agent = _agent(base, folder, key, session)
         for plan in episode(env, agent, key[1], seeds_of(key)[0]):
             plans.append(plan)  # one by one, so that they survive an agent that raises
+            if session is not None:
+                session.step(len(plans), f"Plan {len(plans)} is solved: score {plan.evaluation.score:.2f}.")
         said = record_of(agent)
     except EpisodeInterruptedError:
         raise
@@ -140,13 +144,20 @@ def _attempt(
     return plans, said, None
 
 
-def _agent(env: RadPlanEnv, folder: RunFolder, key: Key, model: LanguageModel | None) -> Agent:
-    """The agent of an episode, with its model if it talks to one."""
+def _session(folder: RunFolder, key: Key, model: LanguageModel | None) -> Session | None:
+    """The conversation with the model of an episode whose agent talks to one."""
     name, _, seed = key
+    if model is None or not talks(name):
+        return None
+    transcript = RunFolder(model.folder, folder.settings).transcript_path(key)  # where it can be watched
+    return model.session(seed, transcript)
+
+
+def _agent(env: RadPlanEnv, folder: RunFolder, key: Key, session: Session | None) -> Agent:
+    """The agent of an episode, with its session if it talks to a model."""
+    name = key[0]
     settings: dict[str, Any] = {}
-    if model is not None and talks(name):
-        transcript = RunFolder(model.folder, folder.settings).transcript_path(key)  # where it can be watched
-        session = model.session(seed, transcript)
+    if session is not None:
         settings = {"session": session, "instructions": folder.settings.instructions}
     if folder.settings.library is not None and reads_library(name):
         settings["library"] = library_of(folder.settings.library)

@@ -94,13 +94,18 @@ def changes(before: Parameters, after: Parameters) -> list[str]:
 
 def effect_line(before: Summary, after: Summary, *, most: int = 5) -> str:
     """Return in one line what a change of parameters did: the score, and at most so many criteria."""
+    score = f"score {before['score']:.1f} → {after['score']:.1f} ({after['score'] - before['score']:+.1f})"
+    return f"{score}; {moved_line(before, after, most=most)}"
+
+
+def moved_line(before: Summary, after: Summary, *, most: int = 5) -> str:
+    """Return in one line which criteria a change of parameters made better and worse: at most so many."""
     moved = noticeable(movements(before, after))
     told = {
         effect: ", ".join(str(m) for m in moved[:most] if m.effect == effect) or "nothing"
         for effect in ("better", "worse")
     }
-    score = f"score {before['score']:.1f} → {after['score']:.1f} ({after['score'] - before['score']:+.1f})"
-    return f"{score}; better: {told['better']}; worse: {told['worse']}"
+    return f"better: {told['better']}; worse: {told['worse']}"
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from agents.llm.retry import Retrying
 from agents.llm.schema import strict_schema
 from agents.llm.session import ModelSettings, Session, connect, open_client
 from agents.llm.structured import Failed, Fault, ask, json_judge, text_judge
-from agents.llm.transcript import Transcript, read_transcript
+from agents.llm.transcript import Transcript, read_lines, read_transcript
 
 __all__ = [
     "BudgetExceededError",
@@ -75,6 +75,7 @@ __all__ = [
     "json_judge",
     "open_client",
     "parse_llm",
+    "read_lines",
     "read_transcript",
     "serve",
     "strict_schema",

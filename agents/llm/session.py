@@ -202,6 +202,19 @@ class Session:
         """
         return self._asked(name, self._request(messages, strict_schema(model)), json_judge(model, context))
 
+    def step(self, number: int, remark: str) -> None:
+        """Say in the transcript, and nowhere else, which step of the agent's work all calls from here on belong to.
+
+        Parameters
+        ----------
+        number : int
+            Of the step.
+        remark : str
+            What a reader should know of it.
+        """
+        if self._transcript is not None:
+            self._transcript.note(remark, step=number)
+
     def record(self) -> dict[str, Any]:
         """Return what the session used and met with, as plain JSON data.
 

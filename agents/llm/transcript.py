@@ -42,9 +42,17 @@ class Transcript:
             _append(self._jsonl, "\n")  # ends a line that was cut short, so that the next one is whole
         self._markdown.write_text("".join(self._rendered(entry) for entry in entries), encoding="utf-8")
 
-    def note(self, text: str) -> None:
-        """Write a remark of our own between the calls, such as what was made of a reply."""
-        self._add({"note": text})
+    def note(self, text: str, *, step: int | None = None) -> None:
+        """Write a remark of our own between the calls, such as what was made of a reply.
+
+        Parameters
+        ----------
+        text : str
+            The remark.
+        step : int, optional
+            Step of the agent's work that all calls from here on belong to.
+        """
+        self._add({"note": text} if step is None else {"note": text, "step": step})
 
     def call(self, name: str, request: Request, outcome: Reply | ModelError) -> None:
         """Write down one call: who asked, what, and what came of it."""
@@ -133,15 +141,22 @@ class Transcribed:
 
 def read_transcript(folder: Path) -> list[dict[str, Any]]:
     """Return a transcript's entries, without lines that were cut short."""
+    return [entry for entry in read_lines(folder) if entry is not None]
+
+
+def read_lines(folder: Path) -> list[dict[str, Any] | None]:
+    """Return the entry of each of a transcript's lines, None where a line was cut short or is none of ours."""
     file = folder / "transcript.jsonl"
-    entries = []
-    for line in file.read_bytes().split(b"\n") if file.exists() else []:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        entries.append(entry)
-    return entries
+    lines = file.read_bytes().split(b"\n") if file.exists() else []
+    return [_entry(line) for line in lines if line.strip()]
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _append(path: Path, text: str) -> None:

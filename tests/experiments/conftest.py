@@ -42,6 +42,7 @@ def make_plan(score: float, *, rectum_mean: float = 20.0, met: bool = False) -> 
         "passed": rectum_mean < 25,
         "at_most": True,
         "margin": 34.0 - rectum_mean,
+        "relative_margin": 1 - rectum_mean / 34.0,
     }
     return {
         "case": "…",

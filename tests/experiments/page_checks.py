@@ -57,7 +57,9 @@ class Page(HTMLParser):
         return [value for _, attributes in self.elements for name, value in attributes.items() if name in ADDRESSES]
 
     def outside(self) -> list[str]:
-        """What a browser would have to fetch."""
+        """What a browser would have to fetch; links to transcripts beside the page are for the reader to follow."""
         return [
-            value[:60] for value in self.addresses() if not value.startswith("#") and urlparse(value).scheme != "data"
+            value[:60]
+            for value in self.addresses()
+            if not value.startswith(("#", "transcripts/")) and urlparse(value).scheme != "data"
         ]

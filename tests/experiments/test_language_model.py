@@ -125,6 +125,9 @@ def test_interrupted_continued_and_replayed_runs_are_the_same(
         assert record["agent_record"]["usage"]["prompt_tokens"] == 200
         entries = read_transcript(folder.transcript_path((TALKER, record["case"], record["seed"])))
         assert sum("call" in entry for entry in entries) == 2
+        assert [("call" if "call" in entry else entry.get("step", "begins")) for entry in entries] == [
+            *("begins", 1, "call", 2, "call", 3)
+        ]
         assert "spare the cord" in json.dumps(entries)
 
     output = capsys.readouterr()

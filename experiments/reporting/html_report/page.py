@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from experiments.recording import failures
 from experiments.recording.records import Record, RunFolder, key_of, slug, write_text
 from experiments.recording.standing import digests, standing
-from experiments.reporting import frames, notes
+from experiments.reporting import frames, notes, transcripts
 from experiments.reporting.answer import ENOUGH_CASES, answer
 from experiments.reporting.drawings import trajectory_episodes
 from experiments.reporting.frames import Summary
@@ -39,6 +39,8 @@ FIGURES = (
     *("mean_dvhs", "differences"),
 )
 TRAJECTORY = "trajectory_"
+TRANSCRIPTS = ("transcripts", "What the language model saw and said")
+"""The section of runs with transcripts, after the trajectories."""
 
 SECTIONS = (
     ("task", "What was played"),
@@ -98,11 +100,13 @@ def write(
     records = sorted(folder.records.values(), key=key_of)
     settings = folder.settings
     protocol = load_protocol(settings.protocol)
+    example = example_case(records)
+    said = transcripts.gather(folder, records, example)
     text = _template().render(
-        sections=SECTIONS,
+        sections=_sections(with_transcripts=said is not None),
         enough_cases=ENOUGH_CASES,
         fidelity=_fidelity(settings.fidelity),
-        example=example_case(records),
+        example=example,
         question=f"Who plans {SITES.get(settings.site, settings.site)} best for the same effort?",
         answer=answer(settings, records, references),
         standing=[without_paths(line, settings) for line in standing(folder)],
@@ -117,6 +121,7 @@ def write(
         pictures=pictures,
         has_references=bool(references),
         trajectories=_trajectories(folder, records, pictures),
+        transcripts=said,
         failures=_failures(folder, records),
         left_out={name: without_paths(why, settings) for name, why in left_out.items()},
         places=_places(records),
@@ -127,6 +132,14 @@ def write(
     path = folder.path / FILE
     write_text(path, text)
     return path
+
+
+def _sections(*, with_transcripts: bool) -> list[tuple[str, str]]:
+    """Anchors and titles of the page's sections."""
+    sections = list(SECTIONS)
+    if with_transcripts:
+        sections.insert([anchor for anchor, _ in SECTIONS].index("trajectories") + 1, TRANSCRIPTS)
+    return sections
 
 
 def _points_at_limit(protocol: Protocol) -> dict[int, float]:
@@ -227,5 +240,5 @@ def _template() -> Template:
         autoescape=True,  # agents, structures, instructions and errors are named by users
     )
     environment.tests["number_text"] = lambda text: _NUMBER.fullmatch(text) is not None
-    environment.globals |= {"columns_shown": _columns_shown, "row_spans": row_spans}
+    environment.globals |= {"columns_shown": _columns_shown, "row_spans": row_spans, "without_paths": without_paths}
     return environment.get_template("report.html.jinja")

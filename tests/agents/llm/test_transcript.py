@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from agents.llm import Image, MockClient, ModelError, Reply, Request, ServiceError, Transcript, read_transcript, user
+from agents.llm import (
+    Image,
+    MockClient,
+    ModelError,
+    Reply,
+    Request,
+    ServiceError,
+    Session,
+    Transcript,
+    read_lines,
+    read_transcript,
+    user,
+)
 from agents.llm.transcript import Transcribed
 
 SAID = "Use\n```python\nweight = 3\n```\n# and `more`"
@@ -61,3 +73,18 @@ def test_it_goes_on_after_a_kill_in_the_middle_of_anything(folder: Path) -> None
     jsonl.write_bytes(whole)
     Transcript(folder)
     assert markdown.read_text() == text
+
+
+def test_it_says_which_step_calls_belong_to(tmp_path: Path) -> None:
+    session = Session(MockClient(["Yes."]), transcript=Transcript(tmp_path))
+    session.step(2, "Plan 2 is solved.")
+    session.say("planner", [user("Well?")])
+    assert read_transcript(tmp_path)[0] == {"note": "Plan 2 is solved.", "step": 2}
+    assert (tmp_path / "transcript.md").read_text().startswith("> Plan 2 is solved.\n\n## 1. planner")
+    Session(MockClient([])).step(1, "Nobody writes this down.")
+
+
+def test_lines_that_cannot_be_read_keep_their_place(tmp_path: Path) -> None:
+    (tmp_path / "transcript.jsonl").write_text('{"note": "a"}\n{"no\n5\n' + "[" * 100_000 + '\n{"note": "b"}\n')
+    assert read_lines(tmp_path) == [{"note": "a"}, None, None, None, {"note": "b"}]
+    assert read_transcript(tmp_path) == [{"note": "a"}, {"note": "b"}]
