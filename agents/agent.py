@@ -78,8 +78,8 @@ class Agent(Protocol):
     at the dose itself find it as ``env.plan``, and the patient as ``env.system.case``. Every solve is a step of the
     environment: an agent that solves behind its back has failed.
 
-    More is used where a class has it. A method ``record()`` returns, as plain JSON data, what the last
-    episode cost beside its solves and what it met with; it is kept in the results. A class with
+    More is used where a class has it. A method ``record()`` returns, as a dict of plain JSON data or None, what the
+    last episode cost beside its solves and what it met with; it is kept in the results. A class with
     ``needs_language_model = True`` is built with the keyword arguments `session` (an `agents.llm.Session`) and
     `instructions` (what the user says in plain language).
 

@@ -25,7 +25,7 @@ class Column(NamedTuple):
 
 _CRITERIA = (
     Column("Criterion", 0.145, "left", 14),
-    Column("", 0.375, "left", 8),
+    Column("", 0.37, "left", 7),
     Column("Limit", 0.66, "right", 10),
     Column("Value", 0.815, "right", 8),
     Column("Margin", 0.93, "right", 7),
