@@ -102,6 +102,10 @@ class Agent(Protocol):
 
         The first call sees what `env.reset` returned, later calls what the last `env.step` returned:
         ``info["plan"]`` then holds the plan's metrics, criteria and parameters and the episode's history.
+
+        There is no call after the last solve, which spends the budget or meets the whole protocol: what came of it is
+        in ``env.plan``, for `record()` to look at. The episode's best plan counts, not its last, so there is no need
+        to go back to it.
         """
 
 

@@ -13,7 +13,7 @@ from experiments.reporting import report
 from experiments.run_settings import settings_of, settings_of_suite
 from experiments.suites import load_suite
 
-SET_BY_SUITE = ("--site", "--source", "--split", "--cases", "--budget", "--seeds", "--fidelity")
+SET_BY_SUITE = ("--site", "--protocol", "--source", "--split", "--cases", "--budget", "--seeds", "--fidelity")
 
 BESIDE = {
     "--validate": ("--data", "--jobs"),

@@ -15,7 +15,7 @@ from experiments.cohort import UsageError
 from experiments.options import RunOptions
 from experiments.recording import failures
 from experiments.recording.records import RunFolder, RunFolderError, Settings, open_run_folder
-from experiments.recording.standing import altered_cases
+from experiments.recording.standing import altered_cases, unjudged
 from experiments.reporting import report
 from experiments.wording import counted
 
@@ -111,6 +111,8 @@ def play(folder: RunFolder, args: RunOptions, command: str) -> dict[str, str]:
         tasks = len(folder.todo())
         backend = stack.enter_context(open_backend(tasks, args.jobs, args.backend, args.ray_address))
         unplanned = dispatch.prepare_all(backend, folder)
+        for line in unjudged(folder):
+            say(line)
         blind = [] if model is None else language_model.blind(agents, model)
         no_pictures = dict.fromkeys(blind, "it judges by pictures alone, and the model sees none")
         left_out = unplanned | altered_cases(folder) | no_pictures

@@ -218,6 +218,7 @@ def run(args: Args, read: Callable[[str], str] = input) -> int:
         model = stack.enter_context(language_model.reached(args, args.out))
         env: gymnasium.Env[Any, Any] = gymnasium.make(
             SITES[args.site].environment,
+            protocol=run_settings.protocol_of(args),
             cases=[case],
             fidelity=args.fidelity,
             budget=args.budget,

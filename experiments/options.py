@@ -17,6 +17,9 @@ class TaskOptions:
     site: Literal["prostate", "head-and-neck", "tg119"] = "prostate"
     """Treatment site: which environment and protocol."""
 
+    protocol: Path | None = None
+    """YAML file of a protocol of your own, in place of the site's: take one of radplan_env/protocols and change it."""
+
     source: Literal["synthetic", "openkbp", "dicom", "matrad"] | None = None
     """Where cases come from; by default synthetic (prostate), openkbp (head-and-neck) or matrad (tg119)."""
 

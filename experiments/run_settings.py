@@ -12,7 +12,7 @@ from experiments.cohort import SITES, Origin, UsageError, open_cohort, select
 from experiments.options import RunOptions, TaskOptions
 from experiments.recording.records import ModelChoice, Settings
 from experiments.suites import load_suite
-from radplan_env.protocol import load_protocol
+from radplan_env.protocol import ProtocolError, load_protocol
 
 
 def settings_of(args: RunOptions) -> Settings:
@@ -30,12 +30,12 @@ def settings_of(args: RunOptions) -> Settings:
             raise UsageError(f"--{name} must be at least {least}, got {getattr(args, name)}")
     if args.ray_address is not None and args.backend != "ray":
         raise UsageError("--ray-address is for --backend ray")
-    origin = origin_of(args)
+    origin, protocol = origin_of(args), protocol_of(args)
     agents, model = _agents_and_model(args)
     _check_backend(args, model)
     return Settings(
         site=args.site,
-        protocol=SITES[args.site].protocol,
+        protocol=protocol,
         source=origin.source,
         data=origin.data,
         split=origin.split,
@@ -49,7 +49,7 @@ def settings_of(args: RunOptions) -> Settings:
         instructions=args.instructions,
         library=_library(args, agents),
         deterministic=tuple(agent for agent in agents if getattr(load_agent(agent), "deterministic", False)),
-        protocol_digest=load_protocol(SITES[args.site].protocol).digest(),
+        protocol_digest=load_protocol(protocol).digest(),
     )
 
 
@@ -98,6 +98,24 @@ def _check_backend(args: RunOptions, model: ModelChoice | None) -> None:
             f"--backend ray cannot play {talking}: what a language model says and costs is kept in files of this "
             "machine. Play it on processes into a folder of its own, and --merge the two"
         )
+
+
+def protocol_of(task: TaskOptions) -> str:
+    """What `load_protocol` takes for the protocol of a task: the site's name for it, or the path of one's own.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or no protocol in it.
+    """
+    if task.protocol is None:
+        return SITES[task.site].protocol
+    path = str(task.protocol.expanduser().resolve())
+    try:
+        load_protocol(path)
+    except ProtocolError as error:
+        raise UsageError(f"--protocol: {error}") from error
+    return path
 
 
 def origin_of(task: TaskOptions) -> Origin:

@@ -250,6 +250,7 @@ def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]
     """
     env: gymnasium.Env[Any, Any] = gymnasium.make(
         SITES[settings.site].environment,
+        protocol=settings.protocol,
         cases=[read_case(settings, case_id)],
         fidelity=settings.fidelity,
         budget=settings.budget,

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments import comparison, front, run_settings, runner
 from experiments.backends import open_backend
-from experiments.cohort import SITES, UsageError
+from experiments.cohort import UsageError
 from experiments.front import Metric, Point
 from experiments.recording import failures
 from experiments.recording.records import COMPLETE, Settings, slug, write_text
@@ -66,7 +66,7 @@ def _check(args: Args, metrics: tuple[Metric, Metric]) -> Settings:
     if len(set(args.wishes)) < len(args.wishes):
         raise UsageError("--wishes: each once")
     plain = dataclasses.replace(args, agents=("template",), llm=None, instructions="")
-    slots = load_protocol(SITES[args.site].protocol).slots
+    slots = load_protocol(run_settings.protocol_of(args)).slots
     if args.ratios and (
         metrics[0].structure == metrics[1].structure or not {m.structure for m in metrics} <= set(slots)
     ):

@@ -149,8 +149,8 @@ class Case:
             raise fail(str(error)) from error
         if unknown:
             raise fail(
-                f"no TG-263 name is known for {list(unknown)}: give name_map, such as "
-                f"{{{unknown[0]!r}: 'Rectum'}}, or {{{unknown[0]!r}: None}} to leave it out"
+                f"no TG-263 name is known for {list(unknown)}: give name_map, {{{unknown[0]!r}: its TG-263 name}}, "
+                f"or {{{unknown[0]!r}: None}} to leave it out"
             )
 
         def spl(array: ArrayLike, what: str) -> NDArray[Any]:

@@ -104,7 +104,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | protocol         | name, title, fractions, prescriptions_gy by target, criteria (structure, metric,  |
     |                  | at_most, limit, unit, priority)                                                   |
     | start_parameters | the template plan's parameters                                                    |
-    | ranges           | by structure and quantity, (lowest, highest)                                      |
+    | ranges           | ``{structure: {"weight": [lowest, highest], "objective_dose_gy": …}}``            |
     | budget           | solves                                                                            |
 
     From `step`: `reward_terms`, and `plan`, which is `Plan.summary()` with the episode's history:
@@ -114,9 +114,9 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | score, met            | 0 to 100; whether every criterion is passed                                  |
     | criteria              | a list of dicts: structure, metric, at_most (is the limit an upper one?),    |
     |                       | limit, value, unit, priority, passed, margin (room to the limit, negative    |
-    |                       | beyond it), relative_margin. `passed` counts a tolerance in, so a coverage   |
-    |                       | of 99.95 % of its limit may pass. The structure may be "OutsideTargets",     |
-    |                       | which is no slot: it answers to the parameters of Body                       |
+    |                       | beyond it), relative_margin (by the limit). `passed` counts a tolerance in,  |
+    |                       | so a coverage of 99.95 % of its limit may pass. "OutsideTargets" is no slot: |
+    |                       | it answers to the parameters of Body, as does a target's CI                  |
     | metrics               | by structure and name, such as ``["Rectum"]["D5%"]``                         |
     | parameters, limits,   | what the plan was made with                                                  |
     | gantry_angles_deg     |                                                                              |

@@ -303,9 +303,11 @@ class Protocol(_Model):
             case_name[primary] = "PTV"
         if primary not in case_name:
             has = ", ".join(case.targets) or "none"
+            unknown = f"; names that are not known: {', '.join(map(repr, case.unmapped))}" if case.unmapped else ""
             raise CaseError(
-                f"case {case.id!r} has no {primary}, the primary target of protocol {self.name!r}. Its targets: {has}. "
-                f"Map the one to be treated to {primary} when reading the case."
+                f"case {case.id!r} has no {primary}, the primary target of protocol {self.name!r}. Its targets: "
+                f"{has}{unknown}. Map the one to be treated to {primary} when reading the case: name_map in Python, "
+                f'a line "name in the data: {primary}" in the file of --names in scripts.'
             )
         return BoundProtocol(
             protocol=self,

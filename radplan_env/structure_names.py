@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 from radplan_env.errors import CaseError
 
@@ -89,7 +90,11 @@ def map_names(
     if absent := sorted(set(name_map) - set(names)):
         raise CaseError(f"name_map speaks of {absent}, but the structures are {sorted(names)}")
     if wrong := sorted(v for v in name_map.values() if v is not None and not is_tg263(v)):
-        raise CaseError(f"name_map: {wrong} are not TG-263 names known here; see radplan_env.structure_names")
+        near = [known for name in wrong for known in _near(name)]
+        meant = f"did you mean {', '.join(near)}?" if near else "TG263_NAMES in radplan_env.structure_names lists them."
+        raise CaseError(
+            f"name_map: {wrong} are not TG-263 names known here; {meant} A target is named by its dose, as PTV_7020"
+        )
     mapped: dict[str, str] = {}
     unmapped: list[str] = []
     taken: dict[str, str] = {}
@@ -107,6 +112,12 @@ def map_names(
         mapped[name] = taken[standard] = standard
         taken[standard] = name
     return mapped, tuple(unmapped)
+
+
+def _near(name: str) -> list[str]:
+    """The TG-263 name that is likely meant, if any."""
+    known = standard_name(name)
+    return get_close_matches(name, sorted(TG263_NAMES), n=1) if known is None else [known]
 
 
 def _target_name(name: str) -> str | None:

@@ -153,7 +153,9 @@ def with_nan(array):
         ({**arrays(), "orientation": "XYZ"}, "orientation"),
         ({**arrays(), "origin_mm": (0.0, 0.0)}, "origin_mm"),
         ({**arrays(), "name_map": {"blob": "Rectum"}}, r"\['blob'\]"),
-        ({**arrays(), "name_map": {"Lips": "Mouthparts"}}, "not TG-263"),
+        ({**arrays(), "name_map": {"Lips": "Mouthparts"}}, "not TG-263 names known here; TG263_NAMES"),
+        ({**arrays(), "name_map": {"Lips": "Parotis_L"}}, "did you mean Parotid_L?"),
+        ({**arrays(), "name_map": {"Lips": "PTV_70"}}, "did you mean PTV_7000?"),
     ],
 )
 def test_bad_input_is_refused_with_the_reason(given, problem):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -464,8 +465,9 @@ def test_what_is_no_cohort_is_refused(make: Any, pelvis: Case, cases: Any, messa
 
 
 def test_a_case_without_the_primary_target_is_refused_at_once(make: Any, head_and_neck_case: Case) -> None:
-    with pytest.raises(CaseError, match="PTV_7020"):
-        make(cases=[head_and_neck_case])
+    unread = dataclasses.replace(head_and_neck_case, unmapped=("Prostate PTV 70",))
+    with pytest.raises(CaseError, match=r"no PTV_7020.*not known: 'Prostate PTV 70'\. Map .*--names"):
+        make(cases=[unread])
 
 
 def test_defaults_synthetic_training_cases_for_prostate_and_an_address_for_head_and_neck() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.own_agents import source_file
 from experiments.recording.records import FAILED, Record, RunFolder, key_of, write_text
+from experiments.wording import counted
 
 FILE = "failures.txt"
 
@@ -32,9 +33,16 @@ def message(record: Record) -> str:
     return str(error["message"]) + (f" ({at})" if at else "")
 
 
+def episode(record: Record) -> str:
+    """On which case and seed an agent failed, and after how many solves."""
+    solves = len(record["steps"])
+    when = f"after {counted(solves, 'solve')}" if solves else "before any solve"
+    return f"{record['case']}, seed {record['seed']}, {when}"
+
+
 def line(record: Record) -> str:
-    """Which episode failed, and why."""
-    return f"{record['agent']} failed on {record['case']}, seed {record['seed']}: {message(record)}"
+    """Which episode failed, when and why."""
+    return f"{record['agent']} failed on {episode(record)}: {message(record)}"
 
 
 def advice(where: str) -> str:

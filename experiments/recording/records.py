@@ -37,6 +37,15 @@ UNFINISHED = ".unfinished-"
 """How the names of files begin that are not whole yet."""
 
 Record = dict[str, Any]
+"""An episode, a line of episodes.jsonl. Of its fields:
+
+- status, error: "complete" and null, or "failed" and the message, place and traceback.
+- steps: a plan summary for each solve, in order, those before a failure too.
+- handed_over: which of the steps the episode hands over. It counts from 0, where figures and reports say "solve 1".
+  Null where there is no step.
+- best_score, final_score: the highest of the steps' scores, and the last.
+- agent_record: what the agent's `record()` returned, null where it says nothing.
+"""
 Key = tuple[str, str, int]
 
 
@@ -254,7 +263,7 @@ def open_run_folder(
     Parameters
     ----------
     path, settings
-        The folder and what its run is.
+        The folder and what its run is. A folder without any episode is given over to the run.
     command, versions
         Noted in run.json when the folder is made.
     retry_failed : bool
@@ -286,17 +295,23 @@ def open_run_folder(
 
 
 def _check_settings(path: Path, settings: Settings, command: str, versions: dict[str, str]) -> None:
-    file = path / "run.json"
-    if not file.exists():
-        if (path / "episodes.jsonl").exists():
-            raise RunFolderError(f"{path} holds episodes but no run.json that says of which run; give another --out")
-        write_json(file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions})
-        return
-    if differing := different_settings(read_settings(path), settings.to_json()):
-        raise RunFolderError(
-            f"{path} holds a run of other settings ({'; '.join(differing)}); "
-            "repeat its settings to continue it, or give another --out"
-        )
+    """See that the folder is the run's; one of other settings is given over to it as long as nothing was played."""
+    file, episodes = path / "run.json", path / "episodes.jsonl"
+    played = episodes.exists() and episodes.stat().st_size > 0
+    if not file.exists() and played:
+        raise RunFolderError(f"{path} holds episodes but no run.json that says of which run; give another --out")
+    if file.exists():
+        differing = different_settings(read_settings(path), settings.to_json())
+        if not differing:
+            return
+        if played:
+            raise RunFolderError(
+                f"{path} holds a run of other settings ({'; '.join(differing)}); "
+                "repeat its settings to continue it, or give another --out"
+            )
+        for prepared in (path / "cases").glob("*.json"):
+            prepared.unlink()
+    write_json(file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions})
 
 
 def different_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -1,16 +1,29 @@
-"""What a run may be called: the suite it was asked for as, or not, and whether it is complete."""
+"""What a run may be called: the suite it was asked for as, or not, whether it is complete, and all of it judged."""
 
 from __future__ import annotations
 
 from experiments.recording.records import FAILED, RunFolder, Settings
 from experiments.suites import Suite, load_suite
-from experiments.wording import counted
+from experiments.wording import counted, listed
 from radplan_env.protocol import load_protocol
+from radplan_env.structure_names import is_target
 
 
 def standing(folder: RunFolder) -> list[str]:
     """Return the first lines of a run's report: its suite, or in what it is not that suite, and what it lacks."""
-    return [*_suite_lines(folder), *_incomplete_lines(folder)]
+    return [*_suite_lines(folder), *_incomplete_lines(folder), *unjudged(folder)]
+
+
+def unjudged(folder: RunFolder) -> list[str]:
+    """Say which organs of the protocol patients lack: without its criteria a plan looks better than it is.
+
+    Targets are another matter: not every patient is treated at every dose level.
+    """
+    found: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for case, known in folder.known_cases().items():
+        if organs := tuple(name for name in known["missing"] if not is_target(name)):
+            found.setdefault((organs, tuple(known["unmapped"])), []).append(case)
+    return [_unjudged_line(folder.settings, cases, *lacking) for lacking, cases in found.items()]
 
 
 def protocol_has_changed(settings: Settings) -> bool:
@@ -24,6 +37,20 @@ def altered_cases(folder: RunFolder) -> dict[str, str]:
     if name is None:
         return {}
     return dict.fromkeys(load_suite(name).altered(digests(folder)), f"its data are not those that {name} was made with")
+
+
+def _unjudged_line(settings: Settings, cases: list[str], organs: tuple[str, ...], unmapped: tuple[str, ...]) -> str:
+    criteria = [criterion.structure for criterion in load_protocol(settings.protocol).criteria]
+    lost = sum(structure in organs for structure in criteria)
+    where = "any patient" if len(cases) == len(settings.cases) > 1 else listed(cases)
+    line = (
+        f"Not judged: there is no {' and no '.join(organs)} on {where}, so {lost} of the protocol's {len(criteria)} "
+        "criteria are left out and the others count more; scores are not those of patients who have them."
+    )
+    if not unmapped:
+        return line
+    names = listed([repr(name) for name in unmapped])
+    return f"{line} Left out as well, since their names are not known: {names}. Give --names a file that maps them."
 
 
 def _suite_lines(folder: RunFolder) -> list[str]:

@@ -11,14 +11,12 @@ import numpy as np
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.frames import REFERENCE, Summary, comparator
+from experiments.reporting.stats import ENOUGH_CASES
 from experiments.reporting.tables.comparisons import Runs, differences, paired
 from experiments.wording import counted, listed
 
 Scores = Mapping[str, Runs]
 """Best scores by method and case, one for each seed."""
-
-ENOUGH_CASES = 6
-"""With n cases, one of two equal agents is ahead on all of them in 2^(1-n) of all runs: less than 5 % from six on."""
 
 SHOWN = 0.005
 """Scores that differ by less are written the same."""
@@ -83,7 +81,7 @@ def answer(settings: Settings, records: Sequence[Record], references: Mapping[st
     against = comparator(settings, references)
     leads = {agent: difference(scores, agents[0], agent) for agent in agents[1:]}
     all_cases = len(scores[agents[0]])
-    tied = [agent for agent, lead in leads.items() if lead.equal == all_cases]
+    tied = [agent for agent, lead in leads.items() if lead.equal == all_cases == len(scores[agent])]
     sentences = [_of_the_best(settings, scores, agents, tied)]
     if behind := [agent for agent in leads if agent not in tied]:
         sentences.append(_of_the_lead(("Their", "they are") if tied else ("Its", "it is"), leads, behind))
@@ -96,18 +94,39 @@ def answer(settings: Settings, records: Sequence[Record], references: Mapping[st
 
 def _of_the_best(settings: Settings, scores: Scores, agents: Sequence[str], tied: Sequence[str]) -> str:
     best = agents[0]
-    by_case = stats.balanced(list(scores[best].values()))
-    low, high = stats.interval_over_cases(by_case, stats.interquartile_mean, bounds=stats.SCORES)
-    interval = "" if np.isnan(low) else f" (95 % interval over patients {low:.1f} to {high:.1f})"
+    by_case = scores[best]
     who = f"Of {len(agents)} agents {best} scored highest:" if len(agents) > 1 else f"{best} scored"
+    text = f"{who} {_points(by_case)}{_over(by_case)}"
     if tied:
-        who = f"Of {len(agents)} agents {listed([best, *tied])} are tied, with the same score on every patient:"
+        text = _of_a_tie(f"Of {len(agents)} agents {listed([best, *tied])} are tied", by_case, of=1 + len(tied))
     if without := [agent for agent in settings.agents if agent not in agents]:
-        who = f"{', '.join(without)} finished no episode. {who}"
-    return (
-        f"{who} {_iqm(scores[best]):.1f} of 100 points{interval}, the interquartile mean over "
-        f"{counted(len(by_case), 'patient')}, each planned with at most {counted(settings.budget, 'solve')}."
+        text = f"{', '.join(without)} finished no episode. {text}"
+    each = "each planned" if len(by_case) > 1 else "planned"
+    return f"{text}, {each} with at most {counted(settings.budget, 'solve')}."
+
+
+def _of_a_tie(who: str, by_case: Runs, *, of: int) -> str:
+    each = "both" if of == 2 else f"all {of}"
+    if len(by_case) == 1:
+        return f"{who}: {each} scored {_points(by_case)}{_over(by_case)}"
+    mean = f"the interquartile mean over {len(by_case)} patients is {_points(by_case)}"
+    return f"{who}: on every patient {each} have the same score; {mean}"
+
+
+def _points(by_case: Runs) -> str:
+    low, high = stats.interval_over_cases(
+        stats.balanced(list(by_case.values())), stats.interquartile_mean, bounds=stats.SCORES
     )
+    interval = "" if np.isnan(low) else f" (95 % interval over patients {low:.1f} to {high:.1f})"
+    return f"{_iqm(by_case):.1f} of 100 points{interval}"
+
+
+def _over(by_case: Runs) -> str:
+    """What the points are the mean of, where they are one."""
+    if len(by_case) > 1:
+        return f", the interquartile mean over {len(by_case)} patients"
+    ((_, runs),) = by_case.items()
+    return f", the interquartile mean of {len(runs)} seeds on one patient" if len(runs) > 1 else " on one patient"
 
 
 def _of_the_lead(who: tuple[str, str], leads: Mapping[str, Difference], others: Sequence[str]) -> str:
@@ -137,10 +156,10 @@ def _against(scores: Scores, agents: Sequence[str], against: str) -> str:
 def _of_few_cases(cases: int) -> str:
     if cases == 1:
         return "One patient says nothing of others."
-    return (
-        f"{cases} patients are too few to rank agents by: of two that are equally good, one would be ahead on all of "
-        f"them once in {2 ** (cases - 1)} runs."
+    often = (
+        "both patients in half of all runs" if cases == 2 else f"all {cases} patients in one of {2 ** (cases - 1)} runs"
     )
+    return f"{cases} patients are too few to rank agents by: one of two equally good agents is ahead on {often}."
 
 
 def _iqm(by_case: Runs) -> float:

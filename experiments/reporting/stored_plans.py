@@ -96,7 +96,7 @@ def same_plan(one: Summary, other: Summary) -> bool:
 
 
 def example_case(records: Sequence[Record]) -> str | None:
-    """The case of the median best score, agents and seeds averaged: neither the easiest nor the hardest."""
+    """The case of the median best score, agents and seeds averaged; of two the lower, where no median is a case."""
     scores: dict[str, list[float]] = {}
     for record in frames.complete(records):
         scores.setdefault(record["case"], []).append(record["best_score"])

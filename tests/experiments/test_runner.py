@@ -10,13 +10,19 @@ from typing import Any
 import odd_agents
 import pydicom
 import pytest
+import yaml
 
+import radplan_env
 from experiments import export_plan, own_agents, runner
+from experiments.cohort import UsageError
+from experiments.options import RunOptions
 from experiments.recording import fluences
 from experiments.recording.records import RunFolder, Settings, open_run_folder
+from experiments.run_settings import settings_of
 from radplan_env.plan import Plan
 
 CASE = "openkbp/pt_1"
+PROTOCOLS = Path(radplan_env.__file__).parent / "protocols"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +80,27 @@ def test_every_plan_can_be_had_again_from_its_fluence(folder: RunFolder, tiny: S
     solved = fluences.load(folder.fluences_path(key))
     steps = folder.records[key]["steps"]
     assert [system.restore(step, x).summary() for step, x in zip(steps, solved, strict=True)] == steps
+
+
+def test_a_protocol_of_ones_own_plans_and_judges(tiny: Settings, tiny_openkbp: Path, tmp_path: Path) -> None:
+    """Other criteria and other start weights, from the file that --protocol names."""
+    own = yaml.safe_load((PROTOCOLS / "head_and_neck.yaml").read_text())
+    own["name"] = "our clinic"
+    own["targets"][0]["start_weight"] *= 2
+    own["criteria"] = own["criteria"][:3]
+    file = tmp_path / "ours.yaml"
+    file.write_text(yaml.safe_dump(own))
+    args = RunOptions(
+        site="head-and-neck", protocol=file, data=(tiny_openkbp,), split="test", cases=tiny.cases, agents=("template",)
+    )
+    settings = settings_of(args)
+    assert settings.protocol_digest != tiny.protocol_digest
+    (step,) = runner.play(RunFolder(tmp_path / "run", settings), ("template", CASE, 0))["steps"]
+    assert len(step["criteria"]) <= 3
+    primary = own["targets"][0]
+    assert step["parameters"][primary["structure"]]["weight"] == primary["start_weight"]
+    with pytest.raises(UsageError, match=r"--protocol: .*missing\.yaml"):
+        settings_of(dataclasses.replace(args, protocol=tmp_path / "missing.yaml"))
 
 
 def test_a_plan_that_meets_the_protocol_is_handed_over_before_one_of_a_better_score() -> None:

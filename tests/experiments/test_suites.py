@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +160,12 @@ def folder(tmp_path: Path, suite: Suite, as_asked: Settings, episode: EpisodeMak
     return folder
 
 
-def _note(folder: RunFolder, case: str, digest: str) -> None:
+def _note(
+    folder: RunFolder, case: str, digest: str = "", missing: Sequence[str] = (), unmapped: Sequence[str] = ()
+) -> None:
     folder.case_path(case).parent.mkdir(exist_ok=True)
-    folder.case_path(case).write_text(json.dumps({"digest": digest, "reference": None}))
+    known = {"digest": digest, "reference": None, "missing": missing, "unmapped": unmapped}
+    folder.case_path(case).write_text(json.dumps(known))
 
 
 def test_a_whole_run_bears_the_suites_name(folder: RunFolder, suite: Suite) -> None:
@@ -194,6 +197,16 @@ def test_what_is_not_played_or_failed_is_counted(folder: RunFolder) -> None:
     suite_line, incomplete = standing(folder)
     assert suite_line.startswith("Suite prostate-v0")
     assert incomplete == f"Incomplete: of {11 + 33} episodes 2 not played, 1 failed."
+
+
+def test_organs_that_are_not_judged_are_named(folder: RunFolder) -> None:
+    """Unmapped names make a plan look better: what is lost must be seen."""
+    folder.settings = dataclasses.replace(folder.settings, suite=None)
+    for number, lacking in enumerate((("Bladder", "Rectum"), (), ("PTV_5400",))):
+        _note(folder, f"synthetic/test/{number}", missing=lacking, unmapped=("Rektum", "Blase") if lacking else ())
+    (line,) = standing(folder)
+    assert "there is no Bladder and no Rectum on synthetic/test/0, so 8 of the protocol's 20 criteria" in line
+    assert "names are not known: 'Rektum' and 'Blase'. Give --names" in line
 
 
 def test_a_suite_that_is_gone_is_no_reason_to_lose_the_report(folder: RunFolder) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,13 +35,15 @@ UNDECIDED = 0.3
 
 @dataclass(frozen=True)
 class Curve:
-    """A method's curve with the band of its interval.
+    """A method's curve with the band of its interval, or, of few cases, the curve of each.
 
     Parameters
     ----------
     x, y, low, high : (n_points,) array
     cases : int
         Cases that it stands for.
+    by_case : (n_cases, n_points) array, optional
+        Of each case, where that says something.
     """
 
     x: Array
@@ -49,32 +51,52 @@ class Curve:
     low: Array
     high: Array
     cases: int
+    by_case: Array | None = None
+
+    @property
+    def has_band(self) -> bool:
+        """Whether there are enough cases for an interval that says something."""
+        return self.cases >= stats.ENOUGH_CASES
+
+    def highest(self) -> float:
+        """The highest value that is drawn."""
+        around = self.high if self.has_band or self.by_case is None else self.by_case.max(axis=0)
+        return float(max(np.max(self.y), np.max(around)))
+
+    def lowest_end(self) -> float:
+        """The lowest value that a line of it ends with."""
+        ends = [] if self.has_band or self.by_case is None else self.by_case[:, -1].tolist()
+        return float(min([self.y[-1], *ends]))
 
 
 def sample_efficiency(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Figure:
-    """Best score so far against solves: interquartile mean, band of the 95 % bootstrap interval over cases."""
+    """Best score so far against solves: interquartile mean, band of the 95 % bootstrap interval over cases.
+
+    Of fewer than `stats.ENOUGH_CASES` cases a thin line for each stands in for the band.
+    """
     scores = frames.scores(records)
     curves = {agent: _best_so_far(own) for agent, own in scores.groupby("agent")}
     figure, panels = _draw(settings, curves, marker="o", markersize=3)
-    ends = [float(curve.y[-1]) for curve in curves.values()]
+    ends = [curve.lowest_end() for curve in curves.values()]
     if references:
         matrix = np.array([[summary["score"]] for summary in references.values()])
         ends.append(float(stats.interquartile_mean(matrix)))
         for axes in panels:
             label = f"{REFERENCE}s (n = {len(matrix)})"
             axes.axhline(ends[-1], color="black", linestyle="--", linewidth=1, label=label)
-    highest = max(np.nanmax([curve.y, curve.high]) for curve in curves.values())
+    highest = max(curve.highest() for curve in curves.values())
     for axes in panels:
         # From the lowest score that a method ends with: how low one begins would flatten what the others gain.
         axes.set(xlim=(0.8, settings.budget + 0.2), ylim=(min(ends) - 2, highest + 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    what = "interquartile mean of the best score so far, band: 95 % bootstrap interval over n cases"
+    around = _around(curves.values(), "95 % bootstrap interval over n cases", few="thin lines: each case")
+    what = f"interquartile mean of the best score so far{around}"
     _label(figure, panels, f"{settings.site}: {what}", x="Solves (inner optimisations)", y="Best score so far")
     return figure
 
 
 def performance_profile(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Figure:
-    """Share of runs whose best score exceeds τ, against τ, with the pointwise 95 % interval over cases."""
+    """Share of runs whose best score exceeds τ, against τ, with the pointwise 95 % interval over enough cases."""
     scores = frames.plan_scores(records, references)
     thresholds = np.unique(scores["score"])
     margin = max(1.0, 0.03 * float(np.ptp(thresholds)))
@@ -87,7 +109,7 @@ def performance_profile(settings: Settings, records: Sequence[Record], reference
             style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1, "drawstyle": "steps-post"}
             axes.plot(reference.x, reference.y, label=f"{REFERENCE}s (n = {reference.cases})", **style)
         axes.set(xlim=(thresholds[0], thresholds[-1]), ylim=(-0.02, 1.02))
-    what = "share of runs that score above τ, band: 95 % interval (Wilson) over n cases"
+    what = f"share of runs that score above τ{_around(curves.values(), '95 % interval (Wilson) over n cases')}"
     _label(figure, panels, f"{settings.site}: {what}", x="Score τ", y="Share of runs above τ")
     return figure
 
@@ -162,7 +184,8 @@ def _best_so_far(own: pd.DataFrame) -> Curve:
     matrices = [stats.balanced(scores) for scores in runs]
     ends = [stats.interval_over_cases(m, stats.interquartile_mean, bounds=stats.SCORES) for m in matrices]
     low, high = np.transpose(ends)
-    return Curve(solves, np.array([stats.interquartile_mean(m) for m in matrices]), low, high, len(runs[0]))
+    means = np.array([stats.interquartile_mean(matrix) for matrix in matrices])
+    return Curve(solves, means, low, high, len(runs[0]), np.transpose([matrix.mean(axis=1) for matrix in matrices]))
 
 
 def _share_above(own: pd.DataFrame, thresholds: Array) -> Curve:
@@ -171,6 +194,14 @@ def _share_above(own: pd.DataFrame, thresholds: Array) -> Curve:
     shares = np.array([(scores[:, None] > thresholds).mean(axis=0) for scores in runs])
     low, high = stats.share_interval(shares)
     return Curve(thresholds, shares.mean(axis=0), low, high, len(shares))
+
+
+def _around(curves: Iterable[Curve], interval: str, *, few: str = "") -> str:
+    """What is drawn around the curves: bands of enough cases, something else or nothing around those of fewer."""
+    curves = list(curves)
+    parts = [f"band: {interval}"] if any(curve.has_band for curve in curves) else []
+    parts += [few] if few and any(1 < curve.cases < stats.ENOUGH_CASES for curve in curves) else []
+    return "".join(f", {part}" for part in parts)
 
 
 def _draw(settings: Settings, curves: Mapping[str, Curve], **style: Any) -> tuple[Figure, list[Axes]]:
@@ -190,7 +221,11 @@ def _draw(settings: Settings, curves: Mapping[str, Curve], **style: Any) -> tupl
                 plain = {key: value for key, value in style.items() if key == "drawstyle"}
                 axes.plot(curve.x, curve.y, color=OTHERS, linewidth=0.8, zorder=1, **plain)
                 continue
-            axes.fill_between(curve.x, curve.low, curve.high, color=colors[agent], alpha=0.18, linewidth=0, step=step)
+            if curve.has_band:
+                band: dict[str, Any] = {"color": colors[agent], "alpha": 0.18, "linewidth": 0, "step": step}
+                axes.fill_between(curve.x, curve.low, curve.high, **band)
+            elif curve.by_case is not None and curve.cases > 1:
+                axes.plot(curve.x, curve.by_case.T, color=colors[agent], alpha=0.6, linewidth=0.7)
             label = f"{agent} (n = {curve.cases})"
             axes.plot(curve.x, curve.y, color=colors[agent], label=label, linestyle=styles[agent], **style)
         if len(groups) > 1:

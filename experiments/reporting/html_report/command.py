@@ -11,7 +11,7 @@ _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/:;,'\"]+/)+[^\s:;,'\"]*")
 
 
 def command(settings: Settings) -> str:
-    """The command line that plays the run again, with words in place of paths."""
+    """The command line that plays the run again into another folder, with words in place of paths."""
     words = ["python", "experiments/compare.py", *_task(settings), "--agents", *settings.agents]
     if settings.model is not None:
         words += _language_model(settings)
@@ -19,7 +19,7 @@ def command(settings: Settings) -> str:
         words += ["--instructions", settings.instructions]
     if settings.library is not None:
         words += ["--library", "LIBRARY"]
-    return shlex.join(words)
+    return shlex.join([*words, "--out", "OTHER"])
 
 
 def without_paths(text: str, settings: Settings) -> str:
@@ -34,7 +34,8 @@ def _task(settings: Settings) -> list[str]:
     data = ["--data", *["DATA"] * len(settings.data)] if settings.data else []
     if settings.suite is not None:
         return ["--suite", settings.suite, *data]
-    words = ["--site", settings.site, "--source", settings.source, "--split", settings.split, *data]
+    own_protocol = ["--protocol", "PROTOCOL.yaml"] if settings.protocol.endswith((".yaml", ".yml")) else []
+    words = ["--site", settings.site, *own_protocol, "--source", settings.source, "--split", settings.split, *data]
     words += ["--names", "NAMES.yaml"] if settings.names else []
     words += ["--cases", *settings.cases, "--fidelity", settings.fidelity]
     return [*words, "--budget", str(settings.budget), "--seeds", str(settings.seeds)]

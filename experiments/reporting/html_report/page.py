@@ -14,15 +14,17 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from agents.agent import REGISTRY
 from experiments.recording import failures
 from experiments.recording.records import Record, RunFolder, key_of, slug, write_text
 from experiments.recording.standing import digests, standing
 from experiments.reporting import frames, notes, transcripts
-from experiments.reporting.answer import ENOUGH_CASES, answer
+from experiments.reporting.answer import answer
 from experiments.reporting.drawings import trajectory_episodes
 from experiments.reporting.frames import Summary
 from experiments.reporting.html_report.command import command, without_paths
 from experiments.reporting.html_report.picture import Picture
+from experiments.reporting.stats import ENOUGH_CASES
 from experiments.reporting.stored_plans import example_case
 from experiments.reporting.tables import BEFORE_SEQUENCING, UNKNOWN, Table
 from radplan_env.influence import fidelity_named
@@ -107,6 +109,8 @@ def write(
         enough_cases=ENOUGH_CASES,
         fidelity=_fidelity(settings.fidelity),
         example=example,
+        scored_cases=len({record["case"] for record in frames.complete(records)}),
+        own_agents=[agent for agent in settings.agents if agent not in REGISTRY],
         question=f"Who plans {SITES.get(settings.site, settings.site)} best for the same effort?",
         answer=answer(settings, records, references),
         standing=[without_paths(line, settings) for line in standing(folder)],
@@ -181,13 +185,13 @@ def _limit(limit: Mapping[str, Any]) -> str:
 
 
 def _failures(folder: RunFolder, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Failed episodes, those that failed alike together."""
+    """Failed episodes, those that failed alike together; the first of them by its place."""
     alike: dict[tuple[str, str], list[Record]] = {}
     for record in failures.failed(records):
         message = without_paths(failures.message(record), folder.settings)
         alike.setdefault((record["agent"], message), []).append(record)
     return [
-        {"agent": agent, "message": message, "first": f"{own[0]['case']}, seed {own[0]['seed']}", "episodes": len(own)}
+        {"agent": agent, "message": message, "first": failures.episode(own[0]), "episodes": len(own)}
         for (agent, message), own in alike.items()
     ]
 
@@ -224,6 +228,12 @@ def _columns_shown(columns: Sequence[str]) -> list[str]:
     return [name for name in columns if name not in ("transcripts", "plan")]
 
 
+def numeric_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> set[str]:
+    """Columns of numbers, known or not: they stand at the right."""
+    cells = zip(*rows, strict=True)
+    return {name for name, own in zip(columns, cells, strict=False) if all(_NUMBER.fullmatch(text) for text in own)}
+
+
 def row_spans(rows: Sequence[Sequence[str]]) -> list[int]:
     """Rows that the first cell of each row stands for; 0 where the one above it stands for it too."""
     groups = [len(list(alike)) for _, alike in groupby(rows, key=itemgetter(0))]
@@ -239,6 +249,10 @@ def _template() -> Template:
         lstrip_blocks=True,
         autoescape=True,  # agents, structures, instructions and errors are named by users
     )
-    environment.tests["number_text"] = lambda text: _NUMBER.fullmatch(text) is not None
-    environment.globals |= {"columns_shown": _columns_shown, "row_spans": row_spans, "without_paths": without_paths}
+    environment.globals |= {
+        "columns_shown": _columns_shown,
+        "numeric_columns": numeric_columns,
+        "row_spans": row_spans,
+        "without_paths": without_paths,
+    }
     return environment.get_template("report.html.jinja")

@@ -13,6 +13,7 @@ from experiments.reporting.tables.agent_records import agent_records
 from experiments.reporting.tables.comparisons import dose_differences, gain_over_random, improvement, score_differences
 from experiments.reporting.tables.doses import criteria_met, organ_metrics, target_metrics
 from experiments.reporting.tables.effort import effort, language_model
+from experiments.reporting.tables.patients import scores_by_case
 from experiments.reporting.tables.scores import overview, score_by_solve, score_statistics
 from experiments.reporting.tables.table import BEFORE_SEQUENCING, UNKNOWN, Table
 
@@ -34,6 +35,7 @@ __all__ = [
     "score_by_solve",
     "score_differences",
     "score_statistics",
+    "scores_by_case",
     "target_metrics",
 ]
 
@@ -54,6 +56,7 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
     tables = [overview(settings, records, references)]
     if frames.complete(records):
         tables += [
+            scores_by_case(settings, records, references),
             score_statistics(settings, records, references),
             score_differences(settings, records, references),
             improvement(settings, records, references),

@@ -12,7 +12,7 @@ from experiments.recording.records import Record, Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.frames import Summary
 from experiments.reporting.tables.scores import milestones
-from experiments.reporting.tables.table import SD, Table, known_columns, with_interval
+from experiments.reporting.tables.table import SD, WIDENED, Table, known_columns, with_interval
 from radplan_env.metrics import parse_metric
 
 Runs = Mapping[str, NDArray[np.float64]]
@@ -46,7 +46,7 @@ def score_differences(settings: Settings, records: Sequence[Record], references:
     frame = known_columns(pd.DataFrame(rows))
     note = (
         "Best score of the agent minus that of the other within the same budget of solves, paired by case, seeds "
-        "averaged; mean (SD) [95 % bootstrap interval] over cases."
+        f"averaged; mean (SD) [95 % bootstrap interval, {WIDENED}] over cases."
     )
     if "P(better)" in frame:
         note += (
@@ -94,8 +94,8 @@ def gain_over_random(settings: Settings, records: Sequence[Record]) -> Table:
             row |= with_interval(str(solve), _mean(difference), stats.interval_over_cases(difference))
     note = (
         "Best score so far of the agent minus that of random search after the same number of solves, which the columns "
-        "count; paired by case, seeds averaged, mean [95 % bootstrap interval] over cases. Training solves, if any, "
-        "come on top: see the overview."
+        f"count; paired by case, seeds averaged, mean [95 % bootstrap interval, {WIDENED}] over cases. Training "
+        "solves, if any, come on top: see the overview."
     )
     title = "Gain over random search, by number of solves"
     return Table("gain_over_random", title, note, pd.DataFrame(rows), decimals=1)
@@ -126,8 +126,8 @@ def dose_differences(settings: Settings, records: Sequence[Record], references: 
                 row |= with_interval(agent, _mean(difference), stats.interval_over_cases(difference))
             rows.append(row)
     note = (
-        "Plan handed over minus that of the other, paired by case, seeds averaged; mean [95 % bootstrap interval] over "
-        "cases. Below zero is better for organs. Ours before sequencing."
+        "Plan handed over minus that of the other, paired by case, seeds averaged; mean [95 % bootstrap interval, "
+        f"{WIDENED}] over cases. Below zero is better for organs. Ours before sequencing."
     )
     return Table("dose_differences", "Dose, case by case against the others", note, pd.DataFrame(rows), decimals=1)
 

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from experiments.recording.records import FAILED, Record, Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.frames import REFERENCE, Summary, runs_by_case
-from experiments.reporting.tables.table import SD, UNKNOWN, Table, kind_of_plan, mean_or_nan, told, with_interval
+from experiments.reporting.tables.table import (
+    SD,
+    UNKNOWN,
+    WIDENED,
+    Table,
+    kind_of_plan,
+    mean_or_nan,
+    told,
+    with_interval,
+)
 from experiments.wording import counted
 
 HIGHER_PRIORITIES = 2
@@ -38,7 +47,7 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
                 "cases": len(by_case),
                 "episodes": len(episodes),
                 "failed": sum(r["status"] == FAILED for r in episodes),
-                "solves": mean_or_nan([len(r["steps"]) for r in frames.complete(episodes)]),
+                "solves": mean_or_nan([len(r["steps"]) for r in episodes]),
                 **{column: told(episodes, name) for column, name in optional.items()},
                 **_best_score(own),
                 "mean": by_case["score"].mean(),
@@ -51,11 +60,13 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
             }
         )
     note = (
-        "Best score (IQM): interquartile mean over cases and seeds of the best score of an episode, 95 % interval over "
-        "cases; mean: over cases (SD), seeds averaged within a case. Failed episodes enter no mean: look at their "
-        "number first. Handed over: score of the plan handed over, which is one that meets every criterion, else the "
-        "one of the best score; the criteria met are its. Last plan: score of the last one made. All met: share of "
-        "episodes that came to a plan which meets every criterion, 95 % interval (Wilson) over cases."
+        "Best score (IQM): interquartile mean over cases and seeds of the best score of an episode, 95 % bootstrap "
+        f"interval over cases, {WIDENED} (by Student's t and √(n/(n\u00a0−\u00a01)), Hesterberg 2015) and cut at 0 and "
+        "100; mean: over cases (SD), seeds averaged within a case. Failed episodes enter no mean but that of the "
+        "solves made: look at their number first. Handed over: score of the plan handed over, which is one that meets "
+        "every criterion, else the one of the best score; the criteria met are its. Last plan: score of the last one "
+        "made. All met: share of episodes that came to a plan which meets every criterion, 95 % interval (Wilson) over "
+        "cases."
     )
     if "training solves" in optional:
         note += f" Training solves: what learning the agent's policy took before; {UNKNOWN} where nothing was learned."
@@ -81,7 +92,8 @@ def score_statistics(settings: Settings, records: Sequence[Record], references: 
         "Best scores of the episodes. IQM, mean, median: 95 % bootstrap interval over cases: would it be so for other "
         "patients? IQM, other seeds: 95 % bootstrap interval over seeds, stratified by case: would it be so on the "
         f"same patients with other random numbers? {UNKNOWN} where each case was played once: a single seed, or an "
-        "agent that does not depend on it. Median: over cases of the means over seeds."
+        f"agent that does not depend on it. Intervals are {WIDENED} or seeds, as in the overview, and cut at 0 and "
+        "100. Median: over cases of the means over seeds."
     )
     title = "Best score: interquartile mean, mean and median"
     says_more = any(row["runs"] != 1 for row in rows)  # than the overview does
@@ -101,8 +113,8 @@ def score_by_solve(settings: Settings, records: Sequence[Record]) -> Table:
             row |= with_interval(str(solve), stats.interquartile_mean(matrix).item(), ends)
         rows.append(row)
     note = (
-        "Columns count solves; interquartile mean [95 % bootstrap interval over cases]. Who stopped early keeps the "
-        "score reached."
+        f"Columns count solves; interquartile mean [95 % bootstrap interval over cases, {WIDENED} and cut at 0 and "
+        "100]. Who stopped early keeps the score reached."
     )
     title = "Best score so far, by number of solves"
     return Table("score_by_solve", title, note, pd.DataFrame(rows), decimals=1)

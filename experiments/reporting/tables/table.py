@@ -17,6 +17,8 @@ BEFORE_SEQUENCING = (
     "Our plans are ideal fluences, before sequencing: not yet deliverable, and better than they could be "
     "delivered. Do not read a lead over a delivered plan out of them."
 )
+WIDENED = "widened for few cases"
+"""What percentile intervals of a bootstrap are, see `experiments.reporting.stats`; the overview's note says how."""
 SD, LOW, HIGH = " SD", " CI low", " CI high"
 """Ends of the names of columns that are shown in brackets behind another."""
 
@@ -57,6 +59,7 @@ class Table:
     def markdown(self) -> str:
         """The table as an aligned Markdown table under its title."""
         columns, rows = self.cells()
+        rows = [[text.replace("|", "\\|") for text in row] for row in rows]
         widths = [max(len(text) for text in texts) for texts in zip(columns, *rows, strict=True)]
         rule = ["-" * width for width in widths]
         lines = [

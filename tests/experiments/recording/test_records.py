@@ -143,6 +143,24 @@ def test_strange_folders_are_refused(tmp_path: Path, settings: Settings, file: s
         pass
 
 
+def test_a_folder_where_nothing_was_played_is_given_over(tmp_path: Path, settings: Settings, first: Record) -> None:
+    """Who forgot an option repeats the command with it: nothing would be lost by that."""
+    other = dataclasses.replace(settings, budget=9)
+    with open_run_folder(tmp_path, other) as folder:
+        folder.case_path("synthetic/test/0").parent.mkdir()
+        folder.case_path("synthetic/test/0").write_text("{}")
+        (tmp_path / "cases" / "mine.dcm").write_text("")
+    with open_run_folder(tmp_path, settings, command="once more") as folder:
+        assert [path.name for path in (tmp_path / "cases").iterdir()] == ["mine.dcm"]
+        folder.append(first)
+    assert json.loads((tmp_path / "run.json").read_text())["command"] == "once more"
+    with (
+        pytest.raises(RunFolderError, match="budget"),
+        open_run_folder(tmp_path, dataclasses.replace(settings, budget=9)),
+    ):
+        pass
+
+
 def test_folder_that_is_a_file_is_refused(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot write"), open_run_folder(tmp_path / "file", settings):

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.recording.records import Settings
-from experiments.reporting.answer import ENOUGH_CASES, answer, best_scores, difference, ranked
+from experiments.reporting.answer import answer, best_scores, difference, ranked
 from experiments.reporting.frames import REFERENCE
+from experiments.reporting.stats import ENOUGH_CASES
 
 Record = dict[str, Any]
 Run = Callable[..., tuple[Settings, list[Record]]]
@@ -55,12 +56,23 @@ def test_a_lead_that_may_be_chance_is_not(run: Run) -> None:
 def test_agents_of_the_same_scores_are_tied(run: Run) -> None:
     settings, records = run(template=[80.0, 90], same=[80.0, 90], worse=[70.0, 85])
     first, second, _ = answer(settings, records, {})
-    assert first.startswith("Of 3 agents template and same are tied, with the same score on every patient: 85.0 of 100")
+    assert first.startswith(
+        "Of 3 agents template and same are tied: on every patient both have the same score; the interquartile mean "
+        "over 2 patients is 85.0 of 100 points (95 % interval over patients"
+    )
     assert second.startswith("Their lead over the next, worse, is +7.50 points")
     assert "and they are ahead on 2 of 2 patients" in second
     settings, records = run(template=[80.0], same=[80.0])
     text = " ".join(answer(settings, records, {}))
-    assert "lead" not in text and "ahead" not in text
+    assert text.startswith(
+        "Of 2 agents template and same are tied: both scored 80.0 of 100 points on one patient, planned"
+    )
+    assert "lead" not in text and "ahead" not in text and "mean" not in text
+
+
+def test_agents_that_planned_other_patients_are_not_tied(run: Run) -> None:
+    settings, records = run(failed_once=[90.0], template=[90.0, 70])
+    assert "tied" not in answer(settings, records, {})[0]
 
 
 def test_the_same_mean_is_no_tie_where_patients_differ(run: Run) -> None:
@@ -75,7 +87,9 @@ def test_few_cases_rank_nobody(run: Run) -> None:
     _, second, third = answer(settings, records, {})
     assert "ahead on 3 of 3 patients: no difference can be told." in second
     assert third.startswith("3 patients are too few to rank agents by")
-    assert "once in 4 runs" in third
+    assert third.endswith("one of two equally good agents is ahead on all 3 patients in one of 4 runs.")
+    settings, records = run(template=[70, 71], good=[90, 91])
+    assert "ahead on both patients in half of all runs" in answer(settings, records, {})[-1]
 
 
 def test_enough_cases_are_those_that_chance_alone_seldom_wins() -> None:
@@ -85,9 +99,20 @@ def test_enough_cases_are_those_that_chance_alone_seldom_wins() -> None:
 def test_one_case_has_no_interval(run: Run) -> None:
     settings, records = run(template=[70], good=[90])
     text = " ".join(answer(settings, records, {}))
-    assert "interval" not in text
+    assert "good scored highest: 90.0 of 100 points on one patient, planned with at most 3 solves." in text
+    assert "interval" not in text and "interquartile" not in text
     assert "nan" not in text
     assert "One patient says nothing of others." in text
+
+
+def test_seeds_of_one_case_are_said_to_be_what_the_mean_is_of(
+    settings: Settings, episode: Callable[..., Record], plan_summary: Callable[..., Record]
+) -> None:
+    records = [episode("template", settings.cases[0], seed, [plan_summary(80 + seed)]) for seed in range(3)]
+    assert (
+        "template scored 81.0 of 100 points, the interquartile mean of 3 seeds on one patient, planned"
+        in (answer(settings, records, {})[0])
+    )
 
 
 def test_reference_plans_are_said_to_be_made_for_delivery(run: Run, plan_summary: Callable[..., Record]) -> None:

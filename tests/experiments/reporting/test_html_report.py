@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from experiments.recording.records import ModelChoice, RunFolder, Settings, key_
 from experiments.reporting import html_report, report, tables
 from experiments.reporting.html_report import Picture
 from experiments.reporting.html_report.command import command, without_paths
-from experiments.reporting.html_report.page import FIGURES, SECTIONS, row_spans
+from experiments.reporting.html_report.page import FIGURES, SECTIONS, numeric_columns, row_spans
 
 Record = dict[str, Any]
 
@@ -65,6 +66,12 @@ def test_a_structure_is_named_once_for_all_its_rows() -> None:
     assert row_spans(rows) == [2, 0, 1]
 
 
+def test_columns_of_numbers_are_told_from_texts_that_some_rows_lack() -> None:
+    rows = [["a", "−1.5 (0.2) [−2, 3]", "–"], ["b", "–", "by the budget"]]
+    assert numeric_columns(["agent", "score", "stopped"], rows) == {"score"}
+    assert numeric_columns(["agent"], []) == set()
+
+
 def test_what_users_write_is_text_and_nothing_else(folder: RunFolder) -> None:
     agents = tuple(HOSTILE if agent == "coordinate" else agent for agent in folder.settings.agents)
     model = ModelChoice(HOSTILE, "auto", 0.0, 0, None)
@@ -92,6 +99,7 @@ def test_paths_which_may_name_a_patient_are_not_shown(folder: RunFolder) -> None
     for record in folder.records.values():
         record["command"] = f"python compare.py --data '{paths[0]}'"
         record["rescored"] = {"from": "/results/Smith", "protocol_digest": "a", "was": "a"}
+        record["agent_record"] = {"read": "/clinic/Smith/prior.npz"}
     first = next(iter(folder.records.values()))
     first |= {"status": "failed", "error": {"message": f"OSError: no {paths[0]}/slice 1.dcm: gone", "traceback": ""}}
     source = written(folder, left_out={"dicom/2": f"CaseError: {paths[1]}/a.dcm: no RTSTRUCT"})
@@ -134,7 +142,27 @@ def test_the_command_plays_the_run_again(settings: Settings) -> None:
         dataclasses.replace(settings, model=model)
     )
     suite = command(dataclasses.replace(settings, suite="prostate-v0", library="/home/me/plans"))
-    assert suite == ("python experiments/compare.py --suite prostate-v0 --agents template coordinate --library LIBRARY")
+    assert suite == (
+        "python experiments/compare.py --suite prostate-v0 --agents template coordinate --library LIBRARY --out OTHER"
+    )
+
+
+def test_agents_of_ones_own_are_said_to_need_their_module(folder: RunFolder) -> None:
+    assert "not part of radplan_env" not in written(folder)
+    folder.settings = dataclasses.replace(folder.settings, agents=("template", "gpt-radplan:joint", "nudge:Nudge"))
+    words = " ".join(Page(written(folder)).text.split())
+    assert "nudge:Nudge is not part of radplan_env: run the command in the folder from which its module can" in words
+
+
+@pytest.mark.parametrize("cases", [1, 2, 3])
+def test_only_one_of_three_patients_can_be_the_median(
+    folder: RunFolder, episode: Callable[..., Record], plan_summary: Callable[..., Record], cases: int
+) -> None:
+    names = tuple(f"synthetic/test/{i}" for i in range(cases))
+    folder.settings = dataclasses.replace(folder.settings, cases=names)
+    records = [episode("coordinate", case, 0, [plan_summary(80 + i)]) for i, case in enumerate(names)]
+    folder.records = {key_of(record): record for record in records}
+    assert ("neither the easiest nor the hardest" in written(folder)) == (cases == 3)
 
 
 def test_addresses_and_fractions_are_no_paths(settings: Settings) -> None:

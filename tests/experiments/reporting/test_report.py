@@ -72,7 +72,8 @@ def test_failures_say_where_and_what_to_do_and_leave_their_tracebacks(folder: Ru
     failures.write_tracebacks(folder)
     written = (folder.path / "failures.txt").read_text()
     assert written.count("Traceback …") == 2
-    assert f"{first['agent']} failed on {first['case']}, seed 0" in written
+    assert f"{first['agent']} failed on {first['case']}, seed 0, after 3 solves: KeyError" in written
+    assert f"{second['agent']} failed on {second['case']}, seed 0, after 1 solve: KeyError" in written
     for record in (first, second):
         record["status"] = "complete"
     failures.write_tracebacks(folder)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from experiments.recording.records import Settings
 from experiments.reporting import figures
 from experiments.reporting.frames import REFERENCE
+from experiments.reporting.stats import ENOUGH_CASES
 
 Record = dict[str, Any]
 AGENTS = tuple(f"package.module:Agent{i}" for i in range(12))
@@ -49,7 +50,6 @@ def test_profile_is_the_share_of_runs_above_a_score(
     assert {share for share, tau in expected if 60 <= tau < 80} == {0.5}
     assert {share for share, tau in expected if tau >= 80} == {0.0}
     assert by_label["template"].get_drawstyle() == "steps-post"
-    assert len(axes.collections) == 2  # a band for each agent
 
 
 @pytest.mark.parametrize("draw", [figures.sample_efficiency, figures.performance_profile])
@@ -59,10 +59,33 @@ def test_many_agents_have_a_panel_each(
     figure = draw(*many, {})
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in shown] == [f"{agent} (n = 2)" for agent in AGENTS]
-    assert all(len(axes.lines) == len(AGENTS) for axes in shown)  # the others in grey
+    thin = len(many[0].cases) if draw is figures.sample_efficiency else 0
+    assert all(len(axes.lines) == len(AGENTS) + thin for axes in shown)  # the others in grey
     if draw is figures.sample_efficiency:
         np.testing.assert_allclose(own_curve(shown[3]), [[1, 53], [2, 63], [3, 63]])
         assert len({axes.get_ylim() for axes in shown}) == 1
+
+
+@pytest.mark.parametrize("cases", [1, 2, ENOUGH_CASES - 1, ENOUGH_CASES])
+def test_few_cases_have_no_band_but_a_line_each(
+    settings: Settings, episode: Callable[..., Record], plan_summary: Callable[..., Record], cases: int
+) -> None:
+    """Cases of 60, 62, …, one point higher with the second solve."""
+    names = tuple(f"case {i}" for i in range(cases))
+    asked = dataclasses.replace(settings, agents=("random",), cases=names, budget=2)
+    scores = {case: 60 + 2 * i for i, case in enumerate(names)}
+    records = [episode("random", c, 0, [plan_summary(s), plan_summary(s + 1)], budget=2) for c, s in scores.items()]
+    figure, profile = (draw(asked, records, {}) for draw in (figures.sample_efficiency, figures.performance_profile))
+    few = cases < ENOUGH_CASES
+    assert len(figure.axes[0].collections) == len(profile.axes[0].collections) == (0 if few else 1)
+    thin = [line.get_ydata() for line in figure.axes[0].lines if str(line.get_label()).startswith("_")]
+    expected = [[score, score + 1] for score in scores.values()] if few and cases > 1 else []
+    assert [list(drawn) for drawn in thin] == expected
+    assert ("thin lines" in figure.get_suptitle()) == bool(expected)
+    assert ("band" in figure.get_suptitle()) == ("band" in profile.get_suptitle()) == (not few)
+    low, high = figure.axes[0].get_ylim()
+    assert high > max(scores.values()) + 1
+    assert low < 61 or not few  # every end is in sight
 
 
 def test_heat_map_has_the_probabilities_of_the_table(settings: Settings, records: list[Record]) -> None:

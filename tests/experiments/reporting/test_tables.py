@@ -88,6 +88,28 @@ def test_score_statistics_keep_patients_and_seeds_apart(
     assert table.markdown().count("| –") == 1
 
 
+def test_scores_stand_patient_by_patient(
+    settings: Settings, episode: Callable[..., Record], plan_summary: Callable[..., Record]
+) -> None:
+    """Agents in the order asked, seeds averaged; dashes where an episode failed or was not played."""
+    first, second = settings.cases
+    asked = dataclasses.replace(settings, agents=("template", "broken", "coordinate"), seeds=3)
+    records = [episode("template", case, 0, [plan_summary(score)]) for case, score in ((first, 50), (second, 70))]
+    records += [episode("coordinate", first, seed, [plan_summary(80 + seed)]) for seed in range(3)]
+    records += [episode("broken", first, 0, [plan_summary(10)], status="failed", error={"message": "boom"})]
+    table = tables.scores_by_case(asked, records, {second: plan_summary(75)})
+    columns, rows = table.cells()
+    assert columns == ["case", "template", "broken", "coordinate", REFERENCE]
+    assert rows == [
+        [first, "50.0", "–", "81.0 (1.0)", "–"],
+        [second, "70.0", "–", "–", "75.0"],
+        ["mean", "60.0", "–", "81.0", "75.0"],
+    ]
+    assert "different cases" in table.note
+    complete = tables.scores_by_case(settings, records[:2], {})
+    assert "failed" in complete.note and "SD" not in complete.note
+
+
 def test_training_solves_stand_beside_those_of_the_budget(settings: Settings, records: list[Record]) -> None:
     assert "training solves" not in tables.overview(settings, records, {}).frame
     for record in records:
@@ -221,10 +243,10 @@ def test_effort_stands_beside_the_scores(settings: Settings, records: list[Recor
 
 
 def test_numbers_that_agents_say_of_their_episodes_are_shown(settings: Settings, records: list[Record]) -> None:
-    """Those inside of others too, lists by their length; not text, nor what other tables show."""
+    """Those inside of others too, lists by their length; not what other tables show."""
     said = iter(
         (
-            {"nudges": [1, 2, 3], "time": {"thinking": 2.0}, "why": "…", "training_solves": 9, "usage": {"tokens": 1}},
+            {"nudges": [1, 2, 3], "time": {"thinking": 2.0}, "why": None, "training_solves": 9, "usage": {"tokens": 1}},
             {"nudges": [], "time": {"thinking": 4.0}, "stopped": True},
         )
     )
@@ -240,9 +262,51 @@ def test_numbers_that_agents_say_of_their_episodes_are_shown(settings: Settings,
     assert tables.agent_records(settings, []).frame.empty
 
 
+def test_counts_that_agents_say_are_whole_and_texts_are_shown(settings: Settings, records: list[Record]) -> None:
+    said = iter(
+        (
+            {
+                "trail": ["a", "b"],
+                "kept": 1,
+                "stopped": "budget | protocol",
+                "why": "x",
+                "mixed": 3,
+                "novel": "word " * 99,
+            },
+            {
+                "trail": ["a", "b"],
+                "kept": 0,
+                "stopped": "budget | protocol",
+                "why": "y",
+                "mixed": "z",
+                "novel": "word " * 99,
+            },
+        )
+    )
+    for record in records:
+        record["agent_record"] = next(said) if record["agent"] == "coordinate" else None
+    table = tables.agent_records(settings, records)
+    columns, rows = table.cells()
+    shown = {cells[1]: dict(zip(columns, cells, strict=True)) for cells in rows}
+    assert [shown["trail, entries"][name] for name in ("mean", "sum", "text")] == ["2", "4", "–"]
+    assert [shown["kept"][name] for name in ("mean", "lowest", "highest")] == ["0.50", "0", "1"]
+    assert [shown[name]["text"] for name in ("stopped", "why")] == ["budget | protocol", "2 different"]
+    assert shown["stopped"]["mean"] == "–"
+    assert [shown["mixed"][name] for name in ("episodes", "mean", "text")] == ["2", "3", "z"]
+    assert shown["novel"]["text"].endswith("word …") and len(shown["novel"]["text"]) <= 60
+    assert r"budget \| protocol" in table.markdown()  # a bar would begin another column
+    assert "agent_record" in table.note and "left out" in table.note
+
+
 @pytest.mark.parametrize(
     "said",
-    [{"training_solves": "many"}, {"usage": 3, "deep": {"deeper": [{"x": 1}]}}, {"distance_gy": []}, {"a": None}],
+    [
+        {"training_solves": "many"},
+        {"deep": [], "mixed": 1} | {"mixed": "x"},
+        {"usage": 3, "deep": {"deeper": [{"x": 1}]}},
+        {"distance_gy": []},
+        {"a": None},
+    ],
 )
 def test_whatever_an_agent_says_breaks_no_table(settings: Settings, records: list[Record], said: Record) -> None:
     for record in records:
@@ -291,6 +355,7 @@ def test_failed_episodes_are_counted_and_not_averaged(
     made = {table.name: table for table in tables.all_tables(settings, [*others, failed], {})}
     coordinate = row(made["overview"], method="coordinate")
     assert (coordinate["failed"], coordinate["cases"], coordinate["best score (IQM)"]) == (1, 1, 92)
+    assert coordinate["solves"] == 2  # three, and the one before the failure
     pairs = row(made["score_differences"], agent="coordinate")
     assert (pairs["cases"], pairs["difference"]) == (1, 12)
 
