@@ -45,7 +45,8 @@ def _unjudged_line(settings: Settings, cases: list[str], organs: tuple[str, ...]
     where = "any patient" if len(cases) == len(settings.cases) > 1 else listed(cases)
     line = (
         f"Not judged: there is no {' and no '.join(organs)} on {where}, so {lost} of the protocol's {len(criteria)} "
-        "criteria are left out and the others count more; scores are not those of patients who have them."
+        f"criteria {'is' if lost == 1 else 'are'} left out and the others count more; scores cannot be compared with "
+        "those of complete patients."
     )
     if not unmapped:
         return line

@@ -198,11 +198,11 @@ def test_limit_in_money_needs_the_price(tmp_path: Path) -> None:
         pass
 
 
-def test_another_temperature_is_another_run(tmp_path: Path, settings: Settings) -> None:
+def test_another_temperature_is_another_run(tmp_path: Path, settings: Settings, records: list[Record]) -> None:
     choice = language_model.choose(LanguageModelOptions(llm="m@http://localhost/v1"))
     model = dataclasses.replace(settings, model=choice)
-    with open_run_folder(tmp_path, model):
-        pass
+    with open_run_folder(tmp_path, model) as folder:
+        folder.append(records[0])
     with open_run_folder(tmp_path, model) as folder:
         assert folder.settings == read_back(tmp_path)
     warmer = dataclasses.replace(model, model=dataclasses.replace(choice, temperature=0.4))
