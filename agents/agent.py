@@ -138,7 +138,9 @@ def load_agent(name: str) -> type[Agent]:
             raise ImportError(needed, name=error.name) from error
         if not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the agent's module is there, but something that it imports is not
-        raise ValueError(f"agent {name!r}: there is no module {error.name!r}; {_choices()}") from error
+        file = module_name.endswith(".py")
+        meant = f" (did you mean {module_name.removesuffix('.py')}:{class_name}?)" if file else ""
+        raise ValueError(f"agent {name!r}: there is no module {error.name!r}{meant}; {_choices()}") from error
     agent = getattr(module, class_name, None)
     if agent is None:
         raise ValueError(f"agent {name!r}: module {module_name!r} has no {class_name!r}; {_choices()}")

@@ -78,6 +78,11 @@ def test_an_unknown_name_lists_what_there_is(theirs: str, name: str) -> None:
         load_agent(name)
 
 
+def test_a_file_is_taken_for_the_module_that_was_meant(theirs: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean {theirs}:Middle\\?"):
+        load_agent(f"{theirs}.py:Middle")
+
+
 def test_what_has_not_both_methods_is_no_agent(theirs: str) -> None:
     with pytest.raises(TypeError, match="reset and act"):
         load_agent(f"{theirs}:Nothing")
