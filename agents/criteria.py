@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from radplan_env.protocol import OUTSIDE_TARGETS
@@ -21,8 +21,12 @@ def failing(plan: Mapping[str, Any]) -> list[Criterion]:
     plan : Mapping
         As `Plan.summary` gives it.
     """
-    failed = [criterion for criterion in plan["criteria"] if not criterion["passed"]]
-    return sorted(failed, key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))
+    return most_urgent_first(criterion for criterion in plan["criteria"] if not criterion["passed"])
+
+
+def most_urgent_first(criteria: Iterable[Criterion]) -> list[Criterion]:
+    """Return criteria by priority, of one priority the furthest beyond its limit first."""
+    return sorted(criteria, key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))
 
 
 def decided_by_body(structure: str, metric: str) -> bool:

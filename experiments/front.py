@@ -18,8 +18,10 @@ from experiments.reporting.figures import AGENT_COLORS, FOOTNOTE
 from radplan_env.metrics import parse_metric
 from radplan_env.structure_names import is_target
 
-HIGHER_IS_BETTER = ("CI", "min", "DC0.03cc", "D95%", "D98%", "D99%")
-"""Metrics of a target that are better the higher they are; all others are better the lower."""
+HIGHER_IS_BETTER = ("CI", "min", "DCcc")
+"""Kinds of a target's metrics that are better the higher they are, as is D_q of its coldest; all others the lower."""
+COLDEST_PERCENT = 95.0
+"""From this q on, D_q% says how cold a target's coldest part is."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Metric:
     @property
     def sign(self) -> int:
         """1 if lower is better, else -1: times the value it is a cost."""
-        return -1 if is_target(self.structure) and self.name in HIGHER_IS_BETTER else 1
+        metric = parse_metric(self.name)
+        rises = metric.kind in HIGHER_IS_BETTER or (metric.kind == "D%" and metric.number >= COLDEST_PERCENT)
+        return -1 if is_target(self.structure) and rises else 1
 
     def of(self, plan: Mapping[str, Any]) -> float:
         """Its value in a plan's summary.

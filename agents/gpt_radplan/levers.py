@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from agents.criteria import decided_by_body, failing, lies_in_overlap
+from agents.criteria import decided_by_body, failing, lies_in_overlap, most_urgent_first
 from agents.gpt_radplan.memory import Memory
 from agents.gpt_radplan.tables import standing
 from agents.gpt_radplan.task import Parameters, Summary, Task, criterion_name
@@ -114,7 +114,7 @@ def shortfalls(plans: Mapping[str, Summary], task: Task) -> list[Shortfall]:
     found = {criterion_name(c): c for summary in plans.values() for c in failing(summary)}
     return [
         _shortfall({plan: criteria[criterion_name(c)] for plan, criteria in by_plan.items()}, first["parameters"], task)
-        for c in failing({"criteria": list(found.values())})
+        for c in most_urgent_first(found.values())
     ]
 
 

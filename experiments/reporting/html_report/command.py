@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+from experiments.cohort import SITES
 from experiments.recording.records import Settings
 
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/:;,'\"]+/)+[^\s:;,'\"]*")
@@ -34,7 +35,7 @@ def _task(settings: Settings) -> list[str]:
     data = ["--data", *["DATA"] * len(settings.data)] if settings.data else []
     if settings.suite is not None:
         return ["--suite", settings.suite, *data]
-    own_protocol = ["--protocol", "PROTOCOL.yaml"] if settings.protocol.endswith((".yaml", ".yml")) else []
+    own_protocol = ["--protocol", "PROTOCOL.yaml"] if settings.protocol != SITES[settings.site].protocol else []
     words = ["--site", settings.site, *own_protocol, "--source", settings.source, "--split", settings.split, *data]
     words += ["--names", "NAMES.yaml"] if settings.names else []
     words += ["--cases", *settings.cases, "--fidelity", settings.fidelity]

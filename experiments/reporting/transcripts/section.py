@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from experiments.recording.records import Key, Record, RunFolder, key_of
 from experiments.reporting.transcripts.entries import Message, Shown, Words, read
-from experiments.reporting.transcripts.shown import Passage, Pixels, Place, digest, passages, pixels
+from experiments.reporting.transcripts.shown import Passage, Pixels, Place, passages, pixels
 from experiments.reporting.transcripts.views import Episode, ReadEpisode, shown
 
 LIMIT = 10_000_000
@@ -149,7 +149,7 @@ def _elsewhere(folder: RunFolder, key: Key) -> Elsewhere:
 
 def _agent(name: str, episodes: Sequence[ReadEpisode]) -> AgentShown:
     told = _told(episodes)
-    places = {digest(message.model_dump()): Place(each.anchor, each.title) for message, each in told.items()}
+    places = {message: Place(each.anchor, each.title) for message, each in told.items()}
     return AgentShown(name, list(told.values()), [shown(episode, places) for episode in episodes])
 
 

@@ -73,28 +73,27 @@ class Writer:
     ----------
     pictures : Mapping[str, Pixels]
         By file.
-    told : Mapping[str, Place]
-        Messages that stand before the episodes, by digest.
+    told : Mapping[Message, Place]
+        Messages that stand before the episodes.
     """
 
     pictures: Mapping[str, Pixels]
-    told: Mapping[str, Place]
-    _seen: dict[str, Place] = field(default_factory=dict)
+    told: Mapping[Message, Place]
+    _seen: dict[Message | str, Place] = field(default_factory=dict)
 
     def message(self, message: Message, here: Place) -> ShownMessage:
         """A message, if it is not on the page yet; `here` is where it then stands."""
-        content = digest(message.model_dump())
-        if (stands := self.told.get(content) or self._seen.get(content)) is not None:
+        if (stands := self.told.get(message) or self._seen.get(message)) is not None:
             return ShownMessage(message.role, stands=stands)
         if len(message.model_dump_json()) > SHORT:
-            self._seen[content] = here
+            self._seen[message] = here
         return ShownMessage(message.role, parts=tuple(self._part(part) for part in message.parts))
 
     def schema(self, schema: Mapping[str, Any] | None, here: Place) -> str | Place | None:
         """The form that a reply was to have, or where it stands already."""
         if schema is None:
             return None
-        content = digest(schema)
+        content = json.dumps(schema, sort_keys=True)
         if (stands := self._seen.get(content)) is not None:
             return stands
         self._seen[content] = here
@@ -104,11 +103,6 @@ class Writer:
         if isinstance(part, Words):
             return Part(passages=passages(part.text))
         return Part(name=part.name, picture=self.pictures.get(part.image))
-
-
-def digest(content: Any) -> str:
-    """A name for plain data: the same for the same."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def passages(text: str) -> tuple[Passage, ...]:

@@ -88,14 +88,14 @@ class Episode:
     problems: list[str]
 
 
-def shown(episode: ReadEpisode, told: Mapping[str, Place]) -> Episode:
+def shown(episode: ReadEpisode, told: Mapping[Message, Place]) -> Episode:
     """Return an episode as the report shows it.
 
     Parameters
     ----------
     episode : ReadEpisode
-    told : Mapping[str, Place]
-        Messages that stand before the episodes, by digest.
+    told : Mapping[Message, Place]
+        Messages that stand before the episodes.
     """
     writer = Writer(episode.pictures, told)
     steps = episode.record["steps"]
