@@ -14,6 +14,7 @@ The whole conversation between an environment and an agent::
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -122,7 +123,7 @@ def load_agent(name: str) -> type[Agent]:
     ValueError
         If there is no such agent; the message lists those there are.
     TypeError
-        If what is found is not an agent class.
+        If what is found is not an agent class, or cannot be built as one.
     ImportError
         If the agent needs a package that is not installed.
     """
@@ -146,6 +147,7 @@ def load_agent(name: str) -> type[Agent]:
         raise ValueError(f"agent {name!r}: module {module_name!r} has no {class_name!r}; {_choices()}")
     if not (isinstance(agent, type) and issubclass(agent, Agent)):
         raise TypeError(f"{path} is not an agent: a class with the methods reset and act is needed")
+    _check_constructor(agent, path)
     return agent
 
 
@@ -164,6 +166,16 @@ def make_agent(name: str, env: RadPlanEnv, *, seed: int = 0, **settings: Any) ->
         The agent's own settings; an unknown one is a TypeError.
     """
     return load_agent(name)(env, seed=seed, **settings)  # type: ignore[call-arg]
+
+
+def _check_constructor(agent: type[Agent], path: str) -> None:
+    """See that a class can be built as an episode will build it, before anything long begins."""
+    settings = {"session": None, "instructions": ""} if getattr(agent, "needs_language_model", False) else {}
+    try:
+        inspect.signature(agent).bind(None, seed=0, **settings)
+    except TypeError as error:
+        asked = "".join(f", {name}=..." for name in settings)
+        raise TypeError(f"{path} is built as {agent.__name__}(env, seed=0{asked}), but {error}") from error
 
 
 def _choices() -> str:

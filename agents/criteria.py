@@ -13,6 +13,11 @@ NEAR_PRESCRIPTION = 0.95
 """An organ gets this share of the highest prescription only where it touches the target."""
 
 
+def criterion_name(criterion: Criterion) -> str:
+    """Name of a criterion, such as "Rectum V31Gy"."""
+    return f"{criterion['structure']} {criterion['metric']}"
+
+
 def failing(plan: Mapping[str, Any]) -> list[Criterion]:
     """Return the criteria a plan fails, highest priority first, then the furthest from its limit.
 

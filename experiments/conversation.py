@@ -14,10 +14,10 @@ from pydantic import BaseModel
 
 from agents.agent import Action, EpisodeInterruptedError, load_agent, make_agent
 from agents.gpt_radplan import GPTRadPlanAgent
-from agents.gpt_radplan.effects import changes
 from agents.gpt_radplan.evaluator import Feedback
 from agents.gpt_radplan.planner import Proposal
 from agents.llm import Failed, SettingsError
+from agents.plan_changes import changes
 from experiments import comparison, language_model, run_settings, runner
 from experiments.cohort import SITES, UsageError, open_cohort
 from experiments.recording.records import slug

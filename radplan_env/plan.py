@@ -29,6 +29,9 @@ from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Protocol, load_protocol
 from radplan_env.scoring import Evaluation, evaluate
 
+Summary = Mapping[str, Any]
+"""A plan as `Plan.summary` gives it."""
+
 Volume = NDArray[np.float32]
 
 _KEPT_BEAM_SETS = 2  # an outer loop that turns the beams compares few sets at a time; each holds a K

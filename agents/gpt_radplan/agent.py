@@ -11,9 +11,11 @@ from agents.gpt_radplan.library import Library, ReferencePlan
 from agents.gpt_radplan.memory import Memory, Step
 from agents.gpt_radplan.options import Options
 from agents.gpt_radplan.planner import Planner, Proposal
-from agents.gpt_radplan.task import Parameters, Summary, Task
+from agents.gpt_radplan.task import Task
 from agents.llm import Failed, Session
+from agents.plan_changes import Parameters
 from radplan_env.env import RadPlanEnv
+from radplan_env.plan import Summary
 from radplan_env.render.text import dvh_text
 from radplan_env.render.views import View, plan_views
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from pydantic import create_model
 
+from agents.criteria import criterion_name
 from agents.gpt_radplan.schema import Answer, prose, some_of
 from agents.gpt_radplan.tables import Criterion, standing, tight_and_roomy
-from agents.gpt_radplan.task import Task, criterion_name
+from agents.gpt_radplan.task import Task
 
 MOST_NAMED = 3
 """Criteria that may be named as tight, or as having room."""

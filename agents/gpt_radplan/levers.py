@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from agents.criteria import decided_by_body, failing, lies_in_overlap, most_urgent_first
+from agents.criteria import criterion_name, decided_by_body, failing, lies_in_overlap, most_urgent_first
 from agents.gpt_radplan.memory import Memory
 from agents.gpt_radplan.tables import standing
-from agents.gpt_radplan.task import Parameters, Summary, Task, criterion_name
+from agents.gpt_radplan.task import Task
+from agents.plan_changes import Parameters
+from radplan_env.plan import Summary
 from radplan_env.render.text import criterion_row
 
 _SPOKEN = re.compile(r"(raise|lower) the (weight|objective_dose) of (\w+)")

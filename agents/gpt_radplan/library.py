@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Self
 
 from agents.gpt_radplan.anatomy import Anatomy
-from agents.gpt_radplan.effects import changes, effect_line
-from agents.gpt_radplan.task import Parameters, Summary
+from agents.plan_changes import Parameters, changes, effect_line
 from radplan_env.case import Case
-from radplan_env.plan import Plan
+from radplan_env.plan import Plan, Summary
 from radplan_env.protocol import BoundProtocol, Protocol
 from radplan_env.render.views import View, plan_views
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agents.criteria import failing
-from agents.gpt_radplan.effects import Outcome, changes, effect_line
-from agents.gpt_radplan.task import Parameters, Summary, criterion_name
+from agents.criteria import criterion_name, failing
+from agents.gpt_radplan.effects import Outcome
+from agents.plan_changes import Parameters, changes, effect_line
+from radplan_env.plan import Summary
 from radplan_env.render.views import View
 
 

@@ -10,7 +10,6 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, create_model, model_
 from pydantic_core import PydanticCustomError
 
 from agents.gpt_radplan import tables
-from agents.gpt_radplan.effects import Effect, changes
 from agents.gpt_radplan.evaluator import Feedback
 from agents.gpt_radplan.facts import facts
 from agents.gpt_radplan.levers import Lever, lever_of
@@ -19,8 +18,9 @@ from agents.gpt_radplan.memory import Memory, Step
 from agents.gpt_radplan.options import Options
 from agents.gpt_radplan.prompts import conversation
 from agents.gpt_radplan.schema import Answer, one_of, prose
-from agents.gpt_radplan.task import Parameters, Task
+from agents.gpt_radplan.task import Task
 from agents.llm import Failed, Session
+from agents.plan_changes import Effect, Parameters, changes
 from radplan_env.actions import DOSE_DECIMALS, WEIGHT_DIGITS
 
 MOST_PREDICTIONS = 2

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.gpt_radplan.task import Parameters, Summary, Task, criterion_name
+from agents.criteria import criterion_name
+from agents.gpt_radplan.task import Task
+from agents.plan_changes import Parameters
+from radplan_env.plan import Summary
 from radplan_env.render.text import aligned, criterion_row, number
 
 Criterion = Mapping[str, Any]

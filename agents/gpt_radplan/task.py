@@ -6,13 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from agents.criteria import is_held
-
-Parameters = Mapping[str, Mapping[str, float]]
-"""Weight and objective dose by structure, as `info` has them."""
-
-Summary = Mapping[str, Any]
-"""A plan as `Plan.summary` gives it."""
+from agents.criteria import criterion_name, is_held
+from agents.plan_changes import Parameters
 
 
 @dataclass(frozen=True)
@@ -72,8 +67,3 @@ class Task:
     def prescription_gy(self) -> float:
         """Prescription of the primary target."""
         return next(iter(self.prescriptions_gy.values()))
-
-
-def criterion_name(criterion: Mapping[str, Any]) -> str:
-    """Name of a criterion, such as "Rectum V31Gy"."""
-    return f"{criterion['structure']} {criterion['metric']}"

@@ -14,8 +14,9 @@ from typing import Any
 from agents.agent import Info, Observation
 from radplan_env.env import RadPlanEnv
 from radplan_env.parameters import PlanningParameters
+from radplan_env.plan import Summary
 
-from .wishes import Goal, Summary, Wish, limits, wish_list
+from .wishes import Goal, Wish, limits, wish_list
 
 SLACK = 0.01
 """By what share of its value a wish is let go when it is held: room for those that come later."""

@@ -10,15 +10,13 @@ import numpy as np
 
 from agents.criteria import decided_by_body, is_held
 from radplan_env.limits import Limit
-from radplan_env.plan import Plan, PlanningSystem
+from radplan_env.plan import Plan, PlanningSystem, Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
 
 NEAR_MINIMUM_VOLUME, NEAR_MINIMUM_DOSE = 98.0, 0.95
 """% of a target that must receive a share of its prescription, the near-minimum dose of ICRU 83, in every plan."""
 
 BODY = "Body"
-
-Summary = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import numpy as np
 
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames, stats
-from experiments.reporting.frames import REFERENCE, Summary, comparator
+from experiments.reporting.frames import REFERENCE, comparator
 from experiments.reporting.stats import ENOUGH_CASES
 from experiments.reporting.tables.comparisons import Runs, differences, paired
 from experiments.wording import counted, listed
+from radplan_env.plan import Summary
 
 Scores = Mapping[str, Runs]
 """Best scores by method and case, one for each seed."""

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from experiments.recording.records import Record, RunFolder, Settings, slug
 from experiments.reporting import figures
 from experiments.reporting.answer import best_scores, ranked
-from experiments.reporting.frames import REFERENCE, Summary, comparator
+from experiments.reporting.frames import REFERENCE, comparator
 from experiments.reporting.stored_plans import StoredPlans, example_case, example_episodes, reference_curves
+from radplan_env.plan import Summary
 from radplan_env.protocol import load_protocol
 from radplan_env.render import plan_figure
 

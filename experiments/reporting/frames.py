@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.recording.records import COMPLETE, Record, Settings, key_of
+from radplan_env.plan import Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target
 
 REFERENCE = "reference plan"
-
-Summary = Mapping[str, Any]
 
 
 def complete(records: Iterable[Record]) -> list[Record]:

@@ -18,7 +18,7 @@ from experiments.reporting.stored_plans import StoredPlans
 
 
 def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
-    """Write tables, figures, HTML report and tracebacks of the episodes recorded; return the tables as text.
+    """Write tables, figures, HTML report and tracebacks of a run; return the first of the tables as text.
 
     Parameters
     ----------

@@ -10,11 +10,11 @@ import numpy as np
 from experiments.cohort import UsageError
 from experiments.recording.records import Record, RunFolder, key_of
 from experiments.reporting import frames
-from experiments.reporting.frames import REFERENCE, Summary
+from experiments.reporting.frames import REFERENCE
 from experiments.runner import read_case
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
-from radplan_env.plan import Plan
+from radplan_env.plan import Plan, Summary
 from radplan_env.render.dvh import Curves
 
 EXAMPLE_AGENTS = 3

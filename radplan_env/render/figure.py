@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from radplan_env.case import Case
+from radplan_env.plan import Summary
 from radplan_env.render.dose_bar import draw_dose_bar
 from radplan_env.render.dvh import draw_dvh, dvh_curves
 from radplan_env.render.inputs import check_prescription, dose_on_ct
 from radplan_env.render.planes import planes_of
 from radplan_env.render.slices import draw_slice
 from radplan_env.render.tables import draw_tables
-from radplan_env.render.text import Summary, solver_line, verdict
+from radplan_env.render.text import solver_line, verdict
 
 # Layout in inches: two by two cells (three planes and the DVH), the dose bar beside them, tables at right.
 _WIDTH, _HEIGHT = 16.0, 9.6

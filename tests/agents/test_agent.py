@@ -34,6 +34,16 @@ class Middle:
 class Nothing:
     pass
 
+class Demanding(Middle):
+    def __init__(self, env, model_file, *, seed=0):
+        pass
+
+class Talker(Middle):
+    needs_language_model = True
+
+    def __init__(self, env, *, seed=0, session):
+        pass
+
 instance = Middle
 """
 
@@ -70,6 +80,12 @@ def test_an_agent_of_ones_own(theirs: str, env: RadPlanEnv) -> None:
 def test_unknown_settings_are_refused(theirs: str, env: RadPlanEnv) -> None:
     with pytest.raises(TypeError, match="depth"):
         make_agent(f"{theirs}:Middle", env, depth=1)
+
+
+@pytest.mark.parametrize(("name", "problem"), [("Demanding", "model_file"), ("Talker", "instructions")])
+def test_a_class_that_no_episode_could_build_is_refused_at_once(theirs: str, name: str, problem: str) -> None:
+    with pytest.raises(TypeError, match=rf"is built as {name}\(env, seed=0.*{problem}"):
+        load_agent(f"{theirs}:{name}")
 
 
 @pytest.mark.parametrize("name", ["best", "", "agents.template", "no_such_package.x:Y", "their_planner:Best", ":X"])

@@ -28,7 +28,9 @@ SETTINGS = Settings(
 )
 
 
-def make_plan(score: float, *, rectum_mean: float = 20.0, met: bool = False) -> dict[str, Any]:
+def make_plan(
+    score: float, *, rectum_mean: float = 20.0, rectum_weight: float = 5.0, met: bool = False
+) -> dict[str, Any]:
     """A plan summary with the keys of info["plan"]."""
     target = {"mean": 71.0, "min": 66.0, "D95%": 70.2, "HI": 2.0, "CI": 0.9}
     rectum = {"mean": rectum_mean, "D5%": 60.0, "D50%": 15.0, "V15Gy": 50.0, "V30Gy": 20.0}
@@ -50,7 +52,8 @@ def make_plan(score: float, *, rectum_mean: float = 20.0, met: bool = False) -> 
         "met": met,
         "metrics": {"PTV_7020": target, "Rectum": rectum},
         "criteria": [criterion],
-        "parameters": {"Rectum": {"weight": 5.0, "objective_dose_gy": 0.0}},
+        "parameters": {"Rectum": {"weight": rectum_weight, "objective_dose_gy": 0.0}},
+        "limits": [],
         "terms": {"Rectum V31Gy": score},
         "solver": {"converged": True, "iterations": 9},
     }
@@ -101,11 +104,12 @@ def episode() -> Callable[..., dict[str, Any]]:
 def records() -> list[dict[str, Any]]:
     """Template 60 and 80 after one solve; coordinate 70 → 90 and 88 → 92, ending lower than its best."""
     first, second = SETTINGS.cases
+    last = make_plan(90, rectum_mean=24, rectum_weight=12.5)
     return [
         make_record("coordinate", second, 0, [make_plan(88), make_plan(92, rectum_mean=18), make_plan(85)]),
         make_record("template", first, 0, [make_plan(60, rectum_mean=30)]),
         make_record("template", second, 0, [make_plan(80, rectum_mean=20)]),
-        make_record("coordinate", first, 0, [make_plan(70), make_plan(65), make_plan(90, rectum_mean=24)]),
+        make_record("coordinate", first, 0, [make_plan(70), make_plan(65), last]),
     ]
 
 

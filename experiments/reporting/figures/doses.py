@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames
 from experiments.reporting.figures.style import agent_colors, grid_of_panels, legend_below
-from experiments.reporting.frames import REFERENCE, Summary
+from experiments.reporting.frames import REFERENCE
 from radplan_env.metrics import parse_metric
+from radplan_env.plan import Summary
 from radplan_env.render.colors import drawing_order, structure_colors
 from radplan_env.render.dvh import Curves
 

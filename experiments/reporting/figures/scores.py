@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.figures.style import agent_colors, grid_of_panels, legend_below, taking_turns
-from experiments.reporting.frames import REFERENCE, Summary, runs_by_case
+from experiments.reporting.frames import REFERENCE, runs_by_case
 from experiments.reporting.tables import comparisons
 from experiments.reporting.tables.table import HIGH, LOW
+from radplan_env.plan import Summary
 
 Array = NDArray[np.float64]
 

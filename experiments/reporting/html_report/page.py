@@ -15,20 +15,21 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from agents.agent import REGISTRY
+from agents.plan_changes import limits_held
 from experiments.recording import failures
 from experiments.recording.records import Record, RunFolder, key_of, slug, write_text
 from experiments.recording.standing import digests, standing
 from experiments.reporting import frames, notes, transcripts
 from experiments.reporting.answer import answer
 from experiments.reporting.drawings import trajectory_episodes
-from experiments.reporting.frames import Summary
 from experiments.reporting.html_report.command import command, without_paths
 from experiments.reporting.html_report.picture import Picture
+from experiments.reporting.solves import Solve, solves_of
 from experiments.reporting.stats import ENOUGH_CASES
 from experiments.reporting.stored_plans import example_case
 from experiments.reporting.tables import BEFORE_SEQUENCING, UNKNOWN, Table
 from radplan_env.influence import fidelity_named
-from radplan_env.metrics import parse_metric
+from radplan_env.plan import Summary
 from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.scoring import CREDIT_AT_LIMIT, CriterionResult, available_points
 
@@ -66,11 +67,12 @@ _NUMBER = re.compile(r"[-−+]?\d[\d.]*( ?%)?( [(\[][-−+\d., ]+[)\]])*|–")
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The picture of an episode, and what it cannot show."""
+    """An episode as a picture and in words, and the limits that the plan it handed over had to hold."""
 
-    agent: str
+    record: Record
     picture: Picture
-    limits: tuple[str, ...]
+    solves: list[Solve]
+    limits: list[str]
 
 
 def shows(name: str) -> bool:
@@ -174,14 +176,9 @@ def _trajectories(folder: RunFolder, records: Sequence[Record], pictures: Mappin
     found = []
     for record in trajectory_episodes(folder.settings, records):
         if (picture := pictures.get(f"{TRAJECTORY}{slug(record['agent'])}")) is not None:
-            limits = [_limit(limit) for limit in record["steps"][record["handed_over"]].get("limits", ())]
-            found.append(Trajectory(record["agent"], picture, tuple(limits)))
+            steps = record["steps"]
+            found.append(Trajectory(record, picture, solves_of(steps), limits_held(steps[record["handed_over"]])))
     return found
-
-
-def _limit(limit: Mapping[str, Any]) -> str:
-    sign, value = ("≤", limit["at_most"]) if "at_most" in limit else ("≥", limit["at_least"])
-    return f"{limit['structure']} {limit['metric']} {sign} {value:.4g} {parse_metric(limit['metric']).unit}"
 
 
 def _failures(folder: RunFolder, records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from experiments.recording.records import Record, Settings, write_text
 from experiments.reporting import frames
-from experiments.reporting.frames import Summary
 from experiments.reporting.tables.agent_records import agent_records
 from experiments.reporting.tables.comparisons import dose_differences, gain_over_random, improvement, score_differences
 from experiments.reporting.tables.doses import criteria_met, organ_metrics, target_metrics
 from experiments.reporting.tables.effort import effort, language_model
 from experiments.reporting.tables.patients import scores_by_case
 from experiments.reporting.tables.scores import overview, score_by_solve, score_statistics
+from experiments.reporting.tables.solves import solves
 from experiments.reporting.tables.table import BEFORE_SEQUENCING, UNKNOWN, Table
+from radplan_env.plan import Summary
 
 __all__ = [
     "BEFORE_SEQUENCING",
@@ -36,8 +37,13 @@ __all__ = [
     "score_differences",
     "score_statistics",
     "scores_by_case",
+    "solves",
     "target_metrics",
 ]
+
+
+AT_FIRST_SIGHT = ("overview", "scores_by_case")
+"""Tables that a terminal shows, of all that are in tables.md."""
 
 
 def all_tables(settings: Settings, records: Iterable[Record], references: Mapping[str, Summary]) -> list[Table]:
@@ -66,16 +72,21 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
             target_metrics(settings, records, references),
             organ_metrics(settings, records, references),
             dose_differences(settings, records, references),
+            solves(records),
         ]
     tables += [effort(settings, records), language_model(settings, records), agent_records(settings, records)]
     return [table for table in tables if not table.frame.empty]
 
 
 def save(tables: Sequence[Table], folder: Path, heading: str) -> str:
-    """Write DIR/tables.md and DIR/tables/NAME.csv; return the text."""
-    text = "\n".join([heading, "", BEFORE_SEQUENCING, "", *(table.markdown() for table in tables)])
-    write_text(folder / "tables.md", text)
+    """Write DIR/tables.md and DIR/tables/NAME.csv; return what of it a terminal shows."""
+    shown = [table for table in tables if not table.is_long]
+    write_text(folder / "tables.md", _text(heading, shown))
     shutil.rmtree(folder / "tables", ignore_errors=True)
     for table in tables:
         write_text(folder / "tables" / f"{table.name}.csv", table.frame.to_csv(index=False))
-    return text
+    return _text(heading, [table for table in shown if table.name in AT_FIRST_SIGHT])
+
+
+def _text(heading: str, tables: Iterable[Table]) -> str:
+    return "\n".join([heading, "", BEFORE_SEQUENCING, "", *(table.markdown() for table in tables)])

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames, stats
-from experiments.reporting.frames import Summary
 from experiments.reporting.tables.scores import milestones
 from experiments.reporting.tables.table import SD, WIDENED, Table, known_columns, with_interval
 from radplan_env.metrics import parse_metric
+from radplan_env.plan import Summary
 
 Runs = Mapping[str, NDArray[np.float64]]
 """Scores of an agent by case, one for each seed."""

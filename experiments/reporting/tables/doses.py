@@ -10,9 +10,9 @@ import pandas as pd
 
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames
-from experiments.reporting.frames import Summary
 from experiments.reporting.tables.table import SD, Table, kind_of_plan
 from radplan_env.metrics import parse_metric
+from radplan_env.plan import Summary
 
 TABLE_1 = ("mean", "min", "D95%", "HI", "CI")
 TABLE_2 = ("mean", "D5%", "D50%", "V15Gy", "V30Gy")

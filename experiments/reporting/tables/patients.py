@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from experiments.recording.records import Record, Settings
 from experiments.reporting import frames
-from experiments.reporting.frames import REFERENCE, Summary
+from experiments.reporting.frames import REFERENCE
 from experiments.reporting.tables.table import SD, UNKNOWN, Table, mean_or_nan
+from radplan_env.plan import Summary
 
 NO_RUNS: NDArray[np.float64] = np.empty(0)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.recording.records import FAILED, Record, Settings
 from experiments.reporting import frames, stats
-from experiments.reporting.frames import REFERENCE, Summary, runs_by_case
+from experiments.reporting.frames import REFERENCE, runs_by_case
 from experiments.reporting.tables.table import (
     SD,
     UNKNOWN,
@@ -22,6 +22,7 @@ from experiments.reporting.tables.table import (
     with_interval,
 )
 from experiments.wording import counted
+from radplan_env.plan import Summary
 
 HIGHER_PRIORITIES = 2
 """Priorities 1 and 2 are what a plan is first judged on."""

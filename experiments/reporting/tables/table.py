@@ -41,6 +41,8 @@ class Table:
         Decimals of columns that differ.
     brackets : bool
         Whether SDs and intervals are shown; the CSV has them in any case.
+    is_long : bool
+        Whether it is too long to read, and a CSV only.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Table:
     decimals: int = 2
     decimals_of: Mapping[str, int] = field(default_factory=dict)
     brackets: bool = True
+    is_long: bool = False
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Headings, and rows of texts, as they are shown."""

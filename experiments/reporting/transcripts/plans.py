@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agents.criteria import failing
-from agents.gpt_radplan.effects import Outcome, changes, moved_line, movements, outcomes
+from agents.criteria import criterion_name, failing
+from agents.gpt_radplan.effects import Outcome, outcomes
 from agents.gpt_radplan.evaluator import Feedback
 from agents.gpt_radplan.levers import Lever
 from agents.gpt_radplan.planner import Change, Proposal
-from agents.gpt_radplan.task import Summary, criterion_name
+from agents.plan_changes import changes, moved_line, movements
 from experiments.reporting.transcripts.questions import Question, Turn
+from radplan_env.plan import Summary
 
 M = TypeVar("M", bound=BaseModel)
 

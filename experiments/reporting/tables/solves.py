@@ -1,0 +1,32 @@
+"""Every solve of a run in one row: for those who make tables and figures of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from experiments.recording.records import Record
+from experiments.reporting import frames
+from experiments.reporting.solves import solves_of
+from experiments.reporting.tables.table import Table
+
+
+def solves(records: Iterable[Record]) -> Table:
+    """One row a solve: its score, the best so far, the criteria its plan fails, and what was changed before it."""
+    rows = []
+    for record in frames.complete(records):
+        best = float("-inf")
+        for solve in solves_of(record["steps"]):
+            best = max(best, solve.score)
+            rows.append(
+                {
+                    **{name: record[name] for name in ("agent", "case", "seed")},
+                    "solve": solve.number,
+                    "score": solve.score,
+                    "best so far": best,
+                    "fails": "; ".join(solve.failing),
+                    "changed": "; ".join(solve.changed),
+                }
+            )
+    return Table("solves", "Every solve", "Changed: against the solve before.", pd.DataFrame(rows), is_long=True)
