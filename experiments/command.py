@@ -8,7 +8,7 @@ from experiments import comparison
 from experiments.cohort import UsageError
 from experiments.options import CompareOptions, ResultsOptions
 from experiments.recording import merge, rescoring, validation
-from experiments.recording.records import read_run_folder
+from experiments.recording.run_folder import read_run_folder
 from experiments.reporting import report
 from experiments.run_settings import settings_of, settings_of_suite
 from experiments.suites import load_suite

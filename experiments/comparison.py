@@ -14,7 +14,8 @@ from experiments.backends import WorkerDiedError, open_backend
 from experiments.cohort import UsageError
 from experiments.options import RunOptions
 from experiments.recording import failures
-from experiments.recording.records import RunFolder, RunFolderError, Settings, open_run_folder
+from experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder
+from experiments.recording.settings import Settings
 from experiments.recording.standing import altered_cases, unjudged
 from experiments.reporting import report
 from experiments.wording import counted

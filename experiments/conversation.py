@@ -20,7 +20,7 @@ from agents.llm import Failed, SettingsError
 from agents.plan_changes import changes
 from experiments import comparison, language_model, run_settings, runner
 from experiments.cohort import SITES, UsageError, open_cohort
-from experiments.recording.records import slug
+from experiments.writing import slug
 from radplan_env.env import RadPlanEnv
 from radplan_env.plan import Plan
 from radplan_env.render import plan_text

@@ -19,7 +19,10 @@ from agents.agent import EpisodeInterruptedError
 from experiments import runner
 from experiments.backends import Backend, progress
 from experiments.language_model import LanguageModel
-from experiments.recording.records import Key, Record, RunFolder, Settings, write_atomically
+from experiments.recording.records import Key, Record
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
+from experiments.writing import write_atomically
 
 Files = dict[str, bytes]
 """Contents of files by their path in a run's folder."""

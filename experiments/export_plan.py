@@ -18,8 +18,8 @@ if not __package__:
 import tyro
 
 from experiments.cohort import UsageError
-from experiments.recording.records import RunFolderError, read_run_folder
 from experiments.recording.replay import UnusableError, recorded_case
+from experiments.recording.run_folder import RunFolderError, read_run_folder
 from radplan_env.case import Case
 from radplan_env.export import export_dicom
 from radplan_env.plan import Plan

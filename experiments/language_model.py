@@ -36,7 +36,7 @@ from agents.llm.session import Vision
 from agents.llm.wire import Adaptation
 from experiments.cohort import UsageError
 from experiments.options import LanguageModelOptions, ModelOptions
-from experiments.recording.records import ModelChoice
+from experiments.recording.settings import ModelChoice
 from experiments.wording import counted
 
 EPISODE_BEGINS = "An episode begins."

@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from agents.agent import REGISTRY, load_agent
-from experiments.recording.records import COMPLETE, Record, RunFolder, Settings
+from experiments.recording.records import COMPLETE, Record
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 from experiments.wording import counted
 
 

@@ -12,7 +12,8 @@ from agents.gpt_radplan.library import Library, ReferencePlan
 from experiments import comparison, run_settings
 from experiments.cohort import UsageError
 from experiments.recording import failures
-from experiments.recording.records import FAILED, Record, RunFolder, key_of
+from experiments.recording.records import FAILED, Record, key_of
+from experiments.recording.run_folder import RunFolder
 from experiments.runner import read_case
 from experiments.wording import counted
 from radplan_env.plan import Plan

@@ -10,7 +10,7 @@ from agents.llm import NoModelError, SettingsError
 from experiments import language_model
 from experiments.cohort import SITES, Origin, UsageError, open_cohort, select
 from experiments.options import RunOptions, TaskOptions
-from experiments.recording.records import ModelChoice, Settings
+from experiments.recording.settings import ModelChoice, Settings
 from experiments.suites import load_suite
 from radplan_env.protocol import ProtocolError, load_protocol
 

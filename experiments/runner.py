@@ -23,17 +23,11 @@ from experiments.cohort import SITES, Origin, open_cohort
 from experiments.language_model import LanguageModel, library_of, reads_library, talks
 from experiments.own_agents import source_digest
 from experiments.recording import failures, fluences
-from experiments.recording.records import (
-    COMPLETE,
-    FAILED,
-    Key,
-    Record,
-    RunFolder,
-    Settings,
-    write_atomically,
-    write_json,
-)
+from experiments.recording.records import COMPLETE, FAILED, Key, Record
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 from experiments.wording import counted
+from experiments.writing import write_atomically, write_json
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.plan import Plan, PlanningSystem

@@ -15,9 +15,11 @@ from experiments.backends import open_backend
 from experiments.cohort import UsageError
 from experiments.front import Metric, Point
 from experiments.recording import failures
-from experiments.recording.records import COMPLETE, Settings, slug, write_text
+from experiments.recording.records import COMPLETE
+from experiments.recording.settings import Settings
 from experiments.reporting import figures
 from experiments.reporting.tables import BEFORE_SEQUENCING, Table
+from experiments.writing import slug, write_text
 from radplan_env.plan import PlanningSystem
 from radplan_env.protocol import load_protocol
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from experiments.own_agents import source_file
-from experiments.recording.records import FAILED, Record, RunFolder, key_of, write_text
+from experiments.recording.records import FAILED, Record, key_of
+from experiments.recording.run_folder import RunFolder
 from experiments.wording import counted
+from experiments.writing import write_text
 
 FILE = "failures.txt"
 

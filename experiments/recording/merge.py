@@ -11,8 +11,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from experiments.recording import folders
-from experiments.recording.records import Key, RunFolder, RunFolderError, Settings, different_settings, read_run_folder
+from experiments.recording.copying import add_calls, copy_file, copy_transcript, new_run_folder
+from experiments.recording.records import Key
+from experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
+from experiments.recording.settings import Settings, different_settings
 from experiments.reporting import report
 
 EXTENT = ("agents", "cases", "seeds", "deterministic", "suite")
@@ -48,16 +50,16 @@ def merge(paths: Sequence[Path], out: Path, *, command: str = "") -> int:
     settings = merged_settings(sources)
     cases = {case: source for case in settings.cases if (source := _holder_of_case(sources, case))}
     episodes = {key: source for key in settings.episodes() if (source := _holder_of_episode(sources, key))}
-    with folders.new_run_folder(out, settings, command) as target:
+    with new_run_folder(out, settings, command) as target:
         for case, source in cases.items():
-            folders.copy_file(source.case_path(case), target.case_path(case))
+            copy_file(source.case_path(case), target.case_path(case))
         for key, source in tqdm(episodes.items(), desc="merge", unit="episode", file=sys.stderr):
-            folders.copy_file(source.fluences_path(key), target.fluences_path(key))
-            folders.copy_file(source.plan_path(key), target.plan_path(key))
-            folders.copy_transcript(source, target, key)
+            copy_file(source.fluences_path(key), target.fluences_path(key))
+            copy_file(source.plan_path(key), target.plan_path(key))
+            copy_transcript(source, target, key)
             target.append(source.records[key])
         for source in sources:
-            folders.add_calls(source, target)
+            add_calls(source, target)
         print(report.write(target, {}))
     return 0
 

@@ -11,7 +11,8 @@ from typing import Protocol, TypeVar
 
 from experiments.backends import open_backend
 from experiments.recording import fluences
-from experiments.recording.records import Record, RunFolder, RunFolderError, key_of, read_run_folder
+from experiments.recording.records import Record, key_of
+from experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
 from experiments.runner import planning_system, read_case
 from radplan_env.case import Case, CaseError
 from radplan_env.plan import PlanningSystem

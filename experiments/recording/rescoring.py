@@ -9,10 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from experiments import runner
-from experiments.recording import folders, replay
-from experiments.recording.records import Record, RunFolder, Settings, key_of, write_json
+from experiments.recording import replay
+from experiments.recording.copying import add_calls, copy_transcript, new_run_folder
+from experiments.recording.records import Record, key_of
 from experiments.recording.replay import UnusableError
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 from experiments.reporting import report
+from experiments.writing import write_json
 from radplan_env.plan import PlanningSystem
 from radplan_env.protocol import load_protocol
 
@@ -51,15 +55,15 @@ def rescore(path: Path, out: Path, *, data: Sequence[Path] = (), jobs: int = 0, 
         If there is no run in the folder, or one in `out`.
     """
     source = replay.open_folder(path, data)
-    with folders.new_run_folder(out, _settings(source.settings), command) as target:
+    with new_run_folder(out, _settings(source.settings), command) as target:
         empty = RunFolder(target.path, target.settings)
         for records, problems in replay.by_case(source, partial(rescore_case, empty), jobs):
             for record in records:
-                folders.copy_transcript(source, target, key_of(record))
+                copy_transcript(source, target, key_of(record))
                 target.append(record)
             for problem in problems:
                 print(f"left out: {problem}", file=sys.stderr)
-        folders.add_calls(source, target)
+        add_calls(source, target)
         print(report.write(target, {}))
         return 0 if len(target.records) == len(source.records) else 1
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from experiments.recording.records import FAILED, RunFolder, Settings
+from experiments.recording.records import FAILED
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 from experiments.suites import Suite, load_suite
 from experiments.wording import counted, listed
 from radplan_env.protocol import load_protocol

@@ -20,8 +20,10 @@ import numpy as np
 
 from experiments import runner
 from experiments.recording import replay
-from experiments.recording.records import COMPLETE, Key, Record, RunFolder, Settings, key_of
+from experiments.recording.records import COMPLETE, Key, Record, key_of
 from experiments.recording.replay import UnusableError
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 from experiments.recording.standing import protocol_has_changed
 from experiments.wording import counted
 from radplan_env.plan import Plan, PlanningSystem

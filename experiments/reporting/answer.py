@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from experiments.recording.records import Record, Settings
+from experiments.recording.records import Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.frames import REFERENCE, comparator
 from experiments.reporting.stats import ENOUGH_CASES

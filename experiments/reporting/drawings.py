@@ -8,11 +8,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.recording.records import Record, RunFolder, Settings, slug
+from experiments.recording.records import Record
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 from experiments.reporting import figures
 from experiments.reporting.answer import best_scores, ranked
 from experiments.reporting.frames import REFERENCE, comparator
 from experiments.reporting.stored_plans import StoredPlans, example_case, example_episodes, reference_curves
+from experiments.writing import slug
 from radplan_env.plan import Summary
 from radplan_env.protocol import load_protocol
 from radplan_env.render import plan_figure

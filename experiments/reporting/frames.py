@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.recording.records import COMPLETE, Record, Settings, key_of
+from experiments.recording.records import COMPLETE, Record, key_of
+from experiments.recording.settings import Settings
 from radplan_env.plan import Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target

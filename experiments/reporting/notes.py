@@ -9,7 +9,8 @@ from typing import Any
 from experiments.language_model import spending
 from experiments.own_agents import other_versions
 from experiments.recording import failures
-from experiments.recording.records import Record, RunFolder
+from experiments.recording.records import Record
+from experiments.recording.run_folder import RunFolder
 from experiments.recording.standing import protocol_has_changed
 from radplan_env.protocol import load_protocol
 

@@ -9,7 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.recording import failures
-from experiments.recording.records import Record, RunFolder
+from experiments.recording.records import Record
+from experiments.recording.run_folder import RunFolder
 from experiments.recording.standing import standing
 from experiments.reporting import figures, html_report, notes, tables
 from experiments.reporting.drawings import all_figures

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from experiments.cohort import UsageError
-from experiments.recording.records import Record, RunFolder, key_of
+from experiments.recording.records import Record, key_of
+from experiments.recording.run_folder import RunFolder
 from experiments.reporting import frames
 from experiments.reporting.frames import REFERENCE
 from experiments.runner import read_case

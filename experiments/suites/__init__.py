@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from experiments.recording.records import Settings
+from experiments.recording.settings import Settings
 from radplan_env.influence import FIDELITIES, Fidelity
 
 FOLDER = Path(__file__).resolve().parent

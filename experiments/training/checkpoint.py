@@ -17,8 +17,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.reinforcement import ALGORITHMS
 from agents.reinforcement.features import PlanFeatures, spans
 from experiments.cohort import UsageError
-from experiments.recording.records import write_atomically, write_json
 from experiments.training.setup import Setup
+from experiments.writing import write_atomically, write_json
 
 _OF_THIS_TRAINING = (
     "_last_obs",

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from agents.reinforcement import Policy
 from experiments.cohort import UsageError
-from experiments.recording.records import write_atomically, write_json
 from experiments.runner import versions
 from experiments.training.checkpoint import Progress, begin, claim, policy_bytes, resume, save
 from experiments.training.environments import training_environments
 from experiments.training.setup import Setup
 from experiments.training.validation import Validation
+from experiments.writing import write_atomically, write_json
 from radplan_env.stable_baselines import VecStartPlan
 
 CHECKPOINT = "checkpoint.zip"

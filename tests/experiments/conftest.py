@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experiments.recording.records import RunFolder, Settings
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 
 SETTINGS = Settings(
     site="prostate",
@@ -156,7 +157,7 @@ def _write_csv(file: Path, mask: NDArray[np.bool_], values: NDArray[np.float64] 
 def tiny_run(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run on the two tiny patients: template once, random search with two seeds, an agent that fails."""
     from experiments import runner
-    from experiments.recording.records import open_run_folder
+    from experiments.recording.run_folder import open_run_folder
     from radplan_env.protocol import load_protocol
 
     tiny = replace(

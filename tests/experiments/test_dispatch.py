@@ -13,7 +13,9 @@ import pytest
 from agents.agent import EpisodeInterruptedError
 from experiments import dispatch, runner
 from experiments.backends import Outcome
-from experiments.recording.records import Key, RunFolder, Settings, open_run_folder
+from experiments.recording.records import Key
+from experiments.recording.run_folder import RunFolder, open_run_folder
+from experiments.recording.settings import Settings
 
 
 class OneAfterTheOther:

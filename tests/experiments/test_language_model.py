@@ -22,15 +22,9 @@ from experiments.cohort import UsageError
 from experiments.compare import main
 from experiments.language_model import LanguageModel
 from experiments.options import LanguageModelOptions, ModelOptions
-from experiments.recording.records import (
-    CIRCUMSTANCES,
-    ModelChoice,
-    RunFolder,
-    RunFolderError,
-    Settings,
-    open_run_folder,
-    read_settings,
-)
+from experiments.recording.records import CIRCUMSTANCES
+from experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder, read_settings
+from experiments.recording.settings import ModelChoice, Settings
 
 Record = dict[str, Any]
 

@@ -17,7 +17,8 @@ from experiments import export_plan, own_agents, runner
 from experiments.cohort import UsageError
 from experiments.options import RunOptions
 from experiments.recording import fluences
-from experiments.recording.records import RunFolder, Settings, open_run_folder
+from experiments.recording.run_folder import RunFolder, open_run_folder
+from experiments.recording.settings import Settings
 from experiments.run_settings import settings_of
 from radplan_env.plan import Plan
 

@@ -14,7 +14,8 @@ import yaml
 from experiments import suites
 from experiments.cohort import SITES, UsageError
 from experiments.options import CompareOptions
-from experiments.recording.records import RunFolder, Settings
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 from experiments.recording.standing import altered_cases, standing
 from experiments.run_settings import settings_of_suite
 from experiments.suites import Suite, available_suites, load_suite

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from experiments.recording.records import Record, Settings
+from experiments.recording.records import Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames
 from experiments.reporting.figures.style import agent_colors, grid_of_panels, legend_below
 from experiments.reporting.frames import REFERENCE

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from experiments.recording.records import Record, Settings
+from experiments.recording.records import Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.figures.style import agent_colors, grid_of_panels, legend_below, taking_turns
 from experiments.reporting.frames import REFERENCE, runs_by_case

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from experiments.cohort import SITES
-from experiments.recording.records import Settings
+from experiments.recording.settings import Settings
 
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/:;,'\"]+/)+[^\s:;,'\"]*")
 

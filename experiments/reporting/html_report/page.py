@@ -17,7 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from agents.agent import REGISTRY
 from agents.plan_changes import limits_held
 from experiments.recording import failures
-from experiments.recording.records import Record, RunFolder, key_of, slug, write_text
+from experiments.recording.records import Record, key_of
+from experiments.recording.run_folder import RunFolder
 from experiments.recording.standing import digests, standing
 from experiments.reporting import frames, notes, transcripts
 from experiments.reporting.answer import answer
@@ -28,6 +29,7 @@ from experiments.reporting.solves import Solve, solves_of
 from experiments.reporting.stats import ENOUGH_CASES
 from experiments.reporting.stored_plans import example_case
 from experiments.reporting.tables import BEFORE_SEQUENCING, UNKNOWN, Table
+from experiments.writing import slug, write_text
 from radplan_env.influence import fidelity_named
 from radplan_env.plan import Summary
 from radplan_env.protocol import Protocol, load_protocol

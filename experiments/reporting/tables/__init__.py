@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from experiments.recording.records import Record, Settings, write_text
+from experiments.recording.records import Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames
 from experiments.reporting.tables.agent_records import agent_records
 from experiments.reporting.tables.comparisons import dose_differences, gain_over_random, improvement, score_differences
@@ -16,6 +17,7 @@ from experiments.reporting.tables.patients import scores_by_case
 from experiments.reporting.tables.scores import overview, score_by_solve, score_statistics
 from experiments.reporting.tables.solves import solves
 from experiments.reporting.tables.table import BEFORE_SEQUENCING, UNKNOWN, Table
+from experiments.writing import write_text
 from radplan_env.plan import Summary
 
 __all__ = [

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.recording.records import Record, Settings
+from experiments.recording.records import Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.tables.scores import milestones
 from experiments.reporting.tables.table import SD, WIDENED, Table, known_columns, with_interval

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.recording.records import Record, Settings
+from experiments.recording.records import Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames
 from experiments.reporting.tables.table import SD, Table, kind_of_plan
 from radplan_env.metrics import parse_metric

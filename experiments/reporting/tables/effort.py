@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.recording.records import Record, Settings, slug
+from experiments.recording.records import Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames
 from experiments.reporting.tables.table import UNKNOWN, Table, known_columns, mean_or_nan, told
+from experiments.writing import slug
 
 USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 SESSION = {

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.recording.records import Record, Settings
+from experiments.recording.records import Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames
 from experiments.reporting.frames import REFERENCE
 from experiments.reporting.tables.table import SD, UNKNOWN, Table, mean_or_nan

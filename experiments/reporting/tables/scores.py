@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.recording.records import FAILED, Record, Settings
+from experiments.recording.records import FAILED, Record
+from experiments.recording.settings import Settings
 from experiments.reporting import frames, stats
 from experiments.reporting.frames import REFERENCE, runs_by_case
 from experiments.reporting.tables.table import (

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from experiments.recording.records import Key, Record, RunFolder, key_of
+from experiments.recording.records import Key, Record, key_of
+from experiments.recording.run_folder import RunFolder
 from experiments.reporting.transcripts.entries import Message, Shown, Words, read
 from experiments.reporting.transcripts.shown import Passage, Pixels, Place, passages, pixels
 from experiments.reporting.transcripts.views import Episode, ReadEpisode, shown

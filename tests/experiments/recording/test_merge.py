@@ -16,7 +16,8 @@ from agents.llm.chat import Reply, Usage
 from agents.llm.metering import Ledger
 from experiments.recording import merge as merging
 from experiments.recording.merge import merge
-from experiments.recording.records import ModelChoice, RunFolderError, open_run_folder, read_run_folder
+from experiments.recording.run_folder import RunFolderError, open_run_folder, read_run_folder
+from experiments.recording.settings import ModelChoice
 from experiments.reporting import report, tables
 
 Record = dict[str, Any]

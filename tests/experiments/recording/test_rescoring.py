@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from experiments.recording import rescoring, validation
-from experiments.recording.records import RunFolder, RunFolderError, read_run_folder
+from experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
 from experiments.reporting import notes
 from radplan_env import protocol
 from radplan_env.plan import Plan

@@ -14,7 +14,8 @@ import pytest
 
 from experiments import runner
 from experiments.recording import fluences, replay, validation
-from experiments.recording.records import RunFolderError, Settings
+from experiments.recording.run_folder import RunFolderError
+from experiments.recording.settings import Settings
 from radplan_env.case import Case
 from radplan_env.plan import PlanningSystem
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.recording.records import Settings
+from experiments.recording.settings import Settings
 from experiments.reporting.answer import answer, best_scores, difference, ranked
 from experiments.reporting.frames import REFERENCE
 from experiments.reporting.stats import ENOUGH_CASES

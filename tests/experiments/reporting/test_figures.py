@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.recording.records import Settings
+from experiments.recording.settings import Settings
 from experiments.reporting import figures
 from experiments.reporting.figures.style import taking_turns
 from experiments.reporting.frames import REFERENCE

@@ -12,7 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 from page_checks import Page
 
-from experiments.recording.records import ModelChoice, RunFolder, Settings, key_of, read_run_folder
+from experiments.recording.records import key_of
+from experiments.recording.run_folder import RunFolder, read_run_folder
+from experiments.recording.settings import ModelChoice, Settings
 from experiments.reporting import html_report, report, tables
 from experiments.reporting.html_report import Picture
 from experiments.reporting.html_report.command import command, without_paths

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from experiments.recording import failures
-from experiments.recording.records import ModelChoice, RunFolder, Settings, key_of
+from experiments.recording.records import key_of
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import ModelChoice, Settings
 from experiments.reporting import report
 from radplan_env.protocol import load_protocol
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from experiments.recording.records import Settings
+from experiments.recording.settings import Settings
 from experiments.reporting import figures
 from experiments.reporting.frames import REFERENCE
 from experiments.reporting.stats import ENOUGH_CASES

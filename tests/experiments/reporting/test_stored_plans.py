@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.recording.records import read_run_folder
+from experiments.recording.run_folder import read_run_folder
 from experiments.reporting.frames import REFERENCE
 from experiments.reporting.report import read_references
 from experiments.reporting.stored_plans import StoredPlans, example_case, example_episodes

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from experiments.recording.records import Settings
+from experiments.recording.settings import Settings
 from experiments.reporting import tables
 from experiments.reporting.frames import REFERENCE
 from experiments.reporting.tables import Table

@@ -17,7 +17,9 @@ from pydantic import BaseModel
 
 from agents.llm import Image, MockClient, ModelSettings, ServiceError, Session, Transcript, system, user
 from experiments.language_model import EPISODE_BEGINS
-from experiments.recording.records import Key, RunFolder, Settings, key_of
+from experiments.recording.records import Key, key_of
+from experiments.recording.run_folder import RunFolder
+from experiments.recording.settings import Settings
 from experiments.reporting import html_report, tables, transcripts
 from experiments.reporting.html_report import page as report_page
 from experiments.reporting.transcripts.entries import read

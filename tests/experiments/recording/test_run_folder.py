@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.recording.records import RunFolderError, Settings, key_of, open_run_folder, slug, write_atomically
+from experiments.recording.records import key_of
+from experiments.recording.run_folder import RunFolderError, open_run_folder
+from experiments.recording.settings import Settings
 
 Record = dict[str, Any]
 
@@ -188,7 +190,7 @@ def test_failed_write_leaves_earlier_records_whole(
 
     before = (run / "episodes.jsonl").read_bytes()
     with open_run_folder(run, settings) as folder:
-        monkeypatch.setattr("experiments.recording.records.os.fsync", full)
+        monkeypatch.setattr("experiments.recording.run_folder.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             folder.append(second)
         assert key_of(second) in folder.todo()
@@ -198,25 +200,3 @@ def test_failed_write_leaves_earlier_records_whole(
 def test_nan_is_no_result(run: Path, settings: Settings, second: Record) -> None:
     with open_run_folder(run, settings) as folder, pytest.raises(ValueError, match="JSON"):
         folder.append({**second, "best_score": float("nan")})
-
-
-def test_atomic_write_keeps_the_old_file_when_it_fails(tmp_path: Path) -> None:
-    file = tmp_path / "plan.npz"
-    file.write_text("old")
-
-    def fail(temporary: Path) -> None:
-        temporary.write_text("half")
-        raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        write_atomically(file, fail)
-    assert file.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [file]
-
-
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [("openkbp/pt_17", "openkbp-pt_17"), ("my.pkg:Agent", "my.pkg-Agent"), ("../../etc", "etc")],
-)
-def test_names_become_path_parts(name: str, path: str) -> None:
-    assert slug(name) == path

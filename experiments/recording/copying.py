@@ -9,7 +9,10 @@ from pathlib import Path
 from agents.llm.cache import ReplyStore
 from agents.llm.metering import Ledger
 from experiments import runner
-from experiments.recording.records import Key, RunFolder, RunFolderError, Settings, open_run_folder, write_atomically
+from experiments.recording.records import Key
+from experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder
+from experiments.recording.settings import Settings
+from experiments.writing import write_atomically
 
 LEDGER, REPLIES = "llm_calls.sqlite", "replies.sqlite"
 
