@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-AT_FIRST_SIGHT = ("overview", "scores_by_case")
+AT_FIRST_SIGHT = ("overview", "scores_by_case", "language_model")
 """Tables that a terminal shows, of all that are in tables.md."""
 
 
