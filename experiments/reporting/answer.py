@@ -133,7 +133,7 @@ def _over(by_case: Runs) -> str:
 
 def _of_the_lead(who: tuple[str, str], leads: Mapping[str, Difference], others: Sequence[str]) -> str:
     following, (whose, who_is) = leads[others[0]], who
-    text = f"{whose} lead over the next, {others[0]}, is {_signed(following.mean)} points"
+    text = f"{whose} mean difference to the next, {others[0]}, patient by patient, is {_signed(following.mean)} points"
     if not np.isnan(following.low):
         text += f" (95 % interval {_signed(following.low)} to {_signed(following.high)})"
     text += f", and {who_is} ahead on {following.better} of {counted(following.cases, 'patient')}: "

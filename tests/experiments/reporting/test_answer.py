@@ -40,7 +40,7 @@ def test_a_clear_lead_is_called_a_difference(run: Run) -> None:
     settings, records = run(template=[70, 71, 72, 73, 74, 75, 76], good=[81, 80, 83, 82, 85, 86, 85])
     first, second, third = answer(settings, records, {})
     assert first.startswith("Of 2 agents good scored highest: 83.2 of 100 points (95 % interval over patients")
-    assert "Its lead over the next, template, is +10.14 points" in second
+    assert "Its mean difference to the next, template, patient by patient, is +10.14 points" in second
     assert "ahead on 7 of 7 patients: a difference." in second
     assert third == "Against the plans of template: higher: good (+10.14)."
 
@@ -60,7 +60,7 @@ def test_agents_of_the_same_scores_are_tied(run: Run) -> None:
         "Of 3 agents template and same are tied: on every patient both have the same score; the interquartile mean "
         "over 2 patients is 85.0 of 100 points (95 % interval over patients"
     )
-    assert second.startswith("Their lead over the next, worse, is +7.50 points")
+    assert second.startswith("Their mean difference to the next, worse, patient by patient, is +7.50 points")
     assert "and they are ahead on 2 of 2 patients" in second
     settings, records = run(template=[80.0], same=[80.0])
     text = " ".join(answer(settings, records, {}))
