@@ -29,6 +29,11 @@ def failing(plan: Mapping[str, Any]) -> list[Criterion]:
     return most_urgent_first(criterion for criterion in plan["criteria"] if not criterion["passed"])
 
 
+def failing_names(plan: Mapping[str, Any]) -> list[str]:
+    """Return the names of the criteria a plan fails, in the order of `failing`."""
+    return [criterion_name(criterion) for criterion in failing(plan)]
+
+
 def most_urgent_first(criteria: Iterable[Criterion]) -> list[Criterion]:
     """Return criteria by priority, of one priority the furthest beyond its limit first."""
     return sorted(criteria, key=lambda criterion: (criterion["priority"], criterion["relative_margin"]))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pydantic import create_model
 
-from agents.criteria import criterion_name
+from agents.criteria import Criterion, criterion_name
 from agents.gpt_radplan.schema import Answer, prose, some_of
-from agents.gpt_radplan.tables import Criterion, standing, tight_and_roomy
+from agents.gpt_radplan.tables import standing, tight_and_roomy
 from agents.gpt_radplan.task import Task
 
 MOST_NAMED = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agents.criteria import criterion_name, failing
+from agents.criteria import failing_names
 from agents.gpt_radplan.effects import Outcome
 from agents.plan_changes import Parameters, changes, effect_line
 from radplan_env.plan import Summary
@@ -56,7 +56,7 @@ class Step:
     @property
     def failing(self) -> list[str]:
         """Names of the criteria it fails."""
-        return [criterion_name(criterion) for criterion in failing(self.plan)]
+        return failing_names(self.plan)
 
     @property
     def changes(self) -> list[str]:

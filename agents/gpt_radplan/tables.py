@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from agents.criteria import criterion_name
+from agents.criteria import Criterion, criterion_name
 from agents.gpt_radplan.task import Task
 from agents.plan_changes import Parameters
 from radplan_env.plan import Summary
 from radplan_env.render.text import aligned, criterion_row, number
-
-Criterion = Mapping[str, Any]
 
 ROOM = 0.1
 """From this share of its limit on a criterion has room to give way."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.criteria import criterion_name, failing
+from agents.criteria import failing_names
 from agents.plan_changes import changes, limit_changes, moved_line
 from radplan_env.plan import Summary
 
@@ -43,14 +43,15 @@ def solves_of(plans: Sequence[Summary]) -> list[Solve]:
     plans : sequence of dict
         Summaries of its plans, in order.
     """
-    return [_solve(number, [None, *plans][number - 1], plan) for number, plan in enumerate(plans, 1)]
+    pairs = zip([None, *plans], plans, strict=False)  # each with the one before
+    return [_solve(number, before, plan) for number, (before, plan) in enumerate(pairs, 1)]
 
 
 def _solve(number: int, before: Summary | None, plan: Summary) -> Solve:
     return Solve(
         number=number,
         score=plan["score"],
-        failing=[criterion_name(criterion) for criterion in failing(plan)],
+        failing=failing_names(plan),
         changed=[] if before is None else _changed(before, plan),
         effect="" if before is None else moved_line(before, plan),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def _structures(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 def _draw_scores(axes: Axes, record: Record) -> None:
     scores = [step["score"] for step in record["steps"]]
     solves = range(1, len(scores) + 1)
-    best = [max(scores[:solve]) for solve in solves]
+    best = list(accumulate(scores, max))
     axes.step(solves, best, where="post", color="#888888", linewidth=1, label="best so far")
     axes.plot(solves, scores, "o-", color="black", markersize=4, linewidth=0.8, label="this solve")
     chosen = record["handed_over"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 
 import pandas as pd
 
@@ -16,9 +17,8 @@ def solves(records: Iterable[Record]) -> Table:
     """One row a solve: its score, the best so far, the criteria its plan fails, and what was changed before it."""
     rows = []
     for record in frames.complete(records):
-        best = float("-inf")
-        for solve in solves_of(record["steps"]):
-            best = max(best, solve.score)
+        own = solves_of(record["steps"])
+        for solve, best in zip(own, accumulate((solve.score for solve in own), max), strict=True):
             rows.append(
                 {
                     **{name: record[name] for name in ("agent", "case", "seed")},

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agents.criteria import criterion_name, failing
+from agents.criteria import failing_names
 from agents.gpt_radplan.effects import Outcome, outcomes
 from agents.gpt_radplan.evaluator import Feedback
 from agents.gpt_radplan.levers import Lever
@@ -68,7 +68,7 @@ def step(turn: Turn, plans: Sequence[Summary]) -> Step | None:
         number=number,
         score=plan["score"],
         next_score=None if after is None else after["score"],
-        failing=[criterion_name(criterion) for criterion in failing(plan)],
+        failing=failing_names(plan),
         base=base,
         changed=[] if after is None else _changed(plans[base - 1], after, proposal),
         effect="" if after is None else moved_line(plans[base - 1], after),
