@@ -36,7 +36,7 @@ from radplan_env.case import Case
 from radplan_env.influence import ENGINES, Fidelity
 from radplan_env.influence.matrix import setup_of
 from radplan_env.influence.setup import Matrix
-from radplan_env.plan import Plan
+from radplan_env.planning import Plan
 from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.sources import matrad, openkbp, synthetic
 

@@ -1,66 +1,8 @@
-"""Plan one patient in conversation with a language model.
+"""Plan one patient in conversation with a language model."""
 
-After each plan you see its table, what the evaluator says of it, and what the planner wants to change and why. Then
-
-  Enter       go on with the change
-  any words   are an instruction: the plan is judged and the change planned again with it
-  undo        go back to the plan before, which costs a solve
-  accept      keep this plan and end; "accept 2" keeps plan 2
-  stop        end and keep the best plan
-
-DIR/CASE/N holds the plan kept (plan.npz), the conversation as you saw it (conversation.md) and every word between
-agents and model (transcript/transcript.md). Replies are kept in DIR/replies.sqlite: nothing is paid for twice.
-
-  python experiments/converse.py --llm MODEL
-      a synthetic prostate, with a model at OpenAI (OPENAI_API_KEY)
-  python experiments/converse.py --llm local:PATH.gguf --instructions "spare the rectum before the bladder"
-      with a model on this machine
-  python experiments/converse.py --llm MODEL --source dicom --data PATIENT
-      your own patient: numbers, structure names and, unless --model.vision no, pictures go to the model's service
-  printf '\\nspare the bladder more\\naccept\\n' | python experiments/converse.py --llm MODEL
-      with what you say prepared
-
-Plans are ideal fluences, before sequencing: they are not deliverable plans yet.
-"""
-
-from __future__ import annotations
-
-import shlex
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
-# Run as a script: find our packages from any directory, and not our files as top-level modules.
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    sys.path.append(str(Path.cwd()))  # agents of your own
-
-import tyro
-
-from experiments.options import LanguageModelOptions, TaskOptions
-
-
-@dataclass
-class Args(LanguageModelOptions, TaskOptions):
-    cases: tuple[str, ...] = ("1",)
-    """The case, by its id; "1" is the first."""
-
-    agent: str = "gpt-radplan"
-    """gpt-radplan or a variant of it, such as gpt-radplan:dvh-only."""
-
-    out: Path = Path("results/conversation")
-    """Folder for the conversations."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Converse; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
-    script, arguments = ("experiments/converse.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
-    args = tyro.cli(Args, args=arguments, description=__doc__)
-    from experiments import comparison, conversation  # slow to import: help and mistyped options need not wait for it
-
-    command = shlex.join(["python", script, *arguments])
-    return comparison.guarded(command, lambda: conversation.run(args))
-
+from radplan_experiments.commands.converse import main
 
 if __name__ == "__main__":
     sys.exit(main())

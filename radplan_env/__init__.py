@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from radplan_env.case import Case as Case
     from radplan_env.env import RadPlanEnv as RadPlanEnv
     from radplan_env.errors import CaseError as CaseError
+    from radplan_env.evaluation import Evaluation as Evaluation
     from radplan_env.grid import Grid as Grid
     from radplan_env.limits import Limit as Limit
     from radplan_env.parameters import PlanningParameters as PlanningParameters
     from radplan_env.parameters import StructureParameters as StructureParameters
-    from radplan_env.plan import Plan as Plan
-    from radplan_env.plan import PlanningSystem as PlanningSystem
-    from radplan_env.plan import PlanRequest as PlanRequest
+    from radplan_env.planning import Plan as Plan
+    from radplan_env.planning import PlanningSystem as PlanningSystem
+    from radplan_env.planning import PlanRequest as PlanRequest
     from radplan_env.protocol import Protocol as Protocol
     from radplan_env.protocol import load_protocol as load_protocol
     from radplan_env.rewards import Reward as Reward
     from radplan_env.rewards import ScoreImprovement as ScoreImprovement
-    from radplan_env.scoring import Evaluation as Evaluation
     from radplan_env.vector import RadPlanVectorEnv as RadPlanVectorEnv
 
 # Read when first asked for: registering an id must not cost the import of an optimiser.
@@ -35,13 +35,13 @@ _MODULES = {
     "ActionMap": "actions",
     "Case": "case",
     "CaseError": "errors",
-    "Evaluation": "scoring",
+    "Evaluation": "evaluation",
     "Grid": "grid",
     "Limit": "limits",
-    "Plan": "plan",
-    "PlanRequest": "plan",
+    "Plan": "planning",
+    "PlanRequest": "planning",
     "PlanningParameters": "parameters",
-    "PlanningSystem": "plan",
+    "PlanningSystem": "planning",
     "Protocol": "protocol",
     "RadPlanEnv": "env",
     "RadPlanVectorEnv": "vector",

@@ -19,7 +19,7 @@ from radplan_env.case import Case
 from radplan_env.influence import Fidelity, fidelity_named
 from radplan_env.observations import Observation, ObservationMap
 from radplan_env.parameters import PlanningParameters
-from radplan_env.plan import Plan, PlanningSystem, PlanRequest
+from radplan_env.planning import Plan, PlanningSystem, PlanRequest
 from radplan_env.protocol import Criterion, Protocol, load_protocol
 from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
 from radplan_env.render.image import IMAGE_SIZE

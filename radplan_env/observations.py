@@ -11,9 +11,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from radplan_env.actions import ActionMap
+from radplan_env.evaluation import Evaluation
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import BoundProtocol, Protocol
-from radplan_env.scoring import Evaluation
 
 DVH_DOSES = 61
 """Doses at which a DVH is observed, equispaced from 0 to `DVH_END` of the highest prescription."""

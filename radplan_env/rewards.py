@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from radplan_env.scoring import Evaluation
+    from radplan_env.evaluation import Evaluation
 
 
 class Reward(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from weakref import WeakValueDictionary
 
-from radplan_env.plan import PlanningSystem
+from radplan_env.planning import PlanningSystem
 
 KEPT_SYSTEMS = 2
 """Cases kept ready in memory beside those in use; the matrix of another is made, or read from the disk, again."""

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from radplan_env.env import Action, Info, RadPlanEnv
 from radplan_env.fluence.threads import cores
 from radplan_env.observations import Observation
-from radplan_env.plan import Plan, PlanningSystem, PlanRequest
+from radplan_env.planning import Plan, PlanningSystem, PlanRequest
 
 Flags = NDArray[np.bool_]
 

@@ -25,12 +25,12 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import radplan_env
 from radplan_env import ENVIRONMENTS, Case, CaseError, RadPlanEnv
+from radplan_env.evaluation import Evaluation
 from radplan_env.influence import FIDELITIES, Fidelity
 from radplan_env.limits import Limit
 from radplan_env.observations import DVH_DOSES
 from radplan_env.parameters import PlanningParameters, StructureParameters
 from radplan_env.protocol import load_protocol
-from radplan_env.scoring import Evaluation
 
 PROSTATE, HEAD_AND_NECK, TG119 = ENVIRONMENTS
 BEAMS = (0.0, 120.0, 240.0)

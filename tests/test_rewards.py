@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radplan_env.case import Case
+from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.protocol import OUTSIDE_TARGETS, load_protocol
 from radplan_env.rewards import ScoreImprovement
-from radplan_env.scoring import Evaluation, evaluate
 
 doses_gy = st.tuples(st.floats(50, 90), st.floats(0, 80))
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from radplan_env.case import Case
-from radplan_env.plan import Summary
+from radplan_env.planning import Summary
 from radplan_env.render.dose_bar import draw_dose_bar
 from radplan_env.render.dvh import draw_dvh, dvh_curves
 from radplan_env.render.inputs import check_prescription, dose_on_ct

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from radplan_env.plan import Summary
+from radplan_env.planning import Summary
 from radplan_env.render.colors import FAIL, PASS, drawing_order, structure_colors
 from radplan_env.render.text import criterion_row, number
 from radplan_env.structure_names import is_target

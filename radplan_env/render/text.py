@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radplan_env.plan import Summary
+from radplan_env.planning import Summary
 
 DVH_PERCENT = (20, 40, 60, 80, 90, 95, 98, 102, 105, 107)
 """Doses that DVH tables are read at, in % of the prescription: few enough for a model to find its way.

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import REGISTRY, Agent, load_agent, make_agent
-from agents.llm import MockClient, Session
+from radplan_agents import REGISTRY, Agent, load_agent, make_agent
+from radplan_agents.llm import MockClient, Session
 from radplan_env import Case, RadPlanEnv
 
 
@@ -88,7 +88,9 @@ def test_a_class_that_no_episode_could_build_is_refused_at_once(theirs: str, nam
         load_agent(f"{theirs}:{name}")
 
 
-@pytest.mark.parametrize("name", ["best", "", "agents.template", "no_such_package.x:Y", "their_planner:Best", ":X"])
+@pytest.mark.parametrize(
+    "name", ["best", "", "radplan_agents.baselines.template", "no_such_package.x:Y", "their_planner:Best", ":X"]
+)
 def test_an_unknown_name_lists_what_there_is(theirs: str, name: str) -> None:
     with pytest.raises(ValueError, match=r"template, random, .*, or name your own as package\.module:Class"):
         load_agent(name)

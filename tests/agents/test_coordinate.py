@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import make_agent
-from agents.coordinate import CoordinateAgent
+from radplan_agents import make_agent
+from radplan_agents.baselines.coordinate import CoordinateAgent
 from radplan_env.actions import ActionMap
 from radplan_env.case import Case
 from radplan_env.influence import Fidelity

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_up_plans import parameters, summary
 
-from agents.plan_changes import changes, limit_changes, limits_held, movements, noticeable
+from radplan_agents.plan_changes import changes, limit_changes, limits_held, movements, noticeable
 
 
 def test_what_moved_and_which_way_is_good() -> None:

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from agents import make_agent
-from agents.reinforcement import load_policy, shipped
-from agents.reinforcement.features import PlanFeatures, spans
-from agents.reinforcement.policy import SHIPPED
-from experiments.runner import episode
+from radplan_agents import make_agent
+from radplan_agents.reinforcement import load_policy, shipped
+from radplan_agents.reinforcement.features import PlanFeatures, spans
+from radplan_agents.reinforcement.policy import SHIPPED
 from radplan_env import Case, RadPlanEnv
 from radplan_env.influence import Fidelity
 from radplan_env.observations import ObservationMap
 from radplan_env.protocol import load_protocol
+from radplan_experiments.runner import episode
 
 POLICIES = sorted(path.stem for path in SHIPPED.glob("*.zip"))
 

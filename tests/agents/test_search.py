@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from agents import Agent, load_agent, make_agent
-from agents.search import REACH
+from radplan_agents import Agent, load_agent, make_agent
+from radplan_agents.search.search import REACH
 from radplan_env.actions import ActionMap
 from radplan_env.case import Case
 from radplan_env.influence import Fidelity
-from radplan_env.plan import PlanningSystem
+from radplan_env.planning import PlanningSystem
 from radplan_env.protocol import load_protocol
 
 SEARCHES = ("bayes-gp", "bayes-tpe", "cma-es", "nelder-mead")

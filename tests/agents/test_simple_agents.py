@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import make_agent
+from radplan_agents import make_agent
 from radplan_env.actions import ActionMap
 from radplan_env.protocol import load_protocol
 

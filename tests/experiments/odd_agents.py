@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from agents.random_search import RandomSearchAgent
+from radplan_agents.baselines.random_search import RandomSearchAgent
 
 
 class Raises(RandomSearchAgent):

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from agents.llm import Failed, Image, Session, system, user
+from radplan_agents.llm import Failed, Image, Session, system, user
 from radplan_env.env import RadPlanEnv
 
 
@@ -73,6 +73,6 @@ class Shower(Talker):
     needs_pictures = True
 
     def _pictures(self) -> list[Image]:
-        from experiments.language_model import _grey_square
+        from radplan_experiments.language_model import _grey_square
 
         return [Image(png=_grey_square(), name="dose")]

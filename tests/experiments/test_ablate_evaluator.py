@@ -12,8 +12,8 @@ import pytest
 import scripted_server as scripted
 from scripted_planner import answers
 
-from agents import REGISTRY
-from experiments.ablate_evaluator import Args, main
+from radplan_agents import REGISTRY
+from radplan_experiments.commands.ablate_evaluator import Args, main
 
 SCRIPTS = Path(__file__).parents[2] / "experiments"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.gpt_radplan.library import Library
-from experiments.build_library import main
+from radplan_agents.gpt_radplan.library import Library
 from radplan_env.protocol import load_protocol
 from radplan_env.sources import openkbp
+from radplan_experiments.commands.build_library import main
 
 
 @pytest.fixture(scope="module")

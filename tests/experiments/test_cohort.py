@@ -8,8 +8,8 @@ import pyRadPlan
 import pytest
 
 import radplan_env
-from experiments.cohort import SITES, Origin, UsageError, open_cohort, read_names, select
 from radplan_env.protocol import load_protocol
+from radplan_experiments.cohort import SITES, Origin, UsageError, open_cohort, read_names, select
 
 IDS = tuple(f"openkbp/pt_{number}" for number in (247, 286, 294))
 

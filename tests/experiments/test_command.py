@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.cohort import UsageError
-from experiments.command import BESIDE, check_together
-from experiments.compare import main
-from experiments.options import given
-from experiments.suites import available_suites
+from radplan_experiments.cohort import UsageError
+from radplan_experiments.command import BESIDE, check_together
+from radplan_experiments.commands.compare import main
+from radplan_experiments.options import given
+from radplan_experiments.suites import available_suites
 
 
 @pytest.mark.parametrize(

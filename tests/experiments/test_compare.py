@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from experiments.recording.records import CIRCUMSTANCES
+from radplan_experiments.recording.records import CIRCUMSTANCES
 
 Record = dict[str, Any]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -285,7 +285,7 @@ def test_bad_requests_are_refused_in_one_line(
     arguments: list[str],
     message: str,
 ) -> None:
-    from experiments.compare import main
+    from radplan_experiments.commands.compare import main
 
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     out = [] if "--out" in arguments else ["--out", str(tmp_path)]
@@ -301,7 +301,7 @@ def test_bad_requests_are_refused_in_one_line(
     "arguments", [["--site", "lung"], ["--split", "dev"], ["--fidelity", "best"], ["--speed", "9"]]
 )
 def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
-    from experiments.compare import main
+    from radplan_experiments.commands.compare import main
 
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
@@ -310,7 +310,7 @@ def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str], argumen
 
 
 def test_head_and_neck_without_data_says_where_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from experiments.compare import main
+    from radplan_experiments.commands.compare import main
 
     assert main(["--site", "head-and-neck"]) == 2
     assert "github.com/ababier/open-kbp" in capsys.readouterr().err

@@ -12,9 +12,9 @@ import pytest
 import scripted_server as scripted
 from scripted_planner import answers
 
-from agents.llm import read_transcript
-from experiments.converse import main
-from radplan_env.plan import Plan
+from radplan_agents.llm import read_transcript
+from radplan_env.planning import Plan
+from radplan_experiments.commands.converse import main
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from agents.agent import EpisodeInterruptedError
-from experiments import dispatch, runner
-from experiments.backends import Outcome
-from experiments.recording.records import Key
-from experiments.recording.run_folder import RunFolder, open_run_folder
-from experiments.recording.settings import Settings
+from radplan_agents.agent import EpisodeInterruptedError
+from radplan_experiments import dispatch, runner
+from radplan_experiments.backends import Outcome
+from radplan_experiments.recording.records import Key
+from radplan_experiments.recording.run_folder import RunFolder, open_run_folder
+from radplan_experiments.recording.settings import Settings
 
 
 class OneAfterTheOther:

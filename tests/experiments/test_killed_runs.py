@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.recording.records import CIRCUMSTANCES
+from radplan_experiments.recording.records import CIRCUMSTANCES
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
 SEEDS, KILLS = 18, 20

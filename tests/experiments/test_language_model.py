@@ -15,16 +15,16 @@ import pytest
 import scripted_server as scripted
 from pydantic import SecretStr
 
-from agents.agent import EpisodeInterruptedError
-from agents.llm import Endpoint, Ledger, Limits, ModelSettings, Retrying, ServiceError, read_transcript
-from experiments import language_model, runner
-from experiments.cohort import UsageError
-from experiments.compare import main
-from experiments.language_model import LanguageModel
-from experiments.options import LanguageModelOptions, ModelOptions
-from experiments.recording.records import CIRCUMSTANCES
-from experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder, read_settings
-from experiments.recording.settings import ModelChoice, Settings
+from radplan_agents.agent import EpisodeInterruptedError
+from radplan_agents.llm import Endpoint, Ledger, Limits, ModelSettings, Retrying, ServiceError, read_transcript
+from radplan_experiments import language_model, runner
+from radplan_experiments.cohort import UsageError
+from radplan_experiments.commands.compare import main
+from radplan_experiments.language_model import LanguageModel
+from radplan_experiments.options import LanguageModelOptions, ModelOptions
+from radplan_experiments.recording.records import CIRCUMSTANCES
+from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder, read_settings
+from radplan_experiments.recording.settings import ModelChoice, Settings
 
 Record = dict[str, Any]
 
@@ -310,7 +310,7 @@ def test_every_episode_of_a_storm_is_complete_or_can_be_resumed(
     assert len(storm) == 1000
     calm = 20  # for the last episode, should it need them
     service.script.extend([*(step for step, _ in storm), *[sensible] * calm])
-    monkeypatch.setattr("agents.llm.session.Retrying", partial(Retrying, sleep=lambda seconds: None))
+    monkeypatch.setattr("radplan_agents.llm.session.Retrying", partial(Retrying, sleep=lambda seconds: None))
     model = model_of(service, folder, attempts=2, timeout_s=2.0)
     ends: Counter[str] = Counter()
     faults: Counter[str] = Counter()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.recording.records import CIRCUMSTANCES
+from radplan_experiments.recording.records import CIRCUMSTANCES
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'radplan_env[ray]'")
 
@@ -86,7 +86,7 @@ def test_a_lost_node_loses_nothing_and_results_are_those_of_processes(
 def test_ray_is_not_asked_for_what_it_cannot_do(
     tiny_openkbp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from experiments.compare import main
+    from radplan_experiments.commands.compare import main
 
     task = ["--site", "head-and-neck", "--data", str(tiny_openkbp), "--out", str(tmp_path / "out"), "--backend", "ray"]
     assert main([*task, "--agents", "gpt-radplan", "--llm", "m@http://127.0.0.1:9"]) == 2

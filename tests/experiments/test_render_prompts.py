@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.render_prompts import rendered
+from radplan_experiments.commands.render_prompts import rendered
 
 DOCS = Path(__file__).parents[2] / "docs" / "prompts"
 

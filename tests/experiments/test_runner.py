@@ -13,14 +13,15 @@ import pytest
 import yaml
 
 import radplan_env
-from experiments import export_plan, own_agents, runner
-from experiments.cohort import UsageError
-from experiments.options import RunOptions
-from experiments.recording import fluences
-from experiments.recording.run_folder import RunFolder, open_run_folder
-from experiments.recording.settings import Settings
-from experiments.run_settings import settings_of
-from radplan_env.plan import Plan
+from radplan_env.planning import Plan
+from radplan_experiments.cohort import UsageError
+from radplan_experiments import own_agents, runner
+from radplan_experiments.commands import export_plan
+from radplan_experiments.options import RunOptions
+from radplan_experiments.recording import fluences
+from radplan_experiments.recording.run_folder import RunFolder, open_run_folder
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.run_settings import settings_of
 
 CASE = "openkbp/pt_1"
 PROTOCOLS = Path(radplan_env.__file__).parent / "protocols"
@@ -173,7 +174,7 @@ def test_seeds_are_stable_and_differ() -> None:
 
 
 def test_reference_plan_is_judged_before_anyone_plans(folder: RunFolder) -> None:
-    from experiments.reporting.report import read_references
+    from radplan_experiments.reporting.report import read_references
 
     reference = read_references(folder)[CASE]
     assert 70 < reference["metrics"]["PTV_7000"]["mean"] < 71.1  # the tiny patients' reference dose

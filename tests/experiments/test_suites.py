@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments import suites
-from experiments.cohort import SITES, UsageError
-from experiments.options import CompareOptions
-from experiments.recording.run_folder import RunFolder
-from experiments.recording.settings import Settings
-from experiments.recording.standing import altered_cases, standing
-from experiments.run_settings import settings_of_suite
-from experiments.suites import Suite, available_suites, load_suite
 from radplan_env.influence import FIDELITIES
 from radplan_env.protocol import load_protocol
 from radplan_env.sources import openkbp, synthetic
+from radplan_experiments import suites
+from radplan_experiments.cohort import SITES, UsageError
+from radplan_experiments.options import CompareOptions
+from radplan_experiments.recording.run_folder import RunFolder
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.recording.standing import altered_cases, standing
+from radplan_experiments.run_settings import settings_of_suite
+from radplan_experiments.suites import Suite, available_suites, load_suite
 
 Record = dict[str, Any]
 EpisodeMaker = Callable[..., Record]
@@ -62,7 +62,7 @@ def test_a_suite_is_what_the_package_runs(name: str) -> None:
     digest = load_protocol(suite.protocol).digest()
     assert digest == suite.protocol_digest, (
         f"protocol {suite.protocol} has changed: its digest is {digest}. Until {name} is published, write that into "
-        f"experiments/suites/{name}.yaml; afterwards make a new version of the suite (docs/suites.md)"
+        f"radplan_experiments/suites/{name}.yaml; afterwards make a new version of the suite (docs/suites.md)"
     )
     fidelity = FIDELITIES[suite.fidelity]
     assert (suite.dose_grid_mm, suite.bixel_mm) == (fidelity.dose_grid_mm, fidelity.bixel_mm)
@@ -117,7 +117,7 @@ def test_unknown_suites_are_refused_with_those_there_are() -> None:
 
 
 def test_the_suites_files_go_with_the_package() -> None:
-    text = (Path(suites.__file__).parents[2] / "pyproject.toml").read_text()
+    text = (Path(suites.__file__).parents[3] / "pyproject.toml").read_text()
     assert "suites/*.yaml" in text
 
 
@@ -274,7 +274,7 @@ def tiny_suite(tiny_openkbp: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_what_is_missing_or_altered_is_said_and_the_rest_planned(
     tiny_suite: str, tiny_openkbp: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from experiments.compare import main
+    from radplan_experiments.commands.compare import main
 
     out = tmp_path / "out"
     code = main(["--suite", tiny_suite, "--data", str(tiny_openkbp), "--agents", "template", "--out", str(out)])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scripted_server as scripted
 
-from experiments.pareto import main
+from radplan_experiments.commands.pareto import main
 
 TALKER = "talking_agents:Talker"
 METRICS = ("--metrics", "Parotid_L mean", "PTV_7000 HI")

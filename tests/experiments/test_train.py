@@ -11,20 +11,20 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-from agents import make_agent
-from agents.reinforcement import ALGORITHMS
-from experiments import train
-from experiments.cohort import SITES, UsageError
-from experiments.hyperparameters import Hyperparameters, load_hyperparameters
-from experiments.training.checkpoint import Progress, resume
-from experiments.training.environments import training_environments
-from experiments.training.loop import train as train_policy
-from experiments.training.setup import Setup, setup_of
-from experiments.training.validation import Validation
+from radplan_agents import make_agent
+from radplan_agents.reinforcement import ALGORITHMS
 from radplan_env import Case, RadPlanEnv
 from radplan_env.influence import Fidelity
 from radplan_env.protocol import load_protocol
 from radplan_env.sources import synthetic
+from radplan_experiments.cohort import SITES, UsageError
+from radplan_experiments.commands import train
+from radplan_experiments.hyperparameters import Hyperparameters, load_hyperparameters
+from radplan_experiments.training.checkpoint import Progress, resume
+from radplan_experiments.training.environments import training_environments
+from radplan_experiments.training.loop import train as train_policy
+from radplan_experiments.training.setup import Setup, setup_of
+from radplan_experiments.training.validation import Validation
 
 COARSE = Fidelity("coarse", dose_grid_mm=10.0, bixel_mm=15.0)
 ARGUMENTS: dict[str, dict[str, Any]] = {

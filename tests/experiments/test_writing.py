@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.writing import slug, write_atomically
+from radplan_experiments.writing import slug, write_atomically
 
 
 def test_atomic_write_keeps_the_old_file_when_it_fails(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from agents.gpt_radplan import GPTRadPlanAgent, Options
-from agents.llm import MockClient, ModelSettings, Session
+from radplan_agents.gpt_radplan import GPTRadPlanAgent, Options
+from radplan_agents.llm import MockClient, ModelSettings, Session
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.render.views import View
@@ -52,7 +52,9 @@ def play(env: RadPlanEnv, monkeypatch: pytest.MonkeyPatch) -> Play:
     png = BytesIO()
     Image.new("L", (8, 8)).save(png, "PNG")
     nothing = [View("planes", png.getvalue(), "a grey square")]
-    monkeypatch.setattr("agents.gpt_radplan.agent.plan_views", lambda case, dose_gy, *, prescription_gy: nothing)
+    monkeypatch.setattr(
+        "radplan_agents.gpt_radplan.agent.plan_views", lambda case, dose_gy, *, prescription_gy: nothing
+    )
 
     def play(
         *script: Any, steps: int = BUDGET, vision: bool = False, options: Options | None = None, **settings: Any

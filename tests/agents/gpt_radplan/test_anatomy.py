@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agents.gpt_radplan.anatomy import ABSENT_MM, RADII_MM, Anatomy, distance_mm, overlap_volume_histogram
+from radplan_agents.gpt_radplan.anatomy import ABSENT_MM, RADII_MM, Anatomy, distance_mm, overlap_volume_histogram
 from radplan_env.case import Case
 from radplan_env.protocol import Protocol, load_protocol
 

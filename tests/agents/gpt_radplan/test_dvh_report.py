@@ -6,8 +6,8 @@ import pytest
 from made_up_plans import summary, task
 from pydantic import ValidationError
 
-from agents.gpt_radplan.dvh_report import report_on
-from agents.gpt_radplan.task import Task
+from radplan_agents.gpt_radplan.dvh_report import report_on
+from radplan_agents.gpt_radplan.task import Task
 
 TASK = Task.of(task())
 

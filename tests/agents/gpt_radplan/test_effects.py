@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from made_up_plans import summary
 
-from agents.gpt_radplan.effects import outcomes
+from radplan_agents.gpt_radplan.effects import outcomes
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from made_up_plans import START, summary
 from scripted_replies import change, feedback, proposal, report, stop
 
-from agents import EpisodeInterruptedError
-from agents.gpt_radplan import Options
-from agents.gpt_radplan.library import Library, ReferencePlan
-from agents.llm import Failed, ModelError, Reply, SettingsError
+from radplan_agents import EpisodeInterruptedError
+from radplan_agents.gpt_radplan import Options
+from radplan_agents.gpt_radplan.library import Library, ReferencePlan
+from radplan_agents.llm import Failed, ModelError, Reply, SettingsError
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from made_up_plans import parameters, summary, task
 
-from agents.gpt_radplan.levers import Lever, kind, shortfalls, tried
-from agents.gpt_radplan.memory import Memory, Step
-from agents.gpt_radplan.options import Options
-from agents.gpt_radplan.prompts import render
-from agents.gpt_radplan.task import Task
+from radplan_agents.gpt_radplan.levers import Lever, kind, shortfalls, tried
+from radplan_agents.gpt_radplan.memory import Memory, Step
+from radplan_agents.gpt_radplan.options import Options
+from radplan_agents.gpt_radplan.prompts import render
+from radplan_agents.gpt_radplan.task import Task
 from radplan_env.protocol import load_protocol
 
 KINDS = {

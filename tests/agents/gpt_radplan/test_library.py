@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from agents.gpt_radplan.anatomy import Anatomy
-from agents.gpt_radplan.library import MOST_EFFECTS, Library, LibraryError, ReferencePlan, effects_of
+from radplan_agents.gpt_radplan.anatomy import Anatomy
+from radplan_agents.gpt_radplan.library import MOST_EFFECTS, Library, LibraryError, ReferencePlan, effects_of
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
-from radplan_env.plan import Plan
+from radplan_env.planning import Plan
 from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.sources import synthetic
 
@@ -141,7 +141,7 @@ def test_the_package_brings_examples_for_the_prostate(patients: list[Case], prot
         assert set(plan.parameters) == set(protocol.slots)
         assert plan.summary["case"] == "reference plan"
         assert plan.effects
-    root = Path(__file__).parents[3] / "agents" / "gpt_radplan" / "libraries"
+    root = Path(__file__).parents[3] / "agents" / "radplan_agents" / "gpt_radplan" / "libraries"
     assert sum(file.stat().st_size for file in root.rglob("*")) < 1_000_000
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from made_up_plans import parameters, summary
 
-from agents.gpt_radplan.memory import Memory, Step
+from radplan_agents.gpt_radplan.memory import Memory, Step
 
 
 def played(steps: int, scores: list[float], weights: list[float]) -> Memory:

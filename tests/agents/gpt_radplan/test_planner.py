@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from made_up_plans import START, parameters, summary, task
 from scripted_replies import change, proposal
 
-from agents.gpt_radplan.memory import Memory, Step
-from agents.gpt_radplan.options import Options
-from agents.gpt_radplan.planner import Planner
-from agents.gpt_radplan.task import Task
-from agents.llm import Failed, MockClient, Reply, Session
+from radplan_agents.gpt_radplan.memory import Memory, Step
+from radplan_agents.gpt_radplan.options import Options
+from radplan_agents.gpt_radplan.planner import Planner
+from radplan_agents.gpt_radplan.task import Task
+from radplan_agents.llm import Failed, MockClient, Reply, Session
 
 TASK = Task.of(task())
 

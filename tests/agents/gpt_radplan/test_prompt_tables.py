@@ -6,8 +6,8 @@ import re
 
 from made_up_plans import PROTOCOL, parameters, summary, task
 
-from agents.gpt_radplan import tables
-from agents.gpt_radplan.task import Task
+from radplan_agents.gpt_radplan import tables
+from radplan_agents.gpt_radplan.task import Task
 
 TASK = Task.of(task())
 

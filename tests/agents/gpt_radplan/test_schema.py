@@ -7,7 +7,7 @@ import re
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from agents.gpt_radplan.schema import one_of, prose, some_of
+from radplan_agents.gpt_radplan.schema import one_of, prose, some_of
 
 
 def test_a_service_is_told_how_long_prose_may_be_and_a_longer_one_is_still_read() -> None:

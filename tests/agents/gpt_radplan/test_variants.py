@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scripted_planner import answer
 
-from agents import REGISTRY, load_agent, make_agent
-from agents.gpt_radplan import Options
-from agents.gpt_radplan.variants import Variant
-from agents.llm import MockClient, Request, Session
+from radplan_agents import REGISTRY, load_agent, make_agent
+from radplan_agents.gpt_radplan import Options
+from radplan_agents.gpt_radplan.variants import Variant
+from radplan_agents.llm import MockClient, Request, Session
 from radplan_env import Case, RadPlanEnv
 from radplan_env.render.views import View, plan_views
 
@@ -66,7 +66,7 @@ def views(box_case: Case) -> list[View]:
 def test_each_step_asks_those_that_the_name_says(
     name: str, env: RadPlanEnv, views: list[View], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.gpt_radplan.agent.plan_views", lambda *_, **__: views)
+    monkeypatch.setattr("radplan_agents.gpt_radplan.agent.plan_views", lambda *_, **__: views)
     client = MockClient(repeat(reply, 99))
     session = Listening(client)
     agent = make_agent(name, env, session=session)

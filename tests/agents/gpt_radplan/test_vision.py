@@ -12,11 +12,11 @@ import scripted_server as scripted
 from pictures import NEAR, contours_found, decoded, position_mm, wash
 from scripted_replies import change, feedback, proposal, report
 
-from agents.gpt_radplan import GPTRadPlanAgent, Options
-from agents.llm import Endpoint, ModelSettings, OpenAIClient, ServiceError, Session
+from radplan_agents.gpt_radplan import GPTRadPlanAgent, Options
+from radplan_agents.llm import Endpoint, ModelSettings, OpenAIClient, ServiceError, Session
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
-from radplan_env.plan import Plan
+from radplan_env.planning import Plan
 from radplan_env.render import plan_views
 from radplan_env.render.views import NAMES, SIDE, View
 

@@ -13,7 +13,7 @@ import pytest
 import scripted_server
 from pydantic import SecretStr
 
-from agents.llm import Endpoint
+from radplan_agents.llm import Endpoint
 
 KEY = "sk-SENTINEL/0123456789abcdef"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from agents.llm import Endpoint, LocalModel, SettingsError, parse_llm
+from radplan_agents.llm import Endpoint, LocalModel, SettingsError, parse_llm
 
 OPENAI = "https://api.openai.com/v1"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agents.llm import FaultyReplyError, extract_json
+from radplan_agents.llm import FaultyReplyError, extract_json
 
 LETTERS = st.characters(blacklist_categories=["Cs"])
 SCALARS = (

@@ -14,7 +14,7 @@ import scripted_server as scripted
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from agents.llm import (
+from radplan_agents.llm import (
     Cached,
     Endpoint,
     Failed,

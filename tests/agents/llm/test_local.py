@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel
 
-from agents.llm import (
+from radplan_agents.llm import (
     Failed,
     Image,
     LocalModel,
@@ -92,7 +92,7 @@ def test_a_model_is_gone_after_an_error_too(smollm: Path) -> None:
 @pytest.mark.slow
 def test_a_model_is_gone_after_a_kill(smollm: Path) -> None:
     code = (
-        "import sys, pathlib, agents.llm as a\n"
+        "import sys, pathlib, radplan_agents.llm as a\n"
         "with a.serve(a.LocalModel(pathlib.Path(sys.argv[1])), context_tokens=256) as endpoint:\n"
         "    print(endpoint.base_url, flush=True)\n"
         "    sys.stdin.read()\n"

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.llm import BudgetExceededError, Ledger, Limits, Metered, MockClient, Price, Reply, Request, Usage, user
+from radplan_agents.llm import (
+    BudgetExceededError,
+    Ledger,
+    Limits,
+    Metered,
+    MockClient,
+    Price,
+    Reply,
+    Request,
+    Usage,
+    user,
+)
 
 REQUEST = Request(messages=(user("What next?"),))
 USED = Usage(prompt_tokens=1000, cached_tokens=600, completion_tokens=200, reasoning_tokens=150)

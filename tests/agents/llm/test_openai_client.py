@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import scripted_server as scripted
 
-from agents.llm import (
+from radplan_agents.llm import (
     Endpoint,
     Image,
     ModelError,

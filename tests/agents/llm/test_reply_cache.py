@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.llm import (
+from radplan_agents.llm import (
     Cached,
     CacheMissError,
     Image,

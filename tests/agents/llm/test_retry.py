@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from agents.llm import MockClient, Reply, Request, Retrying, ServiceError, user
+from radplan_agents.llm import MockClient, Reply, Request, Retrying, ServiceError, user
 
 REQUEST = Request(messages=(user("What next?"),))
 

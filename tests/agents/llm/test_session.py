@@ -9,7 +9,7 @@ import pytest
 import scripted_server as scripted
 from pydantic import BaseModel
 
-from agents.llm import (
+from radplan_agents.llm import (
     BudgetExceededError,
     CacheMissError,
     Endpoint,

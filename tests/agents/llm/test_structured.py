@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from agents.llm import (
+from radplan_agents.llm import (
     Failed,
     Image,
     MockClient,

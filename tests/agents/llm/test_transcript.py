@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.llm import (
+from radplan_agents.llm import (
     Image,
     MockClient,
     ModelError,
@@ -20,7 +20,7 @@ from agents.llm import (
     read_transcript,
     user,
 )
-from agents.llm.transcript import Transcribed
+from radplan_agents.llm.transcript import Transcribed
 
 SAID = "Use\n```python\nweight = 3\n```\n# and `more`"
 

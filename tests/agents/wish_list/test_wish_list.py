@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from agents import make_agent
+from radplan_agents import make_agent
 from radplan_env.case import Case
 from radplan_env.influence import Fidelity
 from radplan_env.protocol import Criterion, Protocol, load_protocol

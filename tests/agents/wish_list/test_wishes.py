@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agents.wish_list.wishes import Goal, Wish, limits, wish_list
+from radplan_agents.wish_list.wishes import Goal, Wish, limits, wish_list
 from radplan_env.case import Case
 from radplan_env.influence import Fidelity
-from radplan_env.plan import Plan, PlanningSystem
+from radplan_env.planning import Plan, PlanningSystem
 from radplan_env.protocol import Protocol, load_protocol
 
 COARSE = Fidelity("coarse", dose_grid_mm=5.0, bixel_mm=10.0)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from agents.llm.cache import ReplyStore
-from agents.llm.chat import Reply, Usage
-from agents.llm.metering import Ledger
-from experiments.recording import merge as merging
-from experiments.recording.merge import merge
-from experiments.recording.run_folder import RunFolderError, open_run_folder, read_run_folder
-from experiments.recording.settings import ModelChoice
-from experiments.reporting import report, tables
+from radplan_agents.llm.cache import ReplyStore
+from radplan_agents.llm.chat import Reply, Usage
+from radplan_agents.llm.metering import Ledger
+from radplan_experiments.recording import merge as merging
+from radplan_experiments.recording.merge import merge
+from radplan_experiments.recording.run_folder import RunFolderError, open_run_folder, read_run_folder
+from radplan_experiments.recording.settings import ModelChoice
+from radplan_experiments.reporting import report, tables
 
 Record = dict[str, Any]
 Part = Callable[..., Path]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.recording import rescoring, validation
-from experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
-from experiments.reporting import notes
 from radplan_env import protocol
-from radplan_env.plan import Plan
+from radplan_env.planning import Plan
+from radplan_experiments.recording import rescoring, validation
+from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
+from radplan_experiments.reporting import notes
 
 Record = dict[str, Any]
 

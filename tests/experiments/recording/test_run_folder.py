@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.recording.records import key_of
-from experiments.recording.run_folder import RunFolderError, open_run_folder
-from experiments.recording.settings import Settings
+from radplan_experiments.recording.records import key_of
+from radplan_experiments.recording.run_folder import RunFolderError, open_run_folder
+from radplan_experiments.recording.settings import Settings
 
 Record = dict[str, Any]
 
@@ -190,7 +190,7 @@ def test_failed_write_leaves_earlier_records_whole(
 
     before = (run / "episodes.jsonl").read_bytes()
     with open_run_folder(run, settings) as folder:
-        monkeypatch.setattr("experiments.recording.run_folder.os.fsync", full)
+        monkeypatch.setattr("radplan_experiments.recording.run_folder.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             folder.append(second)
         assert key_of(second) in folder.todo()

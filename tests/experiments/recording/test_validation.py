@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import runner
-from experiments.recording import fluences, replay, validation
-from experiments.recording.run_folder import RunFolderError
-from experiments.recording.settings import Settings
 from radplan_env.case import Case
-from radplan_env.plan import PlanningSystem
+from radplan_env.planning import PlanningSystem
+from radplan_experiments import runner
+from radplan_experiments.recording import fluences, replay, validation
+from radplan_experiments.recording.run_folder import RunFolderError
+from radplan_experiments.recording.settings import Settings
 
 Record = dict[str, Any]
 Validate = Callable[..., str]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.recording.settings import Settings
-from experiments.reporting.answer import answer, best_scores, difference, ranked
-from experiments.reporting.frames import REFERENCE
-from experiments.reporting.stats import ENOUGH_CASES
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.reporting.answer import answer, best_scores, difference, ranked
+from radplan_experiments.reporting.frames import REFERENCE
+from radplan_experiments.reporting.stats import ENOUGH_CASES
 
 Record = dict[str, Any]
 Run = Callable[..., tuple[Settings, list[Record]]]

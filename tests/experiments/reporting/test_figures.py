@@ -10,10 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.recording.settings import Settings
-from experiments.reporting import figures
-from experiments.reporting.figures.style import taking_turns
-from experiments.reporting.frames import REFERENCE
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.reporting import figures
+from radplan_experiments.reporting.figures.style import taking_turns
+from radplan_experiments.reporting.frames import REFERENCE
 
 Record = dict[str, Any]
 

@@ -12,13 +12,13 @@ import pytest
 from matplotlib.figure import Figure
 from page_checks import Page
 
-from experiments.recording.records import key_of
-from experiments.recording.run_folder import RunFolder, read_run_folder
-from experiments.recording.settings import ModelChoice, Settings
-from experiments.reporting import html_report, report, tables
-from experiments.reporting.html_report import Picture
-from experiments.reporting.html_report.command import command, without_paths
-from experiments.reporting.html_report.page import FIGURES, SECTIONS, numeric_columns, row_spans
+from radplan_experiments.recording.records import key_of
+from radplan_experiments.recording.run_folder import RunFolder, read_run_folder
+from radplan_experiments.recording.settings import ModelChoice, Settings
+from radplan_experiments.reporting import html_report, report, tables
+from radplan_experiments.reporting.html_report import Picture
+from radplan_experiments.reporting.html_report.command import command, without_paths
+from radplan_experiments.reporting.html_report.page import FIGURES, SECTIONS, numeric_columns, row_spans
 
 Record = dict[str, Any]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from experiments.recording import failures
-from experiments.recording.records import key_of
-from experiments.recording.run_folder import RunFolder
-from experiments.recording.settings import ModelChoice, Settings
-from experiments.reporting import report
 from radplan_env.protocol import load_protocol
+from radplan_experiments.recording import failures
+from radplan_experiments.recording.records import key_of
+from radplan_experiments.recording.run_folder import RunFolder
+from radplan_experiments.recording.settings import ModelChoice, Settings
+from radplan_experiments.reporting import report
 
 Record = dict[str, Any]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from experiments.recording.settings import Settings
-from experiments.reporting import figures
-from experiments.reporting.frames import REFERENCE
-from experiments.reporting.stats import ENOUGH_CASES
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.reporting import figures
+from radplan_experiments.reporting.frames import REFERENCE
+from radplan_experiments.reporting.stats import ENOUGH_CASES
 
 Record = dict[str, Any]
 AGENTS = tuple(f"package.module:Agent{i}" for i in range(12))

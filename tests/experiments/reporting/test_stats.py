@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from experiments.reporting import stats
+from radplan_experiments.reporting import stats
 
 Array = NDArray[np.float64]
 

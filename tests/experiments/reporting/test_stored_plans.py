@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.recording.run_folder import read_run_folder
-from experiments.reporting.frames import REFERENCE
-from experiments.reporting.report import read_references
-from experiments.reporting.stored_plans import StoredPlans, example_case, example_episodes
+from radplan_experiments.recording.run_folder import read_run_folder
+from radplan_experiments.reporting.frames import REFERENCE
+from radplan_experiments.reporting.report import read_references
+from radplan_experiments.reporting.stored_plans import StoredPlans, example_case, example_episodes
 
 Record = dict[str, Any]
 

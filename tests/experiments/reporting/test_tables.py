@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from experiments.recording.settings import Settings
-from experiments.reporting import tables
-from experiments.reporting.frames import REFERENCE
-from experiments.reporting.tables import Table
-from experiments.reporting.tables.scores import milestones
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.reporting import tables
+from radplan_experiments.reporting.frames import REFERENCE
+from radplan_experiments.reporting.tables import Table
+from radplan_experiments.reporting.tables.scores import milestones
 
 Record = dict[str, Any]
 

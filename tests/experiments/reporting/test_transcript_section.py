@@ -15,16 +15,16 @@ from matplotlib.image import imsave
 from page_checks import Page
 from pydantic import BaseModel
 
-from agents.llm import Image, MockClient, ModelSettings, ServiceError, Session, Transcript, system, user
-from experiments.language_model import EPISODE_BEGINS
-from experiments.recording.records import Key, key_of
-from experiments.recording.run_folder import RunFolder
-from experiments.recording.settings import Settings
-from experiments.reporting import html_report, tables, transcripts
-from experiments.reporting.html_report import page as report_page
-from experiments.reporting.transcripts.entries import read
-from experiments.reporting.transcripts.questions import questions, turns
-from experiments.reporting.transcripts.shown import passages
+from radplan_agents.llm import Image, MockClient, ModelSettings, ServiceError, Session, Transcript, system, user
+from radplan_experiments.language_model import EPISODE_BEGINS
+from radplan_experiments.recording.records import Key, key_of
+from radplan_experiments.recording.run_folder import RunFolder
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.reporting import html_report, tables, transcripts
+from radplan_experiments.reporting.html_report import page as report_page
+from radplan_experiments.reporting.transcripts.entries import read
+from radplan_experiments.reporting.transcripts.questions import questions, turns
+from radplan_experiments.reporting.transcripts.shown import passages
 
 FIRST, SECOND = ("coordinate", "synthetic/test/0", 0), ("coordinate", "synthetic/test/1", 0)
 TITLE = "What the language model saw and said"

@@ -1,0 +1,121 @@
+"""The interface between us and any language model: one request in, one reply out.
+
+`ChatClient` is all that another model service has to implement. Everything else here is a client around a client, as
+Gymnasium's wrappers are environments around an environment: `Adapting`, `Retrying`, `Metered`, `Cached`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from radplan_agents.llm.messages import JSONSchema, Message
+
+Format = Literal["json_schema", "json_object", "text"]
+
+
+class Request(BaseModel):
+    """Everything that decides a reply, apart from the model itself.
+
+    Parameters
+    ----------
+    messages : tuple of Message
+        The conversation so far.
+    json_schema : dict, optional
+        JSON Schema of the object wanted; None asks for prose.
+    format : {"json_schema", "json_object", "text"}
+        How strictly the service is asked to keep to `json_schema`: enforce it, enforce any JSON object, or trust
+        the instruction in words. A client may go looser where the service refuses, and says so in the reply.
+    temperature : float, optional
+        Sampling temperature; None leaves it to the service.
+    seed : int, optional
+        Sampling seed. It makes requests differ even where the service takes none.
+    max_tokens : int, optional
+        Length at which a reply is cut, in tokens.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: tuple[Message, ...]
+    json_schema: JSONSchema | None = None
+    format: Format = "json_schema"
+    temperature: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether any message has a picture."""
+        return any(message.images for message in self.messages)
+
+    def without_images(self) -> Request:
+        """The same request with each picture's name in its place."""
+        return self.model_copy(update={"messages": tuple(message.without_images() for message in self.messages)})
+
+
+class Usage(BaseModel):
+    """Tokens of one call, or of several; None where the service does not say.
+
+    `cached_tokens` are those of `prompt_tokens` that the service had seen before, `reasoning_tokens` those of
+    `completion_tokens` that the model thought with.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Reply(BaseModel):
+    """What came of a request.
+
+    Parameters
+    ----------
+    text : str
+        What the model said; may be empty.
+    refusal : str, optional
+        Why it would not, where the service reports that apart.
+    finish_reason : str
+        "stop", "length", "content_filter" or whatever else the service calls it.
+    model : str
+        The model as the service names it, often more exactly than it was asked for.
+    usage : Usage
+        Tokens of this call.
+    cost_usd : float, optional
+        What it cost; None where the price is not known.
+    adaptations : tuple of str
+        What the service refused of the request and was changed, such as "temperature left out".
+    faults : tuple of str
+        Names of what went wrong on the way and was overcome by asking again, such as "rate_limited".
+    from_cache : bool
+        Whether it was paid for by an earlier call.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    refusal: str | None = None
+    finish_reason: str = "stop"
+    model: str = ""
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    adaptations: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    from_cache: bool = Field(default=False, exclude=True)
+
+
+@runtime_checkable
+class ChatClient(Protocol):
+    """Something that answers requests: a service, a mock, or a client around another client."""
+
+    def complete(self, request: Request) -> Reply:
+        """Return the reply to a request.
+
+        Raises
+        ------
+        ModelError
+            If there is none; see `radplan_agents.llm.errors`.
+        """

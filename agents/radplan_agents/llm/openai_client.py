@@ -1,0 +1,166 @@
+"""Chat completions over HTTP, as OpenAI defined them and vLLM, llama.cpp, Ollama, LM Studio and gateways speak them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from radplan_agents.llm import wire
+from radplan_agents.llm.chat import Reply, Request
+from radplan_agents.llm.endpoint import Endpoint
+from radplan_agents.llm.errors import ServiceError, SettingsError
+from radplan_agents.llm.redaction import redact
+
+if TYPE_CHECKING:
+    import openai
+
+MAX_RESPONSE_BYTES = 4_000_000
+"""A longer response is not read to its end: no planning step needs it."""
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class OpenAIClient:
+    """Answers a request with one call, and remembers what the service refuses.
+
+    A service that refuses a parameter, the response format or pictures is asked again without; see
+    `wire.Adaptation`. From then on they are left out, and every reply says which were.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        Where the model is and how it is called.
+    must_see : bool
+        Whether the refusal of pictures is an error rather than a reason to go on without.
+    timeout_s : float
+        Seconds after which a call is given up, from its start to its last byte.
+
+    Raises
+    ------
+    SettingsError
+        If the package openai is not installed.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, must_see: bool = False, timeout_s: float = 600.0) -> None:
+        try:
+            import httpx2
+            import openai
+        except ImportError:
+            raise SettingsError("a language model needs the package openai: pip install 'radplan_env[llm]'") from None
+        self._model = endpoint.model
+        self._key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
+        self._timeout_s = timeout_s
+        self._must_see = must_see
+        self._adaptations: set[wire.Adaptation] = set()
+        self._client = openai.OpenAI(
+            api_key=self._key or "none",  # services at home take any
+            base_url=endpoint.base_url,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(
+                timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 30.0)),
+                trust_env=urlsplit(endpoint.base_url).hostname not in _LOOPBACK,  # no proxy on the way home
+            ),
+        )
+
+    def complete(self, request: Request) -> Reply:
+        """Return the reply to a request; see `ChatClient`."""
+        while True:
+            body, applied = wire.from_request(request, self._model, self._adaptations)
+            try:
+                reply = self._call(body)
+            except ServiceError as error:
+                adaptation = wire.adaptation_to(error, body)
+                if adaptation is wire.Adaptation.NO_IMAGES and self._must_see:
+                    error.transient = False  # though llama.cpp calls it a 500
+                    raise
+                if adaptation is None:
+                    raise
+                self._adaptations.add(adaptation)  # each takes something away, so this ends
+            else:
+                return reply.model_copy(update={"adaptations": applied})
+
+    def _call(self, body: dict[str, Any]) -> Reply:
+        """Make one HTTP call; the key is taken out of whatever comes back."""
+        import httpx2
+        import openai
+
+        # A failure is raised outside the except clauses: the library's exception, which may quote the key, is then
+        # not in its context.
+        try:
+            return wire.to_reply(redact(json.loads(self._post(body)), self._key))
+        except openai.APIStatusError as error:
+            failure = _status_error(error, self._key)
+        except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError):
+            failure = ServiceError(f"no reply within {self._timeout_s:g} s", fault="timeout", transient=True)
+        except (openai.APIConnectionError, httpx2.RequestError) as error:
+            text = f"cannot be reached or hung up ({type(error.__cause__ or error).__name__})"
+            failure = ServiceError(text, fault="connection", transient=True)
+        except _OversizedError:
+            text = f"the response is longer than {MAX_RESPONSE_BYTES} bytes"
+            failure = ServiceError(text, fault="oversized_response", transient=True)
+        except (ValueError, RecursionError) as error:  # not JSON, or not a chat completion
+            text = f"the response is no chat completion ({type(error).__name__})"
+            failure = ServiceError(text, fault="malformed_response", transient=True)
+        raise failure
+
+    def _post(self, body: dict[str, Any]) -> bytes:
+        """The body of the response, read no further than it may be long or late."""
+        deadline = time.monotonic() + self._timeout_s
+        response_body = bytearray()
+        completions = self._client.chat.completions.with_streaming_response
+        with completions.create(**body) as response:
+            for chunk in response.iter_bytes():
+                response_body += chunk
+                if len(response_body) > MAX_RESPONSE_BYTES:
+                    raise _OversizedError
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+        return bytes(response_body)
+
+
+class _OversizedError(Exception):
+    """The response is longer than `MAX_RESPONSE_BYTES`."""
+
+
+def _status_error(error: openai.APIStatusError, key: str) -> ServiceError:
+    status, body = error.status_code, redact(error.body, key)
+    inner: Mapping[str, Any] = body if isinstance(body, dict) else {}
+    said = str(inner.get("message") or redact(error.message, key))[:1000]
+    code, parameter = inner.get("code"), inner.get("param")
+    fault, transient = _fault_of(status, str(code))
+    return ServiceError(
+        f"HTTP {status}: {said}",
+        fault=fault,
+        transient=transient,
+        status=status,
+        parameter=parameter if isinstance(parameter, str) else None,
+        retry_after_s=_retry_after_s(error.response.headers),
+    )
+
+
+def _fault_of(status: int, code: str) -> tuple[str, bool]:
+    """The name of a status, and whether asking again may help."""
+    if status == 429:  # OpenAI answers 429 to an empty purse too, which no patience fills
+        return ("out_of_credit", False) if code == "insufficient_quota" else ("rate_limited", True)
+    if status >= 500:
+        return "server_error", True
+    if status in (408, 409, 425):
+        return "server_error", True
+    names = {401: "no_access", 402: "out_of_credit", 403: "no_access", 404: "not_found"}
+    return names.get(status, "rejected"), False
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds asked for by Retry-After, given as seconds or as a date (RFC 9110, 10.2.3)."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):  # absent, unreadable, or a date without its zone
+        return None

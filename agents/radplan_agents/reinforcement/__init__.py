@@ -1,0 +1,11 @@
+"""Agents that play a policy trained with Stable-Baselines3 (`experiments/train.py`); need `radplan_env[rl]`."""
+
+try:
+    import stable_baselines3  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("ppo, sac and dqn need pip install 'radplan_env[rl]'", name=error.name) from error
+
+from radplan_agents.reinforcement.agent import DQNAgent, PolicyAgent, PPOAgent, SACAgent
+from radplan_agents.reinforcement.policy import ALGORITHMS, Policy, load_policy, shipped
+
+__all__ = ["ALGORITHMS", "DQNAgent", "PPOAgent", "Policy", "PolicyAgent", "SACAgent", "load_policy", "shipped"]

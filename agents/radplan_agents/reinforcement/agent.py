@@ -1,0 +1,94 @@
+"""Reinforcement-learning agents: the template's plan first, then what a trained policy changes in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from radplan_agents.agent import Action, Info, Observation
+from radplan_agents.reinforcement.policy import Policy, load_policy, shipped, site
+from radplan_env.env import RadPlanEnv
+from radplan_env.parameters import PlanningParameters
+
+
+class PolicyAgent:
+    """Plays a policy that `experiments/train.py` trained; one subclass per algorithm.
+
+    The first solve is the protocol's start parameters, as in training. From then on the policy looks at the plan and
+    changes the current parameters by at most its `relative_step`; nothing is drawn.
+
+    Parameters
+    ----------
+    env : RadPlanEnv
+        The environment, with absolute actions.
+    seed : int
+        Unused: nothing is drawn.
+    policy : Path, str or Policy, optional
+        A policy of your own; by default the one that comes with the package for the environment's protocol.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If the policy was trained for another protocol or by another algorithm, or the environment's actions
+        are relative.
+    """
+
+    algorithm: ClassVar[str]
+    deterministic = True
+
+    def __init__(self, env: RadPlanEnv, *, seed: int = 0, policy: Path | str | Policy | None = None) -> None:
+        if env.relative_step is not None:
+            raise ValueError("agents take absolute actions: make the environment without relative_step")
+        self._policy = policy if isinstance(policy, Policy) else self._load(env, policy)
+        self._action_map = env.action_map
+        trained_for = self._policy.training["protocol"]
+        if trained_for != env.protocol.name:
+            raise ValueError(f"this {self.algorithm} policy was trained for {trained_for!r}, not {env.protocol.name!r}")
+
+    def reset(self, observation: Observation, info: Info) -> None:
+        """Begin an episode."""
+
+    def act(self, observation: Observation, info: Info) -> Action | None:
+        """Return the template first, then the current parameters as the policy changes them."""
+        plan = info.get("plan")
+        if plan is None:
+            return self._action_map.to_action(info["start_parameters"])
+        current = PlanningParameters.from_dict({"structures": plan["parameters"]})
+        change = self._policy.change(dict(observation), self._action_map.space)
+        step = self._policy.training["relative_step"]
+        return self._action_map.to_action(self._action_map.moved(current, change, step, current.structures))
+
+    def record(self) -> dict[str, Any]:
+        """Return what training the policy took: solves to learn from, and solves to choose the best policy by."""
+        training = self._policy.training
+        return {"training_solves": training["solves"], "validation_solves": training["solves_for_validation"]}
+
+    def _load(self, env: RadPlanEnv, path: Path | str | None) -> Policy:
+        path = shipped(self.algorithm, env.protocol) if path is None else Path(path)
+        try:
+            return load_policy(self.algorithm, path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"no {self.algorithm} policy at {path}; train one with "
+                f"python experiments/train.py --algorithm {self.algorithm} --site {site(env.protocol)} --install"
+            ) from error
+
+
+class PPOAgent(PolicyAgent):
+    """Proximal policy optimisation (Schulman 2017, arXiv 1707.06347) on relative actions."""
+
+    algorithm = "ppo"
+
+
+class SACAgent(PolicyAgent):
+    """Soft actor-critic (Haarnoja 2018, arXiv 1801.01290) on relative actions."""
+
+    algorithm = "sac"
+
+
+class DQNAgent(PolicyAgent):
+    """Deep Q-network (Mnih 2015, doi 10.1038/nature14236) on discrete moves, as Shen 2020 (doi 10.1002/mp.14114)."""
+
+    algorithm = "dqn"

@@ -1,0 +1,1 @@
+"""Black-box search over the planning parameters: Bayesian optimisation, CMA-ES, the downhill simplex."""

@@ -1,0 +1,121 @@
+"""What a run is: the settings that its folder keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from radplan_experiments.recording.records import Key
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A run's language model, as far as it decides what is said.
+
+    Parameters
+    ----------
+    name : str
+        The model and its service, or the file and a digest of it.
+    vision : str
+        Whether it sees pictures: "yes", "no", or "auto", until the service refuses them.
+    temperature : float, optional
+        None leaves it to the service.
+    seed : int
+        Of the first episode on a case.
+    max_reply_tokens : int, optional
+        None leaves it to the service.
+    """
+
+    name: str
+    vision: str
+    temperature: float | None
+    seed: int
+    max_reply_tokens: int | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what the episodes of a run are. Where it differs, so may the results.
+
+    Parameters
+    ----------
+    site, protocol, source, data, split, names, cases, budget, fidelity
+        The task: see `radplan_experiments.options.TaskOptions`; `data` and `names` are paths, `cases` ids.
+    agents : tuple of str
+        By name, or as package.module:Class.
+    seeds : int
+        Episodes of each agent on each case.
+    model, instructions, library
+        The language model, what it is told and the folder of its examples.
+    deterministic : tuple of str
+        Those of the agents whose episodes do not depend on the seed: they play each case once.
+    protocol_digest : str
+        `Protocol.digest` of the protocol.
+    suite : str, optional
+        Suite that was asked for; whether the run is that suite, `Suite.departures` tells.
+    """
+
+    site: str
+    protocol: str
+    source: str
+    data: tuple[str, ...]
+    split: str
+    names: str | None
+    cases: tuple[str, ...]
+    agents: tuple[str, ...]
+    budget: int
+    seeds: int
+    fidelity: str
+    model: ModelChoice | None = None
+    instructions: str = ""
+    library: str | None = None
+    deterministic: tuple[str, ...] = ()
+    protocol_digest: str = ""
+    suite: str | None = None
+
+    def episodes(self) -> Iterator[Key]:
+        """Every (agent, case, seed) of the run; one case's episodes stand together, as they share its K."""
+        for case in self.cases:
+            for agent in self.agents:
+                for seed in range(1 if agent in self.deterministic else self.seeds):
+                    yield agent, case, seed
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; tuples become lists, as JSON gives them back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+        """What `to_json` gave."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        model = values.pop("model", None)
+        return cls(**values, model=None if model is None else ModelChoice(**model))
+
+
+def different_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say in what settings, as `Settings.to_json` gives them, differ."""
+    old, new = _flat(old), _flat(new)
+    return [
+        f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of the model beside the others, as "model.temperature"."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+        flat |= inner
+    return flat
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        text = " ".join(map(str, value)) or "none"
+        return text if len(text) < 80 else f"{text[:60]}… ({len(value)} in all)"
+    return str(value)

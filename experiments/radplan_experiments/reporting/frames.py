@@ -1,0 +1,131 @@
+"""Records as long data frames: one row a score, a metric or a criterion. Failed episodes are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from radplan_env.planning import Summary
+from radplan_env.protocol import OUTSIDE_TARGETS
+from radplan_env.structure_names import is_target
+from radplan_experiments.recording.records import COMPLETE, Record, key_of
+from radplan_experiments.recording.settings import Settings
+
+REFERENCE = "reference plan"
+
+
+def complete(records: Iterable[Record]) -> list[Record]:
+    """Records of episodes that came to their end, in an order that does not depend on who was faster."""
+    return sorted((record for record in records if record["status"] == COMPLETE), key=key_of)
+
+
+def scores(records: Iterable[Record]) -> pd.DataFrame:
+    """Best score so far at every solve of the budget: agent, case, seed, solve, best.
+
+    An agent that stopped early, or met the protocol, keeps what it had reached.
+    """
+    rows = []
+    for record in complete(records):
+        best = float("-inf")
+        for solve in range(1, record["budget"] + 1):
+            if solve <= len(record["steps"]):
+                best = max(best, record["steps"][solve - 1]["score"])
+            rows.append((record["agent"], record["case"], record["seed"], solve, best))
+    return pd.DataFrame(rows, columns=["agent", "case", "seed", "solve", "best"])
+
+
+def plans(records: Iterable[Record], references: Mapping[str, Summary]) -> list[tuple[str, str, int, Summary]]:
+    """The plans to compare, (method, case, seed, summary): what each episode handed over, then the references."""
+    ours = [(r["agent"], r["case"], r["seed"], r["steps"][r["handed_over"]]) for r in complete(records) if r["steps"]]
+    return ours + [(REFERENCE, case, 0, summary) for case, summary in sorted(references.items())]
+
+
+def metrics(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+    """Dose metrics of the compared plans: method, case, seed, structure, its kind, metric, value."""
+    rows = [
+        (method, case, seed, structure, kind_of(structure), metric, float(value))
+        for method, case, seed, plan in plans(records, references)
+        for structure, values in plan["metrics"].items()
+        for metric, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "kind", "metric", "value"])
+
+
+def criteria(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+    """Criteria of the compared plans: method, case, seed, criterion, priority, value, passed."""
+    rows = [
+        (method, case, seed, criterion_label(item), item["priority"], item["value"], bool(item["passed"]))
+        for method, case, seed, plan in plans(records, references)
+        for item in plan["criteria"]
+    ]
+    return pd.DataFrame(rows, columns=["method", "case", "seed", "criterion", "priority", "value", "passed"])
+
+
+def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+    """Scores by episode: method, case, seed, score (the best), handed (of the plan handed over), last, met.
+
+    `met`: whether any plan of the episode meets the whole protocol, 0 or 1.
+    """
+    rows = [
+        (
+            r["agent"],
+            r["case"],
+            r["seed"],
+            r["best_score"],
+            r["steps"][r["handed_over"]]["score"],
+            r["final_score"],
+            any(step["met"] for step in r["steps"]),
+        )
+        for r in complete(records)
+    ]
+    rows += [
+        (REFERENCE, case, 0, plan["score"], plan["score"], None, plan["met"])
+        for case, plan in sorted(references.items())
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "case", "seed", "score", "handed", "last", "met"])
+    return frame.astype(dict.fromkeys(("score", "handed", "last", "met"), float))
+
+
+def runs_by_case(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float64]]:
+    """A column's values by case, one for each seed: what `radplan_experiments.reporting.stats` takes."""
+    return {str(case): own.to_numpy(dtype=float) for case, own in frame.groupby("case")[value]}
+
+
+def runs(frame: pd.DataFrame, value: str) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """A column's values by method and case, one for each seed."""
+    return {str(method): runs_by_case(own, value) for method, own in frame.groupby("method")}
+
+
+def ordered(settings: Settings, methods: Iterable[str]) -> list[str]:
+    """Those of the methods that are there: agents in the order asked for, then the reference plan."""
+    present = set(methods)
+    return [method for method in (*settings.agents, REFERENCE) if method in present]
+
+
+def comparators(settings: Settings, references: Mapping[str, Summary]) -> list[str]:
+    """What the others are compared with: the reference plan, the template and random search, else the first agent."""
+    found = [REFERENCE] if references else []
+    found += [agent for agent in ("template", "random") if agent in settings.agents]
+    return found or [settings.agents[0]]
+
+
+def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
+    """What doses are compared with: the reference plan, else the template, else the first agent."""
+    first = comparators(settings, references)[0]
+    return settings.agents[0] if first == "random" else first
+
+
+def criterion_label(item: Summary) -> str:
+    """A criterion as planners write it: "Rectum V31Gy ≤ 34 %"."""
+    sign = "≤" if item["at_most"] else "≥"
+    return f"{item['structure']} {item['metric']} {sign} {item['limit']:g} {item['unit']}".rstrip()
+
+
+def kind_of(structure: str) -> str:
+    """Kind of a structure: "target", "organ", or "body" for what is the rest of the patient."""
+    if is_target(structure):
+        return "target"
+    return "body" if structure in ("Body", OUTSIDE_TARGETS) else "organ"

@@ -1,0 +1,51 @@
+"""How a run is repeated, from its settings: what was typed holds paths, and they may tell who a patient is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from radplan_experiments.cohort import SITES
+from radplan_experiments.recording.settings import Settings
+
+_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/:;,'\"]+/)+[^\s:;,'\"]*")
+
+
+def command(settings: Settings) -> str:
+    """The command line that plays the run again into another folder, with words in place of paths."""
+    words = ["python", "experiments/compare.py", *_task(settings), "--agents", *settings.agents]
+    if settings.model is not None:
+        words += _language_model(settings)
+    if settings.instructions:
+        words += ["--instructions", settings.instructions]
+    if settings.library is not None:
+        words += ["--library", "LIBRARY"]
+    return shlex.join([*words, "--out", "OTHER"])
+
+
+def without_paths(text: str, settings: Settings) -> str:
+    """A text with words in place of the paths that it names."""
+    for path, word in [(path, "DATA") for path in settings.data] + [(settings.names or "", "NAMES.yaml")]:
+        if path:
+            text = re.sub(rf"{re.escape(path)}[^:;,'\"\n]*", word, text)
+    return _ABSOLUTE_PATH.sub("PATH", text)
+
+
+def _task(settings: Settings) -> list[str]:
+    data = ["--data", *["DATA"] * len(settings.data)] if settings.data else []
+    if settings.suite is not None:
+        return ["--suite", settings.suite, *data]
+    own_protocol = ["--protocol", "PROTOCOL.yaml"] if settings.protocol != SITES[settings.site].protocol else []
+    words = ["--site", settings.site, *own_protocol, "--source", settings.source, "--split", settings.split, *data]
+    words += ["--names", "NAMES.yaml"] if settings.names else []
+    words += ["--cases", *settings.cases, "--fidelity", settings.fidelity]
+    return [*words, "--budget", str(settings.budget), "--seeds", str(settings.seeds)]
+
+
+def _language_model(settings: Settings) -> list[str]:
+    model = settings.model
+    assert model is not None
+    words = ["--llm", model.name.partition("#")[0]]  # what follows it is a digest of the model's file
+    for name in ("vision", "temperature", "seed", "max_reply_tokens"):
+        words += [f"--model.{name.replace('_', '-')}", str(getattr(model, name))]
+    return words

@@ -1,0 +1,91 @@
+"""What a reader must know before believing the numbers of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from radplan_env.protocol import load_protocol
+from radplan_experiments.language_model import spending
+from radplan_experiments.own_agents import other_versions
+from radplan_experiments.recording import failures
+from radplan_experiments.recording.records import Record
+from radplan_experiments.recording.run_folder import RunFolder
+from radplan_experiments.recording.standing import protocol_has_changed
+
+OTHER_PRESCRIPTION = 0.1
+"""A reference plan whose D95 is off the prescription by more than this fraction was not made for it."""
+
+
+def versions(records: Sequence[Record]) -> list[str]:
+    """Versions of what the numbers depend on: a line, or several where episodes were played with different ones."""
+    found = {json.dumps(record["versions"], sort_keys=True): record["versions"] for record in records}
+    return [", ".join(f"{name} {version}" for name, version in each.items()) for each in found.values()]
+
+
+def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[str, Any]) -> list[str]:
+    """What is mixed or not to be compared."""
+    lines = []
+    if len(versions(records)) > 1:
+        lines.append("Mixed: these episodes were not all played with the same versions.")
+    if protocol_has_changed(folder.settings):
+        lines.append(
+            "The protocol has changed since these plans were judged: criteria, points and scores are not those of this "
+            "version. compare.py --rescore judges them anew."
+        )
+    lines += other_versions(folder, records)
+    if len(folder.settings.cases) == 1:
+        lines.append("One case: no interval over cases and no probability of improvement.")
+    lines += rescorings(records)
+    if any(record["case"].startswith("synthetic/") for record in records):
+        lines.append("The patients are synthetic.")
+    primary = load_protocol(folder.settings.protocol).primary
+    for case, reference in references.items():
+        d95 = reference["metrics"][primary.structure]["D95%"]
+        if abs(d95 / primary.prescription_gy - 1) > OTHER_PRESCRIPTION:
+            lines.append(
+                f"The reference plan of {case} gives {primary.structure} a D95 of {d95:.1f} Gy where the protocol "
+                f"prescribes {primary.prescription_gy:g} Gy. It looks made for another prescription: do not compare."
+            )
+    return lines
+
+
+def rescorings(records: Sequence[Record]) -> list[str]:
+    """Where plans come from that were judged anew, and by what their agents had them judged."""
+    origins = {json.dumps(record["rescored"]): record["rescored"] for record in records if "rescored" in record}
+    return [
+        f"Re-scored: the plans of {origin['from']}, judged by the protocol of digest {origin['protocol_digest'][:12]}. "
+        + (
+            "It is the one that the agents planned by."
+            if origin["was"] == origin["protocol_digest"]
+            else f"Their agents planned by another one, of digest {origin['was'][:12]}, and might have done otherwise."
+        )
+        for origin in origins.values()
+    ]
+
+
+def missing(records: Sequence[Record], left_out: Mapping[str, str]) -> list[str]:
+    """What was left out, and what failed."""
+    lines = [f"Left out: {name}: {problem}" for name, problem in left_out.items()]
+    return lines + failures.lines(records)
+
+
+def language_model(folder: RunFolder, records: Sequence[Record]) -> list[str]:
+    """Which language model, what it was told and paid, and who of those that show pictures could not."""
+    settings = folder.settings
+    if settings.model is None:
+        return []
+    facts = [f"temperature {settings.model.temperature}", f"seed {settings.model.seed}", spending(folder.path)]
+    lines = [f"Language model: {settings.model.name}; {'; '.join(facts)}."]
+    if settings.instructions:
+        lines.append(f"Instructions: {json.dumps(settings.instructions, ensure_ascii=False)}")
+    if settings.model.vision == "no":
+        return [*lines, "No agent showed the model pictures: --model.vision no."]
+    said = {record["agent"]: record["agent_record"] for record in records if record.get("agent_record")}
+    unseen = [
+        agent
+        for agent, own in said.items()
+        if own.get("calls_with_pictures", 0) > own.get("calls_with_pictures_seen", 0)
+    ]
+    return [*lines, f"The model saw no pictures of {', '.join(unseen)}: its service refuses them."] if unseen else lines

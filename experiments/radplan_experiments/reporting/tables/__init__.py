@@ -1,0 +1,99 @@
+"""Tables of a comparison: aligned text that is Markdown too, and the numbers behind it as CSV."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from radplan_env.planning import Summary
+from radplan_experiments.recording.records import Record
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.reporting import frames
+from radplan_experiments.reporting.tables.agent_records import agent_records
+from radplan_experiments.reporting.tables.comparisons import (
+    dose_differences,
+    gain_over_random,
+    improvement,
+    score_differences,
+)
+from radplan_experiments.reporting.tables.doses import criteria_met, organ_metrics, target_metrics
+from radplan_experiments.reporting.tables.effort import effort, language_model
+from radplan_experiments.reporting.tables.patients import scores_by_case
+from radplan_experiments.reporting.tables.scores import overview, score_by_solve, score_statistics
+from radplan_experiments.reporting.tables.solves import solves
+from radplan_experiments.reporting.tables.table import BEFORE_SEQUENCING, UNKNOWN, Table
+from radplan_experiments.writing import write_text
+
+__all__ = [
+    "BEFORE_SEQUENCING",
+    "UNKNOWN",
+    "Table",
+    "agent_records",
+    "all_tables",
+    "criteria_met",
+    "dose_differences",
+    "effort",
+    "gain_over_random",
+    "improvement",
+    "language_model",
+    "organ_metrics",
+    "overview",
+    "save",
+    "score_by_solve",
+    "score_differences",
+    "score_statistics",
+    "scores_by_case",
+    "solves",
+    "target_metrics",
+]
+
+
+AT_FIRST_SIGHT = ("overview", "scores_by_case", "language_model")
+"""Tables that a terminal shows, of all that are in tables.md."""
+
+
+def all_tables(settings: Settings, records: Iterable[Record], references: Mapping[str, Summary]) -> list[Table]:
+    """Every table of a run that has something to say.
+
+    Parameters
+    ----------
+    settings : Settings
+        What was run.
+    records : iterable of dict
+        Episode records.
+    references : Mapping[str, dict]
+        Plan summary of the reference plan, by case, for the cases that have one.
+    """
+    records = list(records)
+    tables = [overview(settings, records, references)]
+    if frames.complete(records):
+        tables += [
+            scores_by_case(settings, records, references),
+            score_statistics(settings, records, references),
+            score_differences(settings, records, references),
+            improvement(settings, records, references),
+            score_by_solve(settings, records),
+            gain_over_random(settings, records),
+            criteria_met(settings, records, references),
+            target_metrics(settings, records, references),
+            organ_metrics(settings, records, references),
+            dose_differences(settings, records, references),
+            solves(records),
+        ]
+    tables += [effort(settings, records), language_model(settings, records), agent_records(settings, records)]
+    return [table for table in tables if not table.frame.empty]
+
+
+def save(tables: Sequence[Table], folder: Path, heading: str) -> str:
+    """Write DIR/tables.md and DIR/tables/NAME.csv; return what of it a terminal shows."""
+    shown = [table for table in tables if not table.is_long]
+    write_text(folder / "tables.md", _text(heading, shown))
+    shutil.rmtree(folder / "tables", ignore_errors=True)
+    for table in tables:
+        write_text(folder / "tables" / f"{table.name}.csv", table.frame.to_csv(index=False))
+    return _text(heading, [table for table in shown if table.name in AT_FIRST_SIGHT])
+
+
+def _text(heading: str, tables: Iterable[Table]) -> str:
+    return "\n".join([heading, "", BEFORE_SEQUENCING, "", *(table.markdown() for table in tables)])

@@ -1,0 +1,116 @@
+"""Suites: named, versioned benchmarks, a YAML file each, that fix everything that decides what is run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from radplan_env.influence import FIDELITIES, Fidelity
+from radplan_experiments.recording.settings import Settings
+
+FOLDER = Path(__file__).resolve().parent
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Suite(BaseModel):
+    """One file: two who ran a suite of the same name ran the same. What has been published under a name stays.
+
+    Parameters
+    ----------
+    name : str
+        Name and version, such as "prostate-v0"; the file's name too.
+    asks, limits : str
+        A sentence each: what the suite asks, and what its answer is worth.
+    site, protocol : str
+        Environment and protocol.
+    protocol_digest : str
+        `Protocol.digest` of the protocol.
+    source, split : str
+        Where the cases come from.
+    fidelity : str
+    dose_grid_mm, bixel_mm : float
+        What the fidelity stands for, see `Fidelity`.
+    engine : str
+        What K is computed with, see `PlanningSystem`; `compare.py` knows one.
+    budget, seeds : int
+        Solves of an episode, and episodes of each agent on each case; a deterministic agent plays one.
+    cases : dict[str, str]
+        `Case.digest` of each case, by id.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]+-v\d+$")]
+    asks: str
+    limits: str
+    site: Literal["prostate", "head-and-neck", "tg119"]
+    protocol: str
+    protocol_digest: Digest
+    source: Literal["synthetic", "openkbp", "dicom", "matrad"]
+    split: Literal["train", "validation", "test"]
+    fidelity: Literal["fast", "standard", "paper"]
+    dose_grid_mm: float
+    bixel_mm: float
+    engine: Literal["radplan"]
+    budget: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=1)]
+    cases: Annotated[dict[str, Digest], Field(min_length=1)]
+
+    def missing(self, cases: Collection[str]) -> tuple[str, ...]:
+        """Ids of the suite's cases that are not among `cases`."""
+        return tuple(case for case in self.cases if case not in cases)
+
+    def altered(self, digests: Mapping[str, str]) -> tuple[str, ...]:
+        """Ids of cases whose `Case.digest`, as `digests` has it by id, is not that of the suite's case."""
+        return tuple(case for case, digest in digests.items() if self.cases.get(case, digest) != digest)
+
+    def departures(self, settings: Settings) -> tuple[str, ...]:
+        """Say in what a run of these settings is not this suite, cases that are missing apart; empty if in nothing.
+
+        Agents, their language model and what it is told are the run's own affair.
+        """
+        wanted = {what: getattr(self, what) for what in ("site", "protocol", "source", "split", "budget", "seeds")}
+        found = {what: getattr(settings, what) for what in wanted}
+        texts = [f"{what} {found[what]}, not {wanted[what]}" for what in wanted if found[what] != wanted[what]]
+        if FIDELITIES.get(settings.fidelity) != Fidelity(self.fidelity, self.dose_grid_mm, self.bixel_mm):
+            grids = f"{self.dose_grid_mm:g} mm dose grid, {self.bixel_mm:g} mm bixels"
+            texts.append(f"fidelity {settings.fidelity}, not {self.fidelity} ({grids})")
+        if settings.protocol_digest != self.protocol_digest:
+            texts.append(f"another version of the protocol (digest {settings.protocol_digest})")
+        if others := [case for case in settings.cases if case not in self.cases]:
+            texts.append(f"cases of its own ({', '.join(others)})")
+        return tuple(texts)
+
+
+def available_suites() -> tuple[str, ...]:
+    """Return the names of the suites that there are."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def load_suite(name: str) -> Suite:
+    """Return a suite by name.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name, or its file is not valid; the message names the key.
+    """
+    if name not in available_suites():
+        raise ValueError(f"no suite {name!r}; there are {', '.join(available_suites())}")
+    path = FOLDER / f"{name}.yaml"
+    try:
+        suite = Suite.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"suite {path} cannot be read: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "top level"
+        raise ValueError(f"suite {path}: {key}: {first['msg']} ({error.error_count()} such errors)") from error
+    if suite.name != name:
+        raise ValueError(f"suite {path}: name is {suite.name!r}, the file's {name!r}; make them one")
+    return suite

@@ -1,6 +1,0 @@
-"""The report of a run as one HTML file that needs nothing else: figures inside it, no script, no network."""
-
-from experiments.reporting.html_report.page import shows, write
-from experiments.reporting.html_report.picture import Picture
-
-__all__ = ["Picture", "shows", "write"]

@@ -1,0 +1,327 @@
+"""A planning system without Gymnasium: planning parameters in, plans out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radplan_env.case import Case
+from radplan_env.evaluation import Evaluation, evaluate
+from radplan_env.fluence import (
+    CONSTRAINT_TOLERANCE,
+    DoseConstraint,
+    FluenceProblem,
+    FluenceSolution,
+    FluenceSolver,
+    Objective,
+    Term,
+)
+from radplan_env.grid import Grid, resample
+from radplan_env.influence import DoseInfluence, Fidelity, fidelity_named, influence
+from radplan_env.limits import Limit
+from radplan_env.parameters import PlanningParameters
+from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Protocol, load_protocol
+
+from .plan import Plan
+from .request import PlanRequest
+
+_KEPT_BEAM_SETS = 2  # an outer loop that turns the beams compares few sets at a time; each holds a K
+
+
+class PlanningSystem:
+    """Plans one case: holds its dose-influence matrix and turns planning parameters into plans.
+
+    Parameters
+    ----------
+    case : Case
+    protocol : Protocol, BoundProtocol or str
+        Or the name or path of one.
+    fidelity : str or Fidelity
+    gantry_angles_deg : sequence of float, optional
+        The protocol's beams by default.
+    backend : str
+        Solver of the inner loop, one of `radplan_env.fluence.BACKENDS`.
+    engine, cache_dir : str, str or Path, optional
+        What computes K, and where it is kept: see `radplan_env.influence.influence`.
+    progress : bool
+        Whether computing K shows a progress bar.
+
+    Raises
+    ------
+    CaseError
+        If the case lacks the protocol's primary target.
+    ValueError
+        If the fidelity, backend, engine, protocol or beams are unknown or invalid.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        protocol: Protocol | BoundProtocol | str | Path,
+        *,
+        fidelity: str | Fidelity = "standard",
+        gantry_angles_deg: Any = None,
+        backend: str = "newton",
+        engine: str = "radplan",
+        cache_dir: str | Path | None = None,
+        progress: bool = True,
+    ) -> None:
+        if isinstance(protocol, str | Path):
+            protocol = load_protocol(protocol)
+        self.case = case
+        self.protocol = protocol.bind(case) if isinstance(protocol, Protocol) else protocol
+        self.fidelity = fidelity = fidelity_named(fidelity)
+        targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
+
+        # Without `self`: a system must be freed when the last who uses it lets go, not when the collector comes by.
+        def beams(angles: tuple[float, ...]) -> tuple[DoseInfluence, FluenceSolver]:
+            k = influence(case, angles, targets, fidelity, engine=engine, cache_dir=cache_dir, progress=progress)
+            return k, FluenceSolver(k.matrix, backend=backend)
+
+        self.solves = 0
+        """How many inner optimisations this system has made: the unit of every budget."""
+        self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
+        given = self.protocol.gantry_angles_deg if gantry_angles_deg is None else gantry_angles_deg
+        self.gantry_angles_deg = tuple(float(angle) for angle in given)
+        k, _ = self._beams(self.gantry_angles_deg)
+        self.grid = k.grid
+        self._body = k.body
+        self.rows = {name: self._rows(mask) for name, mask in case.structures.items()}
+        outside = np.ones(self._body.size, dtype=bool)
+        for name in targets:
+            outside[self.rows[name]] = False
+        self.rows[OUTSIDE_TARGETS] = np.flatnonzero(outside)
+        self._term_rows = self._disjoint_rows()
+
+    def plan(self, parameters: PlanningParameters, warm_start: Plan | None = None) -> Plan:
+        """Optimise the fluence for these parameters: one solve.
+
+        Parameters
+        ----------
+        parameters : PlanningParameters
+            For every structure the protocol and the case share. Weight 0 leaves a structure out. Limits that cannot
+            be held are reported as not met in ``plan.solution.constraints``.
+        warm_start : Plan, optional
+            A plan of this case to start from; used if its beams are the same and its limits, if any, were met.
+
+        Raises
+        ------
+        ValueError
+            If a structure has no parameters, or one with parameters or a limit is none of this case's; if
+            `warm_start` is of another case.
+        """
+        return self.plan_batch([PlanRequest(parameters, warm_start)])[0]
+
+    def plan_batch(self, requests: Sequence[PlanRequest]) -> list[Plan]:
+        """Make several plans in one go; each is, to the last bit, what `plan` makes of its request alone.
+
+        Raises
+        ------
+        ValueError
+            As `plan`; all requests are checked before the first is solved.
+        """
+        by_beams: dict[tuple[float, ...], dict[int, FluenceProblem]] = {}
+        for index, request in enumerate(requests):
+            angles = self._angles(request.parameters)
+            by_beams.setdefault(angles, {})[index] = self._problem(request, angles)
+        self.solves += len(requests)
+        plans: dict[int, Plan] = {}
+        for angles, problems in by_beams.items():
+            k, solver = self._beams(angles)
+            for index, solution in zip(problems, solver.solve_batch(list(problems.values())), strict=True):
+                plans[index] = self._plan(requests[index].parameters, angles, k, solution)
+        return [plans[index] for index in range(len(requests))]
+
+    def replay(self, plan: Plan) -> Plan:
+        """Compute dose and evaluation anew from a plan's fluence, without solving.
+
+        Raises
+        ------
+        ValueError
+            If the plan is of another case or its fluence does not fit the beams.
+        """
+        return self.restore(plan.summary(), plan.fluence)
+
+    def restore(self, summary: Mapping[str, Any], fluence: NDArray[np.float64]) -> Plan:
+        """Make a plan again from its summary and its fluence, without solving.
+
+        Dose, evaluation and objective are computed anew; how the solver fared is taken from the summary.
+
+        Parameters
+        ----------
+        summary : Mapping
+            What `Plan.summary` returned.
+        fluence : ndarray, shape (bixels,)
+
+        Raises
+        ------
+        ValueError
+            If the plan is of another case, the fluence does not fit the beams or is no fluence, or the parameters
+            are not this case's.
+        """
+        parameters = PlanningParameters.from_dict(
+            {"structures": summary["parameters"], "limits": summary["limits"]}
+            | {"gantry_angles_deg": summary["gantry_angles_deg"]}
+        )
+        self._check(parameters)
+        angles = self._angles(parameters)
+        k, solver = self._beams(angles)
+        if summary["case"] != self.case.id or fluence.shape != (k.matrix.shape[1],):
+            raise ValueError(f"the plan of {summary['case']} does not fit {self.case.id} with these beams")
+        if not (np.isfinite(fluence).all() and (fluence >= 0).all()):
+            raise ValueError("a fluence must be finite and nowhere negative")
+        dose = solver.matrix.dose(fluence)
+        shares = Objective(self._terms(parameters), dose.size).by_structure(dose)
+        report = {**summary["solver"], "objective": sum(shares.values()), "objective_by_structure": shares}
+        return self._plan(parameters, angles, k, FluenceSolution.from_summary(report, fluence, dose))
+
+    def evaluate(self, dose_gy: NDArray[Any]) -> Evaluation:
+        """Judge a dose (z, y, x) in Gy on the dose grid by the protocol.
+
+        Raises
+        ------
+        ValueError
+            If its shape is not the grid's, or it holds NaN, infinite or negative values.
+        """
+        if dose_gy.shape != self.grid.shape:
+            raise ValueError(f"the dose has shape {dose_gy.shape}, the dose grid {self.grid.shape}")
+        dose = dose_gy.ravel()[self._body]
+        doses = {name: dose[rows] for name, rows in self.rows.items()}
+        return evaluate(doses, self.grid.voxel_cc, self.protocol)
+
+    @cached_property
+    def reference(self) -> Evaluation | None:
+        """Evaluation of the case's reference plan, or None if it has none.
+
+        On the voxels of the case, where that plan was computed: resampling it to the dose grid would blur its
+        edges and take about 1 Gy off the D95 of an OpenKBP target.
+        """
+        dose = self.case.reference_dose_gy
+        if dose is None:
+            return None
+        masks = dict(self.case.structures)
+        targets = [masks[self.protocol.case_name[target.structure]] for target in self.protocol.targets]
+        masks[OUTSIDE_TARGETS] = masks["Body"] & ~np.logical_or.reduce(targets)
+        return evaluate({name: dose[mask] for name, mask in masks.items()}, self.case.grid.voxel_cc, self.protocol)
+
+    def _rows(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Rows of K in a structure: body voxels whose centre it holds or, for one too small for that, touches."""
+        rows = np.flatnonzero(resample(mask, self.case.grid, self.grid).ravel()[self._body])
+        if rows.size == 0:
+            rows = np.flatnonzero(_touched(mask, self.case.grid, self.grid).ravel()[self._body])
+        return rows
+
+    def _disjoint_rows(self) -> dict[str, NDArray[np.int64]]:
+        """Give each voxel to the first structure that holds it: targets by prescription, then organs, body last.
+
+        As in matRad, so that an organ's objective does not pull at the target it overlaps; metrics see whole organs.
+        """
+        free = np.ones(self._body.size, dtype=bool)
+        disjoint = {}
+        for structure in self.protocol.structures:
+            rows = self.rows[self.protocol.case_name[structure]]
+            disjoint[structure] = rows[free[rows]]
+            free[rows] = False
+        return disjoint
+
+    def _angles(self, parameters: PlanningParameters) -> tuple[float, ...]:
+        return self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
+
+    def _problem(self, request: PlanRequest, angles: tuple[float, ...]) -> FluenceProblem:
+        self._check(request.parameters)
+        known, start = request.warm_start, None
+        if known is not None:
+            if (known.case_id, known.grid) != (self.case.id, self.grid):
+                raise ValueError(
+                    f"a plan of {known.case_id} at fidelity {known.fidelity!r} cannot start one of "
+                    f"{self.case.id} at {self.fidelity.name!r}"
+                )
+            # Multipliers of limits out of reach grow without end, and would drown whatever is solved next.
+            usable = not known.parameters.limits or all(each.met for each in known.solution.constraints)
+            if known.gantry_angles_deg == angles and usable:
+                start = known.solution
+        held = [self._constraint(limit) for limit in request.parameters.limits]
+        return FluenceProblem(self._terms(request.parameters), [*self._coverages(), *held], start)
+
+    def _terms(self, parameters: PlanningParameters) -> list[Term]:
+        targets = {target.structure for target in self.protocol.targets}
+        return [
+            Term(structure, rows, chosen.weight, chosen.objective_dose_gy, one_sided=structure not in targets)
+            for structure, rows in self._term_rows.items()
+            if rows.size > 0
+            for chosen in [parameters.structures[structure]]
+        ]
+
+    def _coverages(self) -> list[DoseConstraint]:
+        primary = self.protocol.primary.structure
+        return [
+            DoseConstraint(
+                target.structure,
+                self.rows[self.protocol.case_name[target.structure]],
+                "=" if target.structure == primary else "≥",
+                target.prescription_gy,
+            )
+            for target in self.protocol.targets
+        ]
+
+    def _constraint(self, limit: Limit) -> DoseConstraint:
+        known = {**self.protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
+        if limit.structure not in known:
+            raise ValueError(
+                f"limit on {limit.name}: protocol {self.protocol.name!r} and case {self.case.id!r} share no such "
+                f"structure; there are: {', '.join(known)}"
+            )
+        rows = self.rows[known[limit.structure]]
+        percent, dose_gy = limit.bound(rows.size * self.grid.voxel_cc)
+        # Voxels held at a dose lie about it as closely as the solver aims. Just beyond it, V_d would count them all.
+        hair = 2 * CONSTRAINT_TOLERANCE
+        if limit.is_at_most:
+            return DoseConstraint(limit.structure, rows, "≤", dose_gy * (1 - hair), percent)
+        return DoseConstraint(limit.structure, rows, "≥", dose_gy * (1 + hair), percent)
+
+    def _check(self, parameters: PlanningParameters) -> None:
+        wanted, given = set(self.protocol.structures), set(parameters.structures)
+        if missing := wanted - given:
+            raise ValueError(f"no parameters for {', '.join(sorted(missing))}; weight 0 leaves a structure out")
+        if unknown := given - wanted:
+            raise ValueError(
+                f"parameters for {', '.join(sorted(unknown))}, which protocol {self.protocol.name!r} and case "
+                f"{self.case.id!r} do not share; there are: {', '.join(self.protocol.structures)}"
+            )
+
+    def _plan(
+        self,
+        parameters: PlanningParameters,
+        angles: tuple[float, ...],
+        k: DoseInfluence,
+        solution: FluenceSolution,
+    ) -> Plan:
+        dose = k.volume(solution.dose_gy)
+        return Plan(
+            case_id=self.case.id,
+            protocol=self.protocol.name,
+            fidelity=self.fidelity.name,
+            gantry_angles_deg=angles,
+            parameters=parameters,
+            dose_gy=dose,
+            grid=self.grid,
+            evaluation=self.evaluate(dose),
+            solution=solution,
+        )
+
+
+def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.bool_]:
+    """Voxels of `target` that hold the centre of a voxel of the mask."""
+    touched = np.zeros(target.shape, dtype=bool)
+    indices = []
+    for axis, index in enumerate(np.nonzero(mask)):
+        position = source.coordinates_mm(axis)[index]
+        nearest = np.rint((position - target.origin_mm[axis]) / target.spacing_mm[axis]).astype(int)
+        indices.append(np.clip(nearest, 0, target.shape[axis] - 1))
+    touched[tuple(indices)] = True
+    return touched
