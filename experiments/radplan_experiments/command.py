@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from radplan_experiments import comparison
+from radplan_experiments.auditing import merge, rescoring, validation
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import CompareOptions, ResultsOptions
-from radplan_experiments.recording import merge, rescoring, validation
 from radplan_experiments.recording.run_folder import read_run_folder
 from radplan_experiments.reporting import report
-from radplan_experiments.run_settings import settings_of, settings_of_suite
+from radplan_experiments.running import comparison
+from radplan_experiments.running.run_settings import settings_of, settings_of_suite
 from radplan_experiments.suites import load_suite
 
 SET_BY_SUITE = ("--site", "--protocol", "--source", "--split", "--cases", "--budget", "--seeds", "--fidelity")

@@ -19,9 +19,9 @@ from radplan_env.protocol import load_protocol
 from radplan_env.sources import synthetic
 from radplan_experiments.cohort import SITES, UsageError
 from radplan_experiments.commands import train
-from radplan_experiments.hyperparameters import Hyperparameters, load_hyperparameters
 from radplan_experiments.training.checkpoint import Progress, resume
 from radplan_experiments.training.environments import training_environments
+from radplan_experiments.training.hyperparameters import Hyperparameters, load_hyperparameters
 from radplan_experiments.training.loop import train as train_policy
 from radplan_experiments.training.setup import Setup, setup_of
 from radplan_experiments.training.validation import Validation

@@ -61,6 +61,6 @@ def main(argv: list[str] | None = None) -> int:
     """Run the ablation; return the exit code: 0 done, 1 an error or failed episode, 2 wrong usage, 130 interrupted."""
     script, arguments = ("experiments/ablate_evaluator.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
     args = tyro.cli(Args, args=arguments, description=__doc__)
-    from radplan_experiments import comparison  # slow to import: help and mistyped options need not wait for it
+    from radplan_experiments.running import comparison
 
     return comparison.run(args, command=shlex.join(["python", script, *arguments]))

@@ -48,10 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     """Build a library; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
     script, arguments = ("experiments/build_library.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
     args = tyro.cli(Args, args=arguments, description=__doc__)
-    from radplan_experiments import (  # slow to import: help and mistyped options need not wait for it
-        comparison,
-        past_plans,
-    )
+    from radplan_experiments.running import comparison, past_plans
 
     command = shlex.join(["python", script, *arguments])
     return comparison.guarded(command, lambda: past_plans.build(args, command))

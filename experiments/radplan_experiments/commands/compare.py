@@ -41,6 +41,6 @@ def main(argv: list[str] | None = None) -> int:
     """
     script, arguments = ("experiments/compare.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
     args = tyro.cli(CompareOptions, args=arguments, description=__doc__)
-    from radplan_experiments import command  # slow to import: help and mistyped options need not wait for it
+    from radplan_experiments import command
 
     return command.run(args, given(arguments), command=shlex.join(["python", script, *arguments]))

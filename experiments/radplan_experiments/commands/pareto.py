@@ -60,6 +60,6 @@ def main(argv: list[str] | None = None) -> int:
     """Run the sweeps; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
     script, arguments = ("experiments/pareto.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
     args = tyro.cli(Args, args=arguments, description=__doc__)
-    from radplan_experiments import sweep  # slow to import: help and mistyped options need not wait for it
+    from radplan_experiments.running import sweep
 
     return sweep.run(args, command=shlex.join(["python", script, *arguments]))

@@ -13,7 +13,7 @@ trains a finished policy further.
 Training sees training cases only: of OpenKBP the training patients, of the synthetic pelvises those of "endless", a
 new patient in every episode, none of which is a validation or test case.
 
-Hyperparameters are in experiments/hyperparameters, a file per algorithm.
+Hyperparameters are in experiments/radplan_experiments/training/hyperparameters, a file per algorithm.
 
   python experiments/train.py --algorithm ppo
       the prostate policy that `compare.py --agents ppo` plays
@@ -59,7 +59,7 @@ class Args:
     """Seed of everything that is drawn. A training that was interrupted draws anew from where it goes on."""
 
     hyperparameters: Path | None = None
-    """YAML file of your own, as those in experiments/hyperparameters."""
+    """YAML file of your own, as those in experiments/radplan_experiments/training/hyperparameters."""
 
     install: bool = False
     """Put the policy into agents/policies, where compare.py finds it."""

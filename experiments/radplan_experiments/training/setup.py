@@ -10,7 +10,7 @@ from radplan_env.case import Case
 from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.sources import synthetic
 from radplan_experiments.cohort import SITES, Origin, open_cohort
-from radplan_experiments.hyperparameters import Hyperparameters, load_hyperparameters
+from radplan_experiments.training.hyperparameters import Hyperparameters, load_hyperparameters
 
 if TYPE_CHECKING:
     from radplan_experiments.commands.train import Args

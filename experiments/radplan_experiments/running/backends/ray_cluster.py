@@ -14,8 +14,8 @@ from typing import Any
 
 from joblib.parallel import ParallelBackendBase
 
-from radplan_experiments.backends.backend import ONE_THREAD, Backend
 from radplan_experiments.cohort import UsageError
+from radplan_experiments.running.backends.backend import ONE_THREAD, Backend
 
 try:
     import ray

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from radplan_experiments.recording.copying import add_calls, copy_file, copy_transcript, new_run_folder
+from radplan_experiments.auditing.copying import add_calls, copy_file, copy_transcript, new_run_folder
 from radplan_experiments.recording.records import Key
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
 from radplan_experiments.recording.settings import Settings, different_settings

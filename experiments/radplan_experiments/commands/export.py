@@ -16,8 +16,8 @@ import tyro
 from radplan_env.case import Case
 from radplan_env.export import export_dicom
 from radplan_env.planning import Plan
+from radplan_experiments.auditing.replay import UnusableError, recorded_case
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.recording.replay import UnusableError, recorded_case
 from radplan_experiments.recording.run_folder import RunFolderError, read_run_folder
 
 

@@ -14,8 +14,8 @@ import pytest
 from radplan_agents.llm.cache import ReplyStore
 from radplan_agents.llm.chat import Reply, Usage
 from radplan_agents.llm.metering import Ledger
-from radplan_experiments.recording import merge as merging
-from radplan_experiments.recording.merge import merge
+from radplan_experiments.auditing import merge as merging
+from radplan_experiments.auditing.merge import merge
 from radplan_experiments.recording.run_folder import RunFolderError, open_run_folder, read_run_folder
 from radplan_experiments.recording.settings import ModelChoice
 from radplan_experiments.reporting import report, tables

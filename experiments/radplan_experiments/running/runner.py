@@ -24,12 +24,12 @@ from radplan_env.env import RadPlanEnv
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import SITES, Origin, open_cohort
-from radplan_experiments.language_model import LanguageModel, library_of, reads_library, talks
-from radplan_experiments.own_agents import source_digest
 from radplan_experiments.recording import failures, fluences
 from radplan_experiments.recording.records import COMPLETE, FAILED, Key, Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
+from radplan_experiments.running.language_model import LanguageModel, library_of, reads_library, talks
+from radplan_experiments.running.own_agents import source_digest
 from radplan_experiments.wording import counted
 from radplan_experiments.writing import write_atomically, write_json
 

@@ -9,8 +9,6 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from radplan_agents.agent import EpisodeInterruptedError
-from radplan_experiments import dispatch, language_model, own_agents, run_settings, runner
-from radplan_experiments.backends import WorkerDiedError, open_backend
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import RunOptions
 from radplan_experiments.recording import failures
@@ -18,6 +16,8 @@ from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, 
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.recording.standing import altered_cases, unjudged
 from radplan_experiments.reporting import report
+from radplan_experiments.running import dispatch, language_model, own_agents, run_settings, runner
+from radplan_experiments.running.backends import WorkerDiedError, open_backend
 from radplan_experiments.wording import counted
 
 

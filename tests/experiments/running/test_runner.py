@@ -15,13 +15,13 @@ import yaml
 import radplan_env
 from radplan_env.planning import Plan
 from radplan_experiments.cohort import UsageError
-from radplan_experiments import own_agents, runner
 from radplan_experiments.commands import export_plan
 from radplan_experiments.options import RunOptions
 from radplan_experiments.recording import fluences
 from radplan_experiments.recording.run_folder import RunFolder, open_run_folder
 from radplan_experiments.recording.settings import Settings
-from radplan_experiments.run_settings import settings_of
+from radplan_experiments.running import own_agents, runner
+from radplan_experiments.running.run_settings import settings_of
 
 CASE = "openkbp/pt_1"
 PROTOCOLS = Path(radplan_env.__file__).parent / "protocols"

@@ -18,7 +18,7 @@ from radplan_experiments.recording.records import CIRCUMSTANCES
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'radplan_env[ray]'")
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
+SCRIPT = Path(__file__).parents[3] / "experiments" / "compare.py"
 EPISODES = 2 * 8
 
 
@@ -36,7 +36,7 @@ def cluster() -> Iterator[Any]:
 
 def start(data: Path, out: Path, *arguments: object) -> subprocess.Popen[str]:
     task = ["--site", "head-and-neck", "--data", data, "--agents", "odd_agents:Slow", "--budget", 2, "--seeds", 8]
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, SCRIPT, *map(str, task), "--out", out, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": path},

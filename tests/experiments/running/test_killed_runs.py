@@ -17,14 +17,14 @@ import pytest
 
 from radplan_experiments.recording.records import CIRCUMSTANCES
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
+SCRIPT = Path(__file__).parents[3] / "experiments" / "compare.py"
 SEEDS, KILLS = 18, 20
 
 
 def start(data: Path, out: Path) -> subprocess.Popen[bytes]:
     """compare.py in a process group of its own, with a cache of its own: K is built among the kills."""
     task = ["--site", "head-and-neck", "--data", data, "--agents", "odd_agents:Slow", "--budget", 2, "--seeds", SEEDS]
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), *map(str, task), "--jobs", "2", "--out", str(out / "run")],
         env={**os.environ, "RADPLAN_CACHE_DIR": str(out / "cache"), "PYTHONPATH": path},

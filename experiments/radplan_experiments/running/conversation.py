@@ -21,8 +21,8 @@ from radplan_agents.plan_changes import changes
 from radplan_env.env import RadPlanEnv
 from radplan_env.planning import Plan
 from radplan_env.render import plan_text
-from radplan_experiments import comparison, language_model, run_settings, runner
 from radplan_experiments.cohort import SITES, UsageError, open_cohort
+from radplan_experiments.running import comparison, language_model, run_settings, runner
 from radplan_experiments.writing import slug
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from radplan_agents.agent import EpisodeInterruptedError
-from radplan_experiments import dispatch, runner
-from radplan_experiments.backends import Outcome
 from radplan_experiments.recording.records import Key
 from radplan_experiments.recording.run_folder import RunFolder, open_run_folder
 from radplan_experiments.recording.settings import Settings
+from radplan_experiments.running import dispatch, runner
+from radplan_experiments.running.backends import Outcome
 
 
 class OneAfterTheOther:

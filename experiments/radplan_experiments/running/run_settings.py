@@ -8,10 +8,10 @@ from dataclasses import replace
 from radplan_agents.agent import load_agent
 from radplan_agents.llm import NoModelError, SettingsError
 from radplan_env.protocol import ProtocolError, load_protocol
-from radplan_experiments import language_model
 from radplan_experiments.cohort import SITES, Origin, UsageError, open_cohort, select
 from radplan_experiments.options import RunOptions, TaskOptions
 from radplan_experiments.recording.settings import ModelChoice, Settings
+from radplan_experiments.running import language_model
 from radplan_experiments.suites import load_suite
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from radplan_env import protocol
 from radplan_env.planning import Plan
-from radplan_experiments.recording import rescoring, validation
+from radplan_experiments.auditing import rescoring, validation
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
 from radplan_experiments.reporting import notes
 

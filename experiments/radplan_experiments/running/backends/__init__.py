@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from radplan_experiments.backends.backend import Backend, Outcome, WorkerDiedError
-from radplan_experiments.backends.processes import processes
-from radplan_experiments.backends.progress import progress
+from radplan_experiments.running.backends.backend import Backend, Outcome, WorkerDiedError
+from radplan_experiments.running.backends.processes import processes
+from radplan_experiments.running.backends.progress import progress
 
 __all__ = ["Backend", "Outcome", "WorkerDiedError", "open_backend", "progress"]
 
@@ -40,7 +40,7 @@ def open_backend(
         with processes(tasks, jobs) as backend:
             yield backend
         return
-    from radplan_experiments.backends.ray_cluster import ray_cluster  # an extra, and slow to import
+    from radplan_experiments.running.backends.ray_cluster import ray_cluster  # an extra, and slow to import
 
     with ray_cluster(tasks, jobs, ray_address) as backend:
         yield backend

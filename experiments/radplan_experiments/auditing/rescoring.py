@@ -10,14 +10,14 @@ from pathlib import Path
 
 from radplan_env.planning import PlanningSystem
 from radplan_env.protocol import load_protocol
-from radplan_experiments import runner
-from radplan_experiments.recording import replay
-from radplan_experiments.recording.copying import add_calls, copy_transcript, new_run_folder
+from radplan_experiments.auditing import replay
+from radplan_experiments.auditing.copying import add_calls, copy_transcript, new_run_folder
+from radplan_experiments.auditing.replay import UnusableError
 from radplan_experiments.recording.records import Record, key_of
-from radplan_experiments.recording.replay import UnusableError
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import report
+from radplan_experiments.running import runner
 from radplan_experiments.writing import write_json
 
 JUDGED = ("score", "met", "metrics", "criteria", "terms")

@@ -11,12 +11,12 @@ from tqdm import tqdm
 from radplan_agents.gpt_radplan.library import Library, ReferencePlan
 from radplan_env.planning import Plan
 from radplan_env.protocol import load_protocol
-from radplan_experiments import comparison, run_settings
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import FAILED, Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
-from radplan_experiments.runner import read_case
+from radplan_experiments.running import comparison, run_settings
+from radplan_experiments.running.runner import read_case
 from radplan_experiments.wording import counted
 
 if TYPE_CHECKING:

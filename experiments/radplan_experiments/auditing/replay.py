@@ -12,11 +12,11 @@ from typing import Protocol, TypeVar
 from radplan_env.case import Case, CaseError
 from radplan_env.planning import PlanningSystem
 from radplan_env.protocol import load_protocol
-from radplan_experiments.backends import open_backend
 from radplan_experiments.recording import fluences
 from radplan_experiments.recording.records import Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
-from radplan_experiments.runner import planning_system, read_case
+from radplan_experiments.running.backends import open_backend
+from radplan_experiments.running.runner import planning_system, read_case
 
 Result = TypeVar("Result", covariant=True)
 

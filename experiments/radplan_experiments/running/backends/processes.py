@@ -16,7 +16,7 @@ from joblib.executor import get_memmapping_executor
 from joblib.externals.loky import get_reusable_executor, process_executor
 from joblib.parallel import LokyBackend
 
-from radplan_experiments.backends.backend import Backend
+from radplan_experiments.running.backends.backend import Backend
 
 
 @contextmanager

@@ -17,14 +17,14 @@ from pydantic import SecretStr
 
 from radplan_agents.agent import EpisodeInterruptedError
 from radplan_agents.llm import Endpoint, Ledger, Limits, ModelSettings, Retrying, ServiceError, read_transcript
-from radplan_experiments import language_model, runner
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands.compare import main
-from radplan_experiments.language_model import LanguageModel
 from radplan_experiments.options import LanguageModelOptions, ModelOptions
 from radplan_experiments.recording.records import CIRCUMSTANCES
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder, read_settings
 from radplan_experiments.recording.settings import ModelChoice, Settings
+from radplan_experiments.running import language_model, runner
+from radplan_experiments.running.language_model import LanguageModel
 
 Record = dict[str, Any]
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from radplan_experiments import front
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.front import Metric, Point
+from radplan_experiments.reporting import front
+from radplan_experiments.reporting.front import Metric, Point
 
 CASE = "synthetic/test/0"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from radplan_agents.llm.cache import ReplyStore
 from radplan_agents.llm.metering import Ledger
-from radplan_experiments import runner
 from radplan_experiments.recording.records import Key
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder
 from radplan_experiments.recording.settings import Settings
+from radplan_experiments.running import runner
 from radplan_experiments.writing import write_atomically
 
 LEDGER, REPLIES = "llm_calls.sqlite", "replies.sqlite"

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from joblib import Parallel, delayed
 from joblib.parallel import ParallelBackendBase
 
-from radplan_experiments.backends.progress import progress
+from radplan_experiments.running.backends.progress import progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

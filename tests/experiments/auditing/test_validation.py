@@ -14,10 +14,11 @@ import pytest
 
 from radplan_env.case import Case
 from radplan_env.planning import PlanningSystem
-from radplan_experiments import runner
-from radplan_experiments.recording import fluences, replay, validation
+from radplan_experiments.auditing import replay, validation
+from radplan_experiments.recording import fluences
 from radplan_experiments.recording.run_folder import RunFolderError
 from radplan_experiments.recording.settings import Settings
+from radplan_experiments.running import runner
 
 Record = dict[str, Any]
 Validate = Callable[..., str]

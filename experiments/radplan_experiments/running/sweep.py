@@ -12,15 +12,15 @@ import numpy as np
 
 from radplan_env.planning import PlanningSystem
 from radplan_env.protocol import load_protocol
-from radplan_experiments import comparison, front, run_settings, runner
-from radplan_experiments.backends import open_backend
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.front import Metric, Point
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import COMPLETE
 from radplan_experiments.recording.settings import Settings
-from radplan_experiments.reporting import figures
+from radplan_experiments.reporting import figures, front
+from radplan_experiments.reporting.front import Metric, Point
 from radplan_experiments.reporting.tables import BEFORE_SEQUENCING, Table
+from radplan_experiments.running import comparison, run_settings, runner
+from radplan_experiments.running.backends import open_backend
 from radplan_experiments.writing import slug, write_text
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ import numpy as np
 
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_env.protocol import Protocol, load_protocol
-from radplan_experiments import runner
-from radplan_experiments.recording import replay
+from radplan_experiments.auditing import replay
+from radplan_experiments.auditing.replay import UnusableError
 from radplan_experiments.recording.records import COMPLETE, Key, Record, key_of
-from radplan_experiments.recording.replay import UnusableError
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.recording.standing import protocol_has_changed
+from radplan_experiments.running import runner
 from radplan_experiments.wording import counted
 
 TOLERANCE = 1e-6

@@ -10,7 +10,7 @@ from pathlib import Path
 import backend_tasks as tasks
 import pytest
 
-from radplan_experiments.backends import WorkerDiedError, open_backend
+from radplan_experiments.running.backends import WorkerDiedError, open_backend
 
 
 def test_outcomes_come_as_tasks_end_and_errors_are_outcomes_too() -> None:

@@ -16,12 +16,12 @@ from typing import TypeVar
 from uuid import uuid4
 
 from radplan_agents.agent import EpisodeInterruptedError
-from radplan_experiments import runner
-from radplan_experiments.backends import Backend, progress
-from radplan_experiments.language_model import LanguageModel
 from radplan_experiments.recording.records import Key, Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
+from radplan_experiments.running import runner
+from radplan_experiments.running.backends import Backend, progress
+from radplan_experiments.running.language_model import LanguageModel
 from radplan_experiments.writing import write_atomically
 
 Files = dict[str, bytes]
