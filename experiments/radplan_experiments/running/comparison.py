@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -18,7 +17,7 @@ from radplan_experiments.recording.standing import altered_cases, unjudged
 from radplan_experiments.reporting import report
 from radplan_experiments.running import dispatch, language_model, own_agents, run_settings, runner
 from radplan_experiments.running.backends import WorkerDiedError, open_backend
-from radplan_experiments.wording import counted
+from radplan_experiments.wording import counted, program_name
 
 
 def run(args: RunOptions, command: str) -> int:
@@ -31,7 +30,7 @@ def run(args: RunOptions, command: str) -> int:
     args : RunOptions
         What to run.
     command : str
-        How the run was started, and can be continued: python, the script and its arguments.
+        The command line that started the run, and continues it.
     """
     return guarded(command, lambda: compare(run_settings.settings_of(args), args, command))
 
@@ -51,27 +50,29 @@ def run_folder(path: Path, settings: Settings, args: RunOptions, command: str) -
 def guarded(command: str, run: Callable[[], int]) -> int:
     """Run an experiment; what stops it is said in one message, with how to go on, and becomes the exit code.
 
+    0 is done, 1 an error, 2 wrong usage, 130 interrupted.
+
     Parameters
     ----------
     command : str
-        How it was started: python, the script and its arguments.
+        The command line that started it.
     run : callable
         The experiment; it returns an exit code.
     """
-    script = Path(shlex.split(command)[1]).name
+    name = program_name(command)
     go_on = f"What is finished is kept; go on with:\n  {command}"
     try:
         return run()
     except (UsageError, RunFolderError) as error:
-        return _stop(script, f"error: {error}", 2)
+        return _stop(name, f"error: {error}", 2)
     except KeyboardInterrupt:
-        return _stop(script, f"stopped. {go_on}", 130)
+        return _stop(name, f"stopped. {go_on}", 130)
     except EpisodeInterruptedError as error:
-        return _stop(script, f"error: {error}. {go_on}", 1)
+        return _stop(name, f"error: {error}. {go_on}", 1)
     except WorkerDiedError as error:
-        return _stop(script, f"error: {error}: try fewer --jobs. {go_on}", 1)
+        return _stop(name, f"error: {error}: try fewer --jobs. {go_on}", 1)
     except OSError as error:
-        return _stop(script, f"error: {error}. {go_on}", 1)
+        return _stop(name, f"error: {error}. {go_on}", 1)
 
 
 def _compare(folder: RunFolder, args: RunOptions, command: str) -> int:
@@ -134,6 +135,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _stop(script: str, text: str, code: int) -> int:
-    say(f"{script}: {text}")
+def _stop(name: str, text: str, code: int) -> int:
+    say(f"{name}: {text}")
     return code

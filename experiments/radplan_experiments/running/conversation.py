@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 from pydantic import BaseModel
@@ -22,11 +22,9 @@ from radplan_env.env import RadPlanEnv
 from radplan_env.planning import Plan
 from radplan_env.render import plan_text
 from radplan_experiments.cohort import SITES, UsageError, open_cohort
+from radplan_experiments.options import ConverseOptions
 from radplan_experiments.running import comparison, language_model, run_settings, runner
 from radplan_experiments.writing import slug
-
-if TYPE_CHECKING:
-    from radplan_experiments.commands.converse import Args
 
 PROMPT = "[Enter] go on, words, undo, accept [N] or stop> "
 
@@ -193,12 +191,12 @@ def _item(item: BaseModel) -> str:
     return "- " + ": ".join(f"{value:g}" if isinstance(value, float) else str(value) for _, value in item)
 
 
-def run(args: Args, read: Callable[[str], str] = input) -> int:
+def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
     """Hold a conversation; return the exit code.
 
     Parameters
     ----------
-    args : Args
+    args : ConverseOptions
         The options of converse.py.
     read : callable
         Asks for a line.
@@ -240,7 +238,7 @@ def run(args: Args, read: Callable[[str], str] = input) -> int:
     return 0
 
 
-def _check(args: Args) -> str:
+def _check(args: ConverseOptions) -> str:
     """Check what was asked for; return the case's id."""
     if args.budget < 1:
         raise UsageError(f"--budget must be at least 1, got {args.budget}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -12,6 +11,7 @@ from radplan_agents.gpt_radplan.library import Library, ReferencePlan
 from radplan_env.planning import Plan
 from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import UsageError
+from radplan_experiments.options import LibraryOptions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import FAILED, Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
@@ -19,11 +19,8 @@ from radplan_experiments.running import comparison, run_settings
 from radplan_experiments.running.runner import read_case
 from radplan_experiments.wording import counted
 
-if TYPE_CHECKING:
-    from radplan_experiments.commands.build_library import Args
 
-
-def build(args: Args, command: str) -> int:
+def build(args: LibraryOptions, command: str) -> int:
     """Plan what is not planned yet and write the library anew; return the exit code.
 
     Raises

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from radplan_env.planning import PlanningSystem
 from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import UsageError
+from radplan_experiments.options import ParetoOptions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import COMPLETE
 from radplan_experiments.recording.settings import Settings
@@ -23,9 +24,6 @@ from radplan_experiments.running import comparison, run_settings, runner
 from radplan_experiments.running.backends import open_backend
 from radplan_experiments.writing import slug, write_text
 
-if TYPE_CHECKING:
-    from radplan_experiments.commands.pareto import Args
-
 METRICS = {
     "prostate": ("Rectum mean", "Bladder mean"),
     "head-and-neck": ("Parotid_L mean", "Cavity_Oral mean"),
@@ -34,12 +32,12 @@ METRICS = {
 """By site, what is traded where nothing else is asked for."""
 
 
-def run(args: Args, command: str) -> int:
+def run(args: ParetoOptions, command: str) -> int:
     """Make or continue the sweeps; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
     return comparison.guarded(command, lambda: _run(args, command))
 
 
-def _run(args: Args, command: str) -> int:
+def _run(args: ParetoOptions, command: str) -> int:
     first, second = args.metrics or METRICS[args.site]
     metrics = Metric.parse(first), Metric.parse(second)
     settings = _check(args, metrics)
@@ -57,7 +55,7 @@ def _run(args: Args, command: str) -> int:
     return 0
 
 
-def _check(args: Args, metrics: tuple[Metric, Metric]) -> Settings:
+def _check(args: ParetoOptions, metrics: tuple[Metric, Metric]) -> Settings:
     """Check what was asked for; return the settings that the plans by weights have."""
     if args.ratios < 0 or not args.largest_ratio > 1:
         raise UsageError("--ratios must be at least 0 and --largest-ratio above 1")
@@ -84,7 +82,7 @@ def _check(args: Args, metrics: tuple[Metric, Metric]) -> Settings:
 # ------------------------------------------------------------------------------------------------------------- weights
 
 
-def _by_weights(args: Args, settings: Settings, metrics: tuple[Metric, Metric]) -> list[Point]:
+def _by_weights(args: ParetoOptions, settings: Settings, metrics: tuple[Metric, Metric]) -> list[Point]:
     """The template plan with the weights of two structures shifted against each other, for every case."""
     ratios = np.geomspace(1 / args.largest_ratio, args.largest_ratio, args.ratios) if args.ratios > 1 else [1.0]
     todo = [(case, float(ratio)) for case in settings.cases for ratio in ratios if args.ratios]
@@ -126,7 +124,7 @@ def _system(settings: Settings, case: str) -> PlanningSystem:
 # --------------------------------------------------------------------------------------------------------------- words
 
 
-def _by_words(args: Args, command: str) -> list[Point]:
+def _by_words(args: ParetoOptions, command: str) -> list[Point]:
     """The plan that each agent ends with, for every wish and case."""
     points: list[Point] = []
     for wish in args.wishes:

@@ -15,7 +15,7 @@ import yaml
 import radplan_env
 from radplan_env.planning import Plan
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.commands import export_plan
+from radplan_experiments.commands import export
 from radplan_experiments.options import RunOptions
 from radplan_experiments.recording import fluences
 from radplan_experiments.recording.run_folder import RunFolder, open_run_folder
@@ -186,13 +186,13 @@ def test_a_stored_plan_is_exported_as_dicom(
 ) -> None:
     plan_path = folder.plan_path(("random", CASE, 0))
     out = tmp_path / "dicom"
-    assert export_plan.main([str(plan_path), "--out", str(out)]) == 0
+    assert export.main([str(plan_path), "--out", str(out)]) == 0
     dose = pydicom.dcmread(out / "RTDOSE.dcm")
     largest = dose.pixel_array.max() * float(dose.DoseGridScaling)
     assert largest == pytest.approx(float(Plan.load(plan_path).dose_gy.max()), rel=1e-5)
     structures = pydicom.dcmread(out / "RTSTRUCT.dcm").StructureSetROISequence
     assert {"PTV_7000", "SpinalCord"} <= {structure.ROIName for structure in structures}
-    assert export_plan.main([str(plan_path), "--out", str(out)]) == 2
+    assert export.main([str(plan_path), "--out", str(out)]) == 2
     assert "holds DICOM files already" in capsys.readouterr().err
 
 
@@ -205,5 +205,5 @@ def test_export_refuses_what_is_no_plan_of_a_run(
     damaged.write_bytes(stray.read_bytes()[:500])
     expected = {stray: "no run.json", damaged: "not a whole plan", tmp_path / "missing.npz": "no plan"}
     for path, message in expected.items():
-        assert export_plan.main([str(path), "--out", str(tmp_path / "dicom")]) == 2
+        assert export.main([str(path), "--out", str(tmp_path / "dicom")]) == 2
         assert message in capsys.readouterr().err

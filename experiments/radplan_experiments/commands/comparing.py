@@ -36,7 +36,7 @@ def run(args: CompareOptions, given: Sequence[str], command: str) -> int:
     given : sequence of str
         The options that were named: one that would have no effect beside the others is refused.
     command : str
-        How it was started, and can be continued: python, the script and its arguments.
+        The command line that started it, and continues it.
     """
     return comparison.guarded(command, lambda: _run(args, given, command))
 
