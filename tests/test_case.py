@@ -153,7 +153,7 @@ def with_nan(array):
         ({**arrays(), "orientation": "XYZ"}, "orientation"),
         ({**arrays(), "origin_mm": (0.0, 0.0)}, "origin_mm"),
         ({**arrays(), "name_map": {"blob": "Rectum"}}, r"\['blob'\]"),
-        ({**arrays(), "name_map": {"Lips": "Mouthparts"}}, "not TG-263 names known here; TG263_NAMES"),
+        ({**arrays(), "name_map": {"Lips": "mouth parts"}}, "'mouth parts' is not a TG-263 name"),
         ({**arrays(), "name_map": {"Lips": "Parotis_L"}}, "did you mean Parotid_L?"),
         ({**arrays(), "name_map": {"Lips": "PTV_70"}}, "did you mean PTV_7000?"),
     ],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from radplan_env.errors import CaseError
 from radplan_env.plugins import Registry, object_of
 from radplan_env.sources.cohort import Cohort
+from radplan_env.structure_names import CohortNames
 
 if TYPE_CHECKING:
     from radplan_env.case import Case
@@ -33,8 +34,8 @@ class CohortRequest:
     split : str
         Part of the cohort, for sources that have parts: one of `SPLITS`.
     names : Mapping[str, str or None], optional
-        Structure names of the data and their TG-263 names, None for structures to leave out. They fit a whole
-        cohort: a name that one patient lacks is no error.
+        Structure names of the data and their TG-263 names, None for structures to leave out. They are for a whole
+        cohort: no patient need have them all.
     reference_dose : bool
         Whether to read the dose of the patients' own plans.
     """
@@ -79,23 +80,23 @@ class Source:
     has_reference_dose: bool = False
     public: bool = False
 
-    def problems(self, request: CohortRequest) -> list[str]:
-        """Say what a request lacks, or asks for that this source cannot give; empty if it can be opened."""
-        found = []
+    def problems(self, request: CohortRequest) -> dict[str, str]:
+        """Say by field what a request lacks, or asks for in vain; empty if it can be opened."""
+        found = {}
         if self.needs_data and not request.data:
-            found.append(f"source {self.id} needs data: {self.data}")
-        if request.data and not self.data:
-            found.append(f"source {self.id} reads no data: leave it out")
-        if missing := [path for path in request.data if not Path(path).exists()]:
-            found.append(f"data: there is no {' and no '.join(missing)}")
+            found["data"] = f"{self.id} needs data: {self.data}"
+        elif request.data and not self.data:
+            found["data"] = f"{self.id} reads no data; leave it out"
+        elif missing := [path for path in request.data if not Path(path).exists()]:
+            found["data"] = f"there is no {' and no '.join(missing)}"
         if request.split not in SPLITS:
-            found.append(f"no split {request.split!r}; there are {', '.join(SPLITS)}")
+            found["split"] = f"no split {request.split!r}; choose from {', '.join(SPLITS)}"
         if request.names is not None and self.structure_names is None:
-            found.append(f"names: the structures of {self.id} cases have their names already")
-        if request.names is not None and self.structure_names is not None and not request.data:
-            found.append("names: they are for files given as data")
+            found["names"] = f"the structures of {self.id} cases have their TG-263 names already; leave it out"
+        elif request.names is not None and not request.data:
+            found["names"] = "names are for files given as data"
         if not request.reference_dose and not self.has_reference_dose:
-            found.append(f"no reference dose: {self.id} cases are read as they are")
+            found["reference_dose"] = f"{self.id} has no doses that could be left out"
         return found
 
     def cohort(self, request: CohortRequest) -> Cohort:
@@ -107,11 +108,11 @@ class Source:
             If the request does not fit the source, or there are no cases.
         """
         if problems := self.problems(request):
-            raise CaseError("; ".join(problems))
+            raise CaseError("; ".join(f"{name}: {text}" for name, text in problems.items()))
         return self.open(request)
 
     def names_not_found(self, request: CohortRequest) -> tuple[str, ...]:
-        """Return the names to map that no patient has; a path that cannot be read is passed over, its case says why."""
+        """Return the names to map that no patient has; none while a patient's structures cannot be read."""
         if self.structure_names is None or not request.names:
             return ()
         found: set[str] = set()
@@ -119,7 +120,7 @@ class Source:
             try:
                 found.update(self.structure_names(path))
             except CaseError:
-                return ()  # what this patient has is not known
+                return ()  # its case says why; what this patient has is not known
         return tuple(name for name in request.names if name not in found)
 
 
@@ -145,8 +146,9 @@ def _openkbp(request: CohortRequest) -> Cohort:
 def _dicom(request: CohortRequest) -> Cohort:
     from radplan_env.sources import dicom
 
+    names = None if request.names is None else CohortNames(request.names)
+
     def read(path: str, case_id: str) -> Case:
-        names = _present(request.names, _dicom_names, path)
         return dicom.load(path, name_map=names, case_id=case_id, reference_dose=request.reference_dose)
 
     return numbered("dicom", request.data, read)
@@ -164,8 +166,10 @@ def _matrad(request: CohortRequest) -> Cohort:
     if not request.data:
         return Cohort(("matrad/TG119",), lambda case_id: matrad.tg119())
 
+    names = None if request.names is None else CohortNames(request.names)
+
     def read(path: str, case_id: str) -> Case:
-        return matrad.load(path, name_map=_present(request.names, _matrad_names, path), case_id=case_id)
+        return matrad.load(path, name_map=names, case_id=case_id)
 
     return numbered("matrad", request.data, read)
 
@@ -189,16 +193,6 @@ def numbered(source: str, paths: tuple[str, ...], read: Callable[[str, str], Cas
     """
     by_id = {f"{source}/{number}": path for number, path in enumerate(paths, start=1)}
     return Cohort(tuple(by_id), lambda case_id: read(by_id[case_id], case_id))
-
-
-def _present(
-    names: Mapping[str, str | None] | None, structure_names: Callable[[str], tuple[str, ...]], path: str
-) -> dict[str, str | None] | None:
-    """The names of a cohort that one patient has."""
-    if names is None:
-        return None
-    own = structure_names(path)
-    return {name: standard for name, standard in names.items() if name in own}
 
 
 _OPENKBP_DATA = "the folder 'provided-data' of https://github.com/ababier/open-kbp"
