@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Registry(Mapping[str, T]):
         if len(plugins) + (name in self.built_in) > 1:
             owners = ["radplan_env"] * (name in self.built_in) + [_package(plugin) for plugin in plugins]
             raise PluginError(
-                f"{' and '.join(owners)} both register {name!r} in {self.group}: uninstall one, or rename its entry point"
+                f"{' and '.join(owners)} register {name!r} in {self.group}: uninstall one, or rename its entry point"
             )
         if not plugins:
             return self.built_in[name]
@@ -74,7 +75,7 @@ class Registry(Mapping[str, T]):
 
     def _plugins(self) -> dict[str, tuple[EntryPoint, ...]]:
         found: dict[str, tuple[EntryPoint, ...]] = {}
-        for plugin in entry_points(group=self.group):
+        for plugin in _entry_points(tuple(sys.path), self.group):
             same = found.get(plugin.name, ())
             if plugin.value not in [other.value for other in same]:  # an editable install may be listed twice
                 found[plugin.name] = (*same, plugin)
@@ -95,6 +96,12 @@ def object_of(kind: type[T], group: str) -> Callable[[EntryPoint], T]:
         return found
 
     return load
+
+
+@cache
+def _entry_points(path: tuple[str, ...], group: str) -> EntryPoints:
+    """The entry points of a group on a search path; it takes time to look through all installed packages."""
+    return entry_points(group=group)
 
 
 def _described(plugin: EntryPoint, group: str) -> str:

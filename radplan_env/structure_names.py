@@ -14,8 +14,8 @@ TARGET_PATTERN = re.compile(r"(GTV|CTV|ITV|PTV)[pn]?\d?(_(\d{4,5}|High|Mid|Low))
 _UNPAIRED = """
     Body Core Bladder Rectum Prostate ProstateBed Rectal_Spacer SeminalVes PenileBulb Urethra Uterus UteroCervix Cervix
     Vagina Vulva Genitals Scrotum Bowel Bowel_Bag Bowel_Small Bowel_Large Spc_Bowel Jejunum Ileum Cecum Appendix Colon
-    Colon_Ascending Colon_Decending Colon_Transverse Colon_Sigmoid Anus Anal_Canal Duodenum Stomach Liver Gallbladder BileDuct_Common
-    Pancreas Spleen Sacrum CaudaEquina
+    Colon_Ascending Colon_Decending Colon_Transverse Colon_Sigmoid Anus Anal_Canal Duodenum Stomach Liver Gallbladder
+    BileDuct_Common Pancreas Spleen Sacrum CaudaEquina
     Brain Brainstem Cerebellum Cerebrum CorpusCallosum Hypothalmus Pons Pineal OpticChiasm Pituitary
     SpinalCord SpinalCord_Cerv SpinalCord_Thor SpinalCord_Lum SpinalCanal
     Cavity_Nasal Cavity_Oral Lips Tongue Tongue_Base Palate_Soft Nasopharynx Oropharynx Larynx Larynx_SG Glottis Pharynx
@@ -72,8 +72,8 @@ def is_tg263(name: str) -> bool:
 def naming_problem(name: str) -> str | None:
     """Say why nothing can be called `name`, None for a good name.
 
-    Protocols and maps of names may use any organ that TG-263 could spell so (``Lobe_Temporal_L``, ``OpticNrv_PRV03_L``),
-    unless it looks like another spelling of one of `TG263_NAMES`, which is then meant.
+    Protocols and maps of names may use any organ that is spelled as TG-263 spells them (``OpticNrv_PRV03_L``), unless
+    it looks like another spelling of one of `TG263_NAMES`, which is then meant.
     """
     if is_tg263(name):
         return None

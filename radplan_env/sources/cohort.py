@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from radplan_env.case import Case, CaseError
+from radplan_env.errors import CaseError
+
+if TYPE_CHECKING:
+    from radplan_env.case import Case
 
 
 @dataclass(frozen=True, repr=False)
-class Cohort(Sequence[Case]):
+class Cohort(Sequence["Case"]):
     """Cases by position or by id, each read when it is asked for: a hundred patients need not fit in memory.
 
     Parameters
