@@ -110,14 +110,13 @@ def protocol_of(task: TaskOptions) -> str:
     UsageError
         If there is no such file, or no protocol in it.
     """
-    if task.protocol is None:
-        return site_of_task(task).protocol
-    path = str(task.protocol.expanduser().resolve())
+    option = "--site" if task.protocol is None else "--protocol"
+    name = site_of_task(task).protocol if task.protocol is None else str(task.protocol.expanduser().resolve())
     try:
-        load_protocol(path)
+        load_protocol(name)
     except ProtocolError as error:
-        raise UsageError(f"--protocol: {error}") from error
-    return path
+        raise UsageError(f"{option}: {error}") from error
+    return name
 
 
 def site_of_task(task: TaskOptions) -> Site:
