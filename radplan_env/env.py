@@ -172,7 +172,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     ------
     ValueError
         If an argument is not as above, or the protocol has no default cases; from `reset`, for an unknown
-        option or case; from `step`, for an action that is none.
+        option or case; from `step`, for an invalid action.
     CaseError
         If a case lacks the protocol's primary target.
     gymnasium.error.ResetNeeded
@@ -262,7 +262,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         Raises
         ------
         ValueError
-            For an action that is none, or parameters that no action stands for, limits apart.
+            For an invalid action, or parameters that no action stands for, limits apart.
         gymnasium.error.ResetNeeded
             Outside an episode.
         """

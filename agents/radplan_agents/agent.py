@@ -39,12 +39,12 @@ class Agent(Protocol):
     """Chooses planning parameters, one solve after another.
 
     A class is built as ``Class(env, seed=0)``, where `env` is a `RadPlanEnv` of which no episode need have begun;
-    settings of its own follow as keyword arguments. One object plays any number of episodes; what it keeps between
-    them is its own affair.
+    settings of its own follow as keyword arguments. One object plays any number of episodes and may remember what it
+    likes between them.
 
     Most agents need ``env.action_map`` only, which turns planning parameters into actions and back. Those that look
     at the dose itself find it as ``env.plan``, and the patient as ``env.system.case``. Every solve is a step of the
-    environment: an agent that solves behind its back has failed.
+    environment; an agent that solves by other means has failed.
 
     More is used where a class has it. A method ``record()`` returns, as a dict of plain JSON data or None, what the
     last episode cost beside its solves and what it met with; it is kept in the results. A class with

@@ -69,7 +69,7 @@ def load_policy(algorithm: str, path: Path) -> Policy:
     FileNotFoundError
         If either file is not there.
     ValueError
-        If they are none of this algorithm.
+        If they are not a policy of this algorithm.
     """
     training = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     if training.get("algorithm") != algorithm:
