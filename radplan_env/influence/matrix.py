@@ -21,7 +21,7 @@ from radplan_env.grid import Grid, resample
 from radplan_env.influence import pencil_beam, pyradplan
 from radplan_env.influence.bixels import centre_of_mass
 from radplan_env.influence.cache import cached
-from radplan_env.influence.linac import ENERGY_MV, MACHINE, linac
+from radplan_env.influence.linac import linac
 from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
 
 ENGINES: dict[str, Engine] = {"radplan": pencil_beam.compute, "pyradplan": pyradplan.compute}
@@ -240,7 +240,7 @@ def _checked_collimators(angles_deg: float | Sequence[float], beams: int) -> tup
 
 def _key(setup: Setup, engine: str) -> str:
     """Hash of everything K depends on; not of organs, names or the case's id."""
-    machine = (version("pyRadPlan"), MACHINE, ENERGY_MV)
+    machine = linac().digest if engine == "radplan" else version("pyRadPlan")
     geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
     digest.update(setup.ct_hu.tobytes())
