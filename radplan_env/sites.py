@@ -6,7 +6,6 @@ site's id and names a `Site`. See CONTRIBUTING.md for an example.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from radplan_env.plugins import Registry, object_of
@@ -48,7 +47,7 @@ class Site:
         return environment_id(self.id)
 
 
-SITES: Mapping[str, Site] = Registry(
+SITES: Registry[Site] = Registry(
     GROUP,
     {
         site.id: site

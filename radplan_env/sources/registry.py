@@ -197,7 +197,7 @@ def numbered(source: str, paths: tuple[str, ...], read: Callable[[str, str], Cas
 
 _OPENKBP_DATA = "the folder 'provided-data' of https://github.com/ababier/open-kbp"
 
-SOURCES: Mapping[str, Source] = Registry(
+SOURCES: Registry[Source] = Registry(
     GROUP,
     {
         source.id: source
