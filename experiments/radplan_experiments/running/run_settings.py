@@ -9,7 +9,7 @@ from radplan_agents.llm import NoModelError, SettingsError
 from radplan_agents.registry import load_agent
 from radplan_env.protocol import ProtocolError, load_protocol
 from radplan_env.sites import Site, site_id, site_of
-from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named
+from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named, unrecognised
 from radplan_experiments.options import DEFAULT_SITE, RunOptions, TaskOptions
 from radplan_experiments.recording.settings import ModelChoice, Settings
 from radplan_experiments.running import language_model
@@ -150,6 +150,7 @@ def origin_of(task: TaskOptions) -> Origin:
         split=task.split,
         names=None if task.names is None else str(task.names.expanduser().resolve()),
         reference_dose=task.reference_dose,
+        structures=unrecognised(load_protocol(protocol_of(task))),
     )
 
 

@@ -24,7 +24,7 @@ from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_env.protocol import load_protocol
-from radplan_experiments.cohort import Origin, environment_of, open_cohort
+from radplan_experiments.cohort import Origin, environment_of, open_cohort, unrecognised
 from radplan_experiments.recording import failures, fluences
 from radplan_experiments.recording.records import COMPLETE, FAILED, Key, Record
 from radplan_experiments.recording.run_folder import RunFolder
@@ -222,7 +222,14 @@ def read_case(settings: Settings, case_id: str) -> Case:
 
 def origin_of(settings: Settings) -> Origin:
     """Where the cases of a run come from."""
-    return Origin(settings.source, settings.data, settings.split, settings.names, settings.reference_dose)
+    return Origin(
+        settings.source,
+        settings.data,
+        settings.split,
+        settings.names,
+        settings.reference_dose,
+        structures=unrecognised(load_protocol(settings.protocol)),
+    )
 
 
 def planning_system(settings: Settings, case: Case) -> PlanningSystem:
