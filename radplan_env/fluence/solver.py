@@ -10,7 +10,9 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from . import ipopt, newton, threads
+from radplan_env import threads
+
+from . import ipopt, newton
 from .coarse import CoarseProblem
 from .constraints import DoseConstraint, Multipliers, Relation, rows_of
 from .gram import Gram
