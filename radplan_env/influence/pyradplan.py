@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from radplan_env.grid import Grid
 from radplan_env.influence.setup import Matrix, Setup
+from radplan_env.reference import require_pyradplan
 
 MACHINE, ENERGY_MV = "Generic", 6.0
 """pyRadPlan's name of the linac whose data K is computed with, see `radplan_env.influence.linac`."""
@@ -26,6 +27,7 @@ def compute(setup: Setup, progress: bool) -> Matrix:
     pyRadPlan samples the body's mask on the dose grid by nearest neighbour: rows of K that it does not count as body
     stay empty.
     """
+    require_pyradplan("engine 'pyradplan'")
     import pyRadPlan  # takes seconds to import
 
     with _quietly(setup.title, progress):
