@@ -87,7 +87,8 @@ class Reply(BaseModel):
     cost_usd : float, optional
         What it cost; None where the price is not known.
     adaptations : tuple of str
-        What the service refused of the request and was changed, such as "temperature left out".
+        What the service refused of the request and was changed, such as "temperature left out", and what was odd
+        about the reply and read all the same, such as "answer read from reasoning_content".
     faults : tuple of str
         Names of what went wrong on the way and was overcome by asking again, such as "rate_limited".
     from_cache : bool

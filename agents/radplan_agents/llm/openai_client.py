@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from radplan_agents.llm import wire
+from radplan_agents.llm import replies, wire
 from radplan_agents.llm.chat import Reply, Request
+from radplan_agents.llm.complaints import Complaint, complaint_in, service_error
 from radplan_agents.llm.endpoint import Endpoint
 from radplan_agents.llm.errors import ServiceError, SettingsError
 from radplan_agents.llm.redaction import redact
-
-if TYPE_CHECKING:
-    import openai
 
 MAX_RESPONSE_BYTES = 4_000_000
 """A longer response is not read to its end: no planning step needs it."""
@@ -82,7 +82,7 @@ class OpenAIClient:
                     raise
                 self._adaptations.add(adaptation)  # each takes something away, so this ends
             else:
-                return reply.model_copy(update={"adaptations": applied})
+                return reply.model_copy(update={"adaptations": (*applied, *reply.adaptations)})
 
     def _call(self, body: dict[str, Any]) -> Reply:
         """Make one HTTP call; the key is taken out of whatever comes back."""
@@ -91,10 +91,16 @@ class OpenAIClient:
 
         # A failure is raised outside the except clauses: the library's exception, which may quote the key, is then
         # not in its context.
+        response_body = b""
         try:
-            return wire.to_reply(redact(json.loads(self._post(body)), self._key))
+            response_body = self._post(body)
+            return replies.to_reply(redact(json.loads(response_body), self._key))
         except openai.APIStatusError as error:
-            failure = _status_error(error, self._key)
+            complaint = complaint_in(redact(error.body, self._key)) or Complaint(redact(error.message, self._key))
+            if (reply := replies.reply_to(complaint)) is not None:
+                return reply
+            wait_s = _retry_after_s(error.response.headers)
+            failure = service_error(complaint, error.status_code, retry_after_s=wait_s)
         except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError):
             failure = ServiceError(f"no reply within {self._timeout_s:g} s", fault="timeout", transient=True)
         except (openai.APIConnectionError, httpx2.RequestError) as error:
@@ -103,8 +109,8 @@ class OpenAIClient:
         except _OversizedError:
             text = f"the response is longer than {MAX_RESPONSE_BYTES} bytes"
             failure = ServiceError(text, fault="oversized_response", transient=True)
-        except (ValueError, RecursionError) as error:  # not JSON, or not a chat completion
-            text = f"the response is no chat completion ({type(error).__name__})"
+        except (ValueError, RecursionError):  # not JSON, or not a chat completion
+            text = f"the response is no chat completion{_excerpt(response_body, self._key)}"
             failure = ServiceError(text, fault="malformed_response", transient=True)
         raise failure
 
@@ -127,32 +133,16 @@ class _OversizedError(Exception):
     """The response is longer than `MAX_RESPONSE_BYTES`."""
 
 
-def _status_error(error: openai.APIStatusError, key: str) -> ServiceError:
-    status, body = error.status_code, redact(error.body, key)
-    inner: Mapping[str, Any] = body if isinstance(body, dict) else {}
-    said = str(inner.get("message") or redact(error.message, key))[:1000]
-    code, parameter = inner.get("code"), inner.get("param")
-    fault, transient = _fault_of(status, str(code))
-    return ServiceError(
-        f"HTTP {status}: {said}",
-        fault=fault,
-        transient=transient,
-        status=status,
-        parameter=parameter if isinstance(parameter, str) else None,
-        retry_after_s=_retry_after_s(error.response.headers),
-    )
+def _excerpt(response_body: bytes, key: str) -> str:
+    """The first words of a response that is no JSON, such as a proxy's page, to say what it was.
 
-
-def _fault_of(status: int, code: str) -> tuple[str, bool]:
-    """The name of a status, and whether asking again may help."""
-    if status == 429:  # OpenAI answers 429 to an empty purse too, which no patience fills
-        return ("out_of_credit", False) if code == "insufficient_quota" else ("rate_limited", True)
-    if status >= 500:
-        return "server_error", True
-    if status in (408, 409, 425):
-        return "server_error", True
-    names = {401: "no_access", 402: "out_of_credit", 403: "no_access", 404: "not_found"}
-    return names.get(status, "rejected"), False
+    Of JSON, even of half of it, nothing is repeated: the key may stand there in escapes that hide it from `redact`.
+    """
+    text = response_body[:4000].decode(errors="replace").strip()
+    if not text or text[0] in "{[":
+        return ""
+    words = " ".join(re.sub(r"<[^>]*>", " ", html.unescape(text)).replace("\\/", "/").split())
+    return f": {redact(words, key)[:200]}" if words else ""
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
