@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from radplan_agents.llm import replies, wire
 from radplan_agents.llm.chat import Reply, Request
@@ -21,8 +20,6 @@ from radplan_agents.llm.redaction import redact
 
 MAX_RESPONSE_BYTES = 4_000_000
 """A longer response is not read to its end: no planning step needs it."""
-
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class OpenAIClient:
@@ -39,6 +36,8 @@ class OpenAIClient:
         Whether the refusal of pictures is an error rather than a reason to go on without.
     timeout_s : float
         Seconds after which a call is given up, from its start to its last byte.
+    send_images_off_site : bool
+        Whether pictures of the user's own patients may go to a service outside this machine.
 
     Raises
     ------
@@ -46,7 +45,14 @@ class OpenAIClient:
         If the package openai is not installed.
     """
 
-    def __init__(self, endpoint: Endpoint, *, must_see: bool = False, timeout_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        must_see: bool = False,
+        timeout_s: float = 600.0,
+        send_images_off_site: bool = False,
+    ) -> None:
         try:
             import httpx2
             import openai
@@ -56,6 +62,8 @@ class OpenAIClient:
         self._key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
         self._timeout_s = timeout_s
         self._must_see = must_see
+        self._host = endpoint.host
+        self._may_show_own_patients = endpoint.on_this_machine or send_images_off_site
         self._adaptations: set[wire.Adaptation] = set()
         self._client = openai.OpenAI(
             api_key=self._key or "none",  # services at home take any
@@ -63,12 +71,24 @@ class OpenAIClient:
             max_retries=0,
             http_client=openai.DefaultHttpxClient(
                 timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 30.0)),
-                trust_env=urlsplit(endpoint.base_url).hostname not in _LOOPBACK,  # no proxy on the way home
+                trust_env=not endpoint.on_this_machine,  # no proxy on the way home
+                follow_redirects=not endpoint.on_this_machine,  # nor a way out
             ),
         )
 
     def complete(self, request: Request) -> Reply:
-        """Return the reply to a request; see `ChatClient`."""
+        """Return the reply to a request; see `ChatClient`.
+
+        Raises
+        ------
+        SettingsError
+            If its pictures are private and the service is outside this machine.
+        """
+        if request.has_images and request.shows_own_patient and not self._may_show_own_patients:
+            raise SettingsError(
+                f"pictures of your own patient would go to {self._host}, outside this machine: allow it with "
+                "send_images_off_site=True (--send-images-off-site), or plan by numbers with vision=False"
+            )
         while True:
             body, applied = wire.from_request(request, self._model, self._adaptations)
             try:
