@@ -221,7 +221,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
         self._episode: _Episode | None = None
 
-        settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
+        settings: dict[str, Any] = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
         settings |= {"cache_dir": cache_dir, "progress": progress}
         self._systems = SystemCache(partial(_system, cases, self.protocol, settings))
 
