@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -220,18 +221,9 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
         self._episode: _Episode | None = None
 
-        def system(index: int) -> PlanningSystem:
-            return PlanningSystem(
-                cases[index],
-                self.protocol,
-                fidelity=fidelity,
-                gantry_angles_deg=gantry_angles_deg,
-                backend=backend,
-                cache_dir=cache_dir,
-                progress=progress,
-            )
-
-        self._systems = SystemCache(system)
+        settings: dict[str, Any] = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
+        settings |= {"cache_dir": cache_dir, "progress": progress}
+        self._systems = SystemCache(partial(_system, cases, self.protocol, settings))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Begin an episode on a case drawn from the cohort, or on ``options["case"]``; see the class."""
@@ -443,6 +435,10 @@ def _described(criterion: Criterion) -> dict[str, Any]:
         "unit": criterion.unit,
         "priority": criterion.priority,
     }
+
+
+def _system(cases: Sequence[Case], protocol: Protocol, settings: Mapping[str, Any], index: int) -> PlanningSystem:
+    return PlanningSystem(cases[index], protocol, **settings)
 
 
 def _default_cases(protocol: Protocol) -> Sequence[Case]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from radplan_env.env import Action, Info, RadPlanEnv
-from radplan_env.fluence.threads import cores
 from radplan_env.observations import Observation
 from radplan_env.planning import Plan, PlanningSystem, PlanRequest
+from radplan_env.threads import cores
 
 Flags = NDArray[np.bool_]
 

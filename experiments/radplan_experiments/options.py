@@ -122,6 +122,14 @@ class LanguageModelOptions:
     """Folder of plans of other patients that gpt-radplan takes its examples from, made with build_library.py; by
     default those that come with the package."""
 
+    send_images_off_site: bool = False
+    """Send pictures of patients of your own to a service outside this machine: CT slices of a head show a face. Without
+    it such a service gets numbers alone. Synthetic, OpenKBP and phantom patients are no secret."""
+
+    share_images: bool = False
+    """Keep pictures of patients of your own in transcripts, and so in reports; by default their places say what they
+    showed."""
+
     model: ModelOptions = field(default_factory=ModelOptions)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
+from radplan_env.reference import require_pyradplan
 from radplan_env.sources._images import content_id, to_lps
 from radplan_env.structure_names import map_names
 
@@ -34,6 +35,8 @@ def load(file: str | Path, *, name_map: Mapping[str, str | None] | None = None, 
     ------
     CaseError
         If the file is missing, damaged, or holds no CT or structures; see also `Case`.
+    ImportError
+        If pyRadPlan is not installed.
     """
     ct, cst = _read(Path(file))
     ct_hu, grid = to_lps(ct.cube_hu)
@@ -64,7 +67,8 @@ def structure_names(file: str | Path) -> tuple[str, ...]:
 
 
 def tg119() -> Case:
-    """The C-shape phantom of AAPM TG-119 that ships with pyRadPlan: PTV_5000 around Core."""
+    """The C-shape phantom of AAPM TG-119 that ships with pyRadPlan: PTV_5000 around Core; ImportError without it."""
+    require_pyradplan("the TG-119 phantom")
     file = resources.files("pyRadPlan.data.phantoms").joinpath("TG119.mat")
     with resources.as_file(file) as path:
         return load(path, name_map=_TG119_NAMES, case_id="matrad/TG119")
@@ -74,6 +78,7 @@ def _read(file: Path) -> tuple[Any, Any]:
     """CT and structures as pyRadPlan holds them."""
     if not file.is_file():
         raise CaseError(f"{file} is missing")
+    require_pyradplan("the reader of matRad files")
     from pyRadPlan.io import load_patient
 
     try:

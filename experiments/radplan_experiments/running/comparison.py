@@ -10,10 +10,10 @@ from pathlib import Path
 from radplan_agents.agent import EpisodeInterruptedError
 from radplan_env.plugins import PluginError
 from radplan_experiments.cohort import UsageError, names_not_found
-from radplan_experiments.options import RunOptions
+from radplan_experiments.options import LanguageModelOptions, RunOptions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder
-from radplan_experiments.recording.settings import Settings
+from radplan_experiments.recording.settings import ModelChoice, Settings
 from radplan_experiments.recording.standing import altered_cases, unjudged
 from radplan_experiments.reporting import report
 from radplan_experiments.running import dispatch, language_model, own_agents, run_settings, runner
@@ -112,7 +112,10 @@ def play(folder: RunFolder, args: RunOptions, command: str) -> dict[str, str]:
         agents = dict.fromkeys(agent for agent, _, _ in folder.todo())
         model = None
         if any(map(language_model.talks, agents)):
-            model = stack.enter_context(language_model.reached(args, folder.path))
+            choice = folder.settings.model
+            assert choice is not None
+            say_withheld(args, choice)
+            model = stack.enter_context(language_model.reached(args, folder.path, choice))
         tasks = len(folder.todo())
         backend = stack.enter_context(open_backend(tasks, args.jobs, args.backend, args.ray_address))
         unplanned = dispatch.prepare_all(backend, folder)
@@ -132,6 +135,15 @@ def say_left_out(settings: Settings, left_out: Mapping[str, str]) -> None:
     """Say which cases and agents are left out, and why."""
     for name, problem in left_out.items():
         say(f"{'case ' if name in settings.cases else ''}{name} is left out: {problem}")
+
+
+def say_withheld(args: LanguageModelOptions, choice: ModelChoice) -> None:
+    """Say that pictures stay on this machine, where they do though nobody asked for it."""
+    if choice.vision != args.model.vision:
+        say(
+            f"pictures of your own patients stay on this machine: {choice.name} is outside it and gets numbers alone; "
+            "--send-images-off-site sends it pictures as well"
+        )
 
 
 def say(text: str) -> None:

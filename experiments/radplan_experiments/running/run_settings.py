@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from radplan_agents.llm import NoModelError, SettingsError
+from radplan_agents.privacy import PUBLIC_SOURCES
 from radplan_agents.registry import load_agent
 from radplan_env.protocol import ProtocolError, load_protocol
 from radplan_env.sites import Site, site_id, site_of
 from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named, unrecognised
-from radplan_experiments.options import DEFAULT_SITE, RunOptions, TaskOptions
+from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
 from radplan_experiments.recording.settings import ModelChoice, Settings
 from radplan_experiments.running import language_model
 from radplan_experiments.suites import load_suite
@@ -154,6 +155,14 @@ def origin_of(task: TaskOptions) -> Origin:
     )
 
 
+def own_patients(args: LanguageModelOptions, task: TaskOptions) -> bool:
+    """Whether pictures of a task show patients of the user's own, in its cases or in the examples of a library."""
+    origin = origin_of(task)
+    public = origin.source in PUBLIC_SOURCES or (origin.source == "matrad" and not origin.data)  # the phantom
+    library = None if args.library is None else language_model.library_of(str(args.library.expanduser().resolve()))
+    return not public or (library is not None and library.own_patients)
+
+
 def cases_of(task: TaskOptions) -> tuple[str, ...]:
     """Ids of the cases of a task."""
     site, origin = site_of_task(task), origin_of(task)
@@ -174,7 +183,7 @@ def _agents_and_model(args: RunOptions) -> tuple[tuple[str, ...], ModelChoice | 
             raise UsageError("--llm and --instructions are for agents that talk to a language model: name one")
         return args.agents, None
     try:
-        return args.agents, language_model.choose(args)
+        return args.agents, language_model.choose(args, own_patients=own_patients(args, args))
     except NoModelError as error:
         others = tuple(agent for agent in args.agents if agent not in talking)
         if not others:
@@ -189,7 +198,7 @@ def without_model(args: RunOptions, settings: Settings) -> dict[str, str]:
     absent = [agent for agent in args.agents if agent not in settings.agents]
     try:
         if absent:
-            language_model.choose(args)
+            language_model.choose(args, own_patients=False)
     except NoModelError as error:
         return dict.fromkeys(absent, str(error))
     return {}

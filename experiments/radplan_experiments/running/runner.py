@@ -19,6 +19,7 @@ import numpy as np
 
 from radplan_agents.agent import Agent, EpisodeInterruptedError
 from radplan_agents.llm import Session
+from radplan_agents.privacy import is_own_patient
 from radplan_agents.registry import make_agent
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
@@ -115,6 +116,8 @@ def _attempt(
     agent: Agent | None = None
     try:
         session = _session(folder, key, model)
+        if session is not None:
+            session.shows_own_patient = is_own_patient(base.system.case)
         agent = _agent(base, folder, key, session)
         for plan in episode(env, agent, key[1], seeds_of(key)[0]):
             plans.append(plan)  # one by one, so that they survive an agent that raises
