@@ -127,7 +127,7 @@ def unrecognised(protocol: Protocol) -> tuple[str, ...]:
 def _request(origin: Origin) -> CohortRequest:
     names = read_names(origin.names)
     if origin.structures and origin.data and source_named(origin.source).structure_names is not None:
-        names = {name: name for name in origin.structures} | (names or {})
+        names = {**{name: name for name in origin.structures}, **(names or {})}
     return CohortRequest(origin.data, origin.split, names, origin.reference_dose)
 
 
