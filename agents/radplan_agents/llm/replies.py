@@ -138,11 +138,13 @@ def _texts(content: object, *, thoughts: bool = False) -> Iterator[str | None]:
     for part in content if isinstance(content, list) else [content]:
         if thoughts or not _is_thought(part):
             yield _text(part)
-        elif not any(part.get(name) for name in ("text", "thinking", "reasoning", "summary")):
+        elif isinstance(part, Mapping) and not any(
+            part.get(name) for name in ("text", "thinking", "reasoning", "summary")
+        ):
             yield None
 
 
-def _is_thought(part: Any) -> bool:
+def _is_thought(part: object) -> bool:
     return isinstance(part, Mapping) and (part.get("type") in _THOUGHTS or part.get("thought") is True)
 
 
