@@ -80,7 +80,7 @@ class ReferencePlan:
         protocol : Protocol or BoundProtocol
             What it was planned by.
         plan : Plan
-            The plan to keep.
+            The plan to store.
         trajectory : sequence of Summary
             The plans made on the way to it.
         """

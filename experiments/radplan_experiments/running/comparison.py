@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from radplan_agents.agent import EpisodeInterruptedError
-from radplan_experiments.cohort import UsageError
+from radplan_env.plugins import PluginError
+from radplan_experiments.cohort import UsageError, names_not_found
 from radplan_experiments.options import LanguageModelOptions, RunOptions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder
@@ -63,7 +64,7 @@ def guarded(command: str, run: Callable[[], int]) -> int:
     go_on = f"What is finished is kept; go on with:\n  {command}"
     try:
         return run()
-    except (UsageError, RunFolderError) as error:
+    except (UsageError, RunFolderError, PluginError) as error:
         return _stop(name, f"error: {error}", 2)
     except KeyboardInterrupt:
         return _stop(name, f"stopped. {go_on}", 130)
@@ -83,6 +84,8 @@ def _compare(folder: RunFolder, args: RunOptions, command: str) -> int:
     folder.present_digests = own_agents.present_digests(folder.settings)
     for note in own_agents.other_versions(folder, folder.records.values()):
         say(note)
+    if absent := names_not_found(runner.origin_of(folder.settings)) if folder.todo() else ():
+        say(f"--names: no patient has {', '.join(map(repr, absent))}")
     without_model = run_settings.without_model(args, folder.settings)
     say_left_out(folder.settings, without_model)
     left_out = play(folder, args, command) if folder.todo() else {}

@@ -12,16 +12,17 @@ from typing import Any
 import gymnasium
 from pydantic import BaseModel
 
-from radplan_agents.agent import Action, EpisodeInterruptedError, load_agent, make_agent
+from radplan_agents.agent import Action, EpisodeInterruptedError
 from radplan_agents.gpt_radplan import GPTRadPlanAgent
 from radplan_agents.gpt_radplan.evaluator import Feedback
 from radplan_agents.gpt_radplan.planner import Proposal
 from radplan_agents.llm import Failed, SettingsError
 from radplan_agents.plan_changes import changes
+from radplan_agents.registry import load_agent, make_agent
 from radplan_env.env import RadPlanEnv
 from radplan_env.planning import Plan
 from radplan_env.render import plan_text
-from radplan_experiments.cohort import SITES, UsageError, open_cohort
+from radplan_experiments.cohort import UsageError, environment_of, open_cohort
 from radplan_experiments.options import ConverseOptions
 from radplan_experiments.recording.settings import ModelChoice
 from radplan_experiments.running import comparison, language_model, run_settings, runner
@@ -217,7 +218,7 @@ def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
     with ExitStack() as stack:
         model = stack.enter_context(language_model.reached(args, args.out, choice))
         env: gymnasium.Env[Any, Any] = gymnasium.make(
-            SITES[args.site].environment,
+            environment_of(run_settings.site_of_task(args).id),
             protocol=run_settings.protocol_of(args),
             cases=[case],
             fidelity=args.fidelity,

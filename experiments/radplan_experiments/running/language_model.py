@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imsave
 
-from radplan_agents.agent import load_agent
 from radplan_agents.gpt_radplan import GPTRadPlanAgent
 from radplan_agents.gpt_radplan.library import Library, LibraryError
 from radplan_agents.llm import (
@@ -35,6 +34,7 @@ from radplan_agents.llm import (
 from radplan_agents.llm.local import local_name
 from radplan_agents.llm.session import Vision
 from radplan_agents.llm.wire import Adaptation
+from radplan_agents.registry import load_agent
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import LanguageModelOptions, ModelOptions
 from radplan_experiments.recording.settings import ModelChoice
