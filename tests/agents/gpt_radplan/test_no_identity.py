@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from scripted_replies import change, feedback, proposal, report
 
 from radplan_agents.gpt_radplan import GPTRadPlanAgent, Options
 from radplan_agents.gpt_radplan.library import Library, ReferencePlan
-from radplan_agents.llm import MockClient, Session, Transcript
+from radplan_agents.llm import MockClient, Session
 from radplan_agents.privacy import is_own_patient
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
@@ -38,33 +40,22 @@ def test_whose_pictures_are_private(box_case: Case, source: str, synthetic: bool
     assert is_own_patient(dataclasses.replace(box_case, source=source, synthetic=synthetic, id=id)) is own
 
 
-def test_no_id_no_path_and_no_free_name_reaches_a_prompt(box_case: Case, tmp_path: Path) -> None:
+def test_no_id_no_path_and_no_free_name_reaches_a_prompt(box_case: Case, play: Callable[..., Any]) -> None:
     case = dataclasses.replace(box_case, id=WHO, source="dicom", synthetic=False, unmapped=(HOSTILE, "DOE^JANE"))
-    env = RadPlanEnv(cases=[case], budget=3, progress=False)
-    client = MockClient(
-        [
-            "It is hot.",
-            report(),
-            feedback(),
-            proposal(change(amount=2.0)),
-        ]
+    episode = play(
+        *("It is hot.", report(), feedback(), proposal(change(amount=2.0))),
+        env=RadPlanEnv(cases=[case], budget=3, progress=False),
+        options=Options(references="none"),
+        vision=True,
+        steps=2,
     )
-    session = Session(client, transcript=Transcript(tmp_path))
-    agent = GPTRadPlanAgent(env, session=session, options=Options(references="none"))
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    action = agent.act(observation, info)
-    assert action is not None
-    observation, _, _, _, info = env.step(action)
-    agent.act(observation, info)
-    assert len(client.requests) == 4
-    for request in client.requests:
+    assert len(episode.client.requests) == 4
+    for request in episode.client.requests:
         names = [image.name for message in request.messages for image in message.images]
         sent = json.dumps([message.text for message in request.messages] + names) + json.dumps(request.json_schema)
         assert not any(word in sent for word in ("DOE", "JANE", "clinic", "1950", "Ignore all"))
         assert request.shows_own_patient
-    assert any(request.has_images for request in client.requests)
-    assert not list(tmp_path.rglob("*.png"))
+    assert any(request.has_images for request in episode.client.requests)
 
 
 def test_a_structure_called_as_it_pleases_is_no_structure_of_a_case(box_case: Case) -> None:
