@@ -33,7 +33,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("loss.py89.nbi", "loss.1.nbc", "loss.pyc"):
             (caches / name).write_bytes(b"stale")
     build = (
-        "import sys; from setuptools import build_meta as b; out = sys.argv[1]; b.build_wheel(out); b.build_sdist(out)"
+        "import sys; from setuptools import build_meta; out = sys.argv[1]; "
+        "build_meta.build_wheel(out); build_meta.build_sdist(out)"
     )
     subprocess.run([sys.executable, "-c", build, str(out)], cwd=source, check=True, capture_output=True)
     return out
