@@ -70,7 +70,8 @@ def test_a_registered_solver_plans(box_case: Case, toy: str) -> None:
 
 def test_a_registered_solver_serves_the_environment(box_case: Case, toy: str) -> None:
     env = RadPlanEnv(cases=[box_case], protocol="prostate", fidelity=ROUGH, backend=toy)
-    _, info = env.reset(seed=0)
+    env.reset(seed=0)
+    *_, info = env.step(np.zeros(env.action_space.shape, dtype=np.float32))
     assert np.isfinite(info["plan"]["score"])
 
 
