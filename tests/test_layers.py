@@ -16,8 +16,8 @@ PACKAGES = {
 """From the lowest to the highest."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "grid", "threads", "version", "reference", "structure_names", "metrics"),
-    ("limits", "beams", "case"),
+    ("errors", "grid", "threads", "version", "reference", "structure_names", "metrics", "plugins"),
+    ("limits", "beams", "case", "sites"),
     ("parameters", "sources", "influence", "dose", "fluence", "delivery"),
     ("protocol",),
     ("evaluation", "actions"),
@@ -36,7 +36,7 @@ FORBIDDEN = {
     "radplan_env.dose": ("radplan_env.protocol", "radplan_env.fluence", "radplan_env.influence", "gymnasium"),
     "radplan_env.delivery": ("radplan_env.protocol", "gymnasium"),
     "radplan_env.sources": ("radplan_env.protocol", "gymnasium"),
-    "radplan_experiments.options": ("radplan_env", "radplan_agents", "radplan_experiments"),
+    "radplan_experiments.options": ("radplan_experiments",),
     "radplan_experiments.recording": ("radplan_experiments.commands", "radplan_experiments.auditing"),
     "radplan_experiments.reporting": ("radplan_experiments.commands", "radplan_experiments.auditing"),
     "radplan_experiments.running": ("radplan_experiments.commands", "radplan_experiments.auditing"),
