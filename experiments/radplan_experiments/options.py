@@ -18,7 +18,17 @@ class TaskOptions:
     """Treatment site: which environment and protocol."""
 
     protocol: Path | None = None
-    """YAML file of a protocol of your own, in place of the site's: take one of radplan_env/protocols and change it."""
+    """YAML file of a protocol of your own, in place of the site's: take one of radplan_env/protocols and change it. Or
+    the name of another that comes with the package."""
+
+    scorecard: str | None = None
+    """What scores plans: v0, or one that another package registers; see docs/scorecard.md. By default v0."""
+
+    gantry_angles_deg: tuple[float, ...] = ()
+    """Gantry angles of the beams, in place of the protocol's."""
+
+    collimator_angles_deg: tuple[float, ...] = ()
+    """Collimator angle of each beam, or one for all; by default the protocol's, or 0 for beams of your own."""
 
     source: Literal["synthetic", "openkbp", "dicom", "matrad"] | None = None
     """Where cases come from; by default synthetic (prostate), openkbp (head-and-neck) or matrad (tg119)."""
@@ -145,7 +155,8 @@ class ResultsOptions:
     """Write tables, figures and report of a results folder again."""
 
     rescore: Path | None = None
-    """Judge the plans of a results folder by the protocol as it is now, into --out, and report on them."""
+    """Judge the plans of a results folder anew, into --out, and report on them: by --protocol and --scorecard, or where
+    they are not given by the run's own protocol, as its folder holds it, and its scorecard, as that is now."""
 
     merge: tuple[Path, ...] = ()
     """Put results folders that differ in agents, cases or seeds together, into --out, and report on them."""

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from radplan_agents.agent import load_agent
 from radplan_agents.llm import NoModelError, SettingsError
-from radplan_env.protocol import ProtocolError, load_protocol
+from radplan_env.beam_angles import collimator_angles, gantry_angles
+from radplan_env.protocol import Protocol, ProtocolError, load_protocol
+from radplan_env.scorecards import DEFAULT, Scorecard, check_scorecard, load_scorecard
 from radplan_experiments import language_model
 from radplan_experiments.cohort import SITES, Origin, UsageError, open_cohort, select
 from radplan_experiments.options import RunOptions, TaskOptions
-from radplan_experiments.recording.settings import ModelChoice, Settings
+from radplan_experiments.recording.settings import ModelChoice, ScorecardChoice, Settings
 from radplan_experiments.suites import load_suite
 
 
@@ -31,11 +33,13 @@ def settings_of(args: RunOptions) -> Settings:
     if args.ray_address is not None and args.backend != "ray":
         raise UsageError("--ray-address is for --backend ray")
     origin, protocol = origin_of(args), protocol_of(args)
+    scorecard, (gantry, collimator) = scorecard_of(args, protocol), beams_of(args, protocol)
     agents, model = _agents_and_model(args)
     _check_backend(args, model)
     return Settings(
         site=args.site,
         protocol=protocol,
+        scorecard=ScorecardChoice.of(scorecard),
         source=origin.source,
         data=origin.data,
         split=origin.split,
@@ -49,7 +53,8 @@ def settings_of(args: RunOptions) -> Settings:
         instructions=args.instructions,
         library=_library(args, agents),
         deterministic=tuple(agent for agent in agents if getattr(load_agent(agent), "deterministic", False)),
-        protocol_digest=load_protocol(protocol).digest(),
+        gantry_angles_deg=gantry,
+        collimator_angles_deg=collimator,
     )
 
 
@@ -80,6 +85,10 @@ def settings_of_suite(name: str, args: RunOptions) -> Settings:
         budget=suite.budget,
         seeds=suite.seeds,
         fidelity=suite.fidelity,
+        scorecard=suite.scorecard.name,
+        protocol=None,
+        gantry_angles_deg=(),
+        collimator_angles_deg=(),
     )
     there = open_cohort(origin_of(task)).ids
     cases = tuple(case for case in suite.cases if case in there)
@@ -100,22 +109,52 @@ def _check_backend(args: RunOptions, model: ModelChoice | None) -> None:
         )
 
 
-def protocol_of(task: TaskOptions) -> str:
-    """What `load_protocol` takes for the protocol of a task: the site's name for it, or the path of one's own.
+def protocol_of(task: TaskOptions) -> Protocol:
+    """The protocol of a task: the site's, another of the package's by name, or one's own by its path.
 
     Raises
     ------
     UsageError
-        If there is no such file, or no protocol in it.
+        If there is no such protocol, or it is not valid.
     """
-    if task.protocol is None:
-        return SITES[task.site].protocol
-    path = str(task.protocol.expanduser().resolve())
+    name = SITES[task.site].protocol if task.protocol is None else task.protocol.expanduser()
     try:
-        load_protocol(path)
+        return load_protocol(name)
     except ProtocolError as error:
         raise UsageError(f"--protocol: {error}") from error
-    return path
+
+
+def scorecard_of(task: TaskOptions, protocol: Protocol) -> Scorecard:
+    """The scorecard of a task.
+
+    Raises
+    ------
+    UsageError
+        If there is no such scorecard, or the protocol lacks what it needs.
+    """
+    try:
+        scorecard = load_scorecard(task.scorecard or DEFAULT)
+        check_scorecard(scorecard, protocol)
+    except ValueError as error:
+        raise UsageError(f"--scorecard: {error}") from error
+    return scorecard
+
+
+def beams_of(task: TaskOptions, protocol: Protocol) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Gantry and collimator angles of a task that are not its protocol's.
+
+    Raises
+    ------
+    UsageError
+        If they are no angles, or not as many as beams.
+    """
+    try:
+        gantry = gantry_angles(task.gantry_angles_deg) if task.gantry_angles_deg else ()
+        beams = len(gantry or protocol.gantry_angles_deg)
+        collimator = collimator_angles(task.collimator_angles_deg, beams) if task.collimator_angles_deg else ()
+    except ValueError as error:
+        raise UsageError(f"--gantry-angles-deg, --collimator-angles-deg: {error}") from error
+    return gantry, collimator
 
 
 def origin_of(task: TaskOptions) -> Origin:

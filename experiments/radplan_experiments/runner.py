@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from radplan_agents.llm import Session
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.planning import Plan, PlanningSystem
-from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import SITES, Origin, open_cohort
 from radplan_experiments.language_model import LanguageModel, library_of, reads_library, talks
 from radplan_experiments.own_agents import source_digest
@@ -89,7 +89,8 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "case": case,
         "seed": seed,
         "site": settings.site,
-        "protocol": settings.protocol,
+        "protocol": settings.protocol.name,
+        "scorecard": asdict(settings.scorecard),
         "fidelity": settings.fidelity,
         "budget": settings.budget,
         **came_to,
@@ -221,8 +222,17 @@ def read_case(settings: Settings, case_id: str) -> Case:
 
 def planning_system(settings: Settings, case: Case) -> PlanningSystem:
     """The planning system that the environment uses for a case."""
-    protocol = load_protocol(settings.protocol)
-    return PlanningSystem(case, protocol, fidelity=settings.fidelity, progress=False)
+    return PlanningSystem(case, settings.protocol, progress=False, **_task(settings))
+
+
+def _task(settings: Settings) -> dict[str, Any]:
+    """What planning system and environment are told alike."""
+    return {
+        "fidelity": settings.fidelity,
+        "scorecard": settings.scorecard.name,
+        "gantry_angles_deg": settings.gantry_angles_deg or None,
+        "collimator_angles_deg": settings.collimator_angles_deg or None,
+    }
 
 
 def versions() -> dict[str, str]:
@@ -246,9 +256,9 @@ def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]
         SITES[settings.site].environment,
         protocol=settings.protocol,
         cases=[read_case(settings, case_id)],
-        fidelity=settings.fidelity,
         budget=settings.budget,
         progress=False,
+        **_task(settings),
     )
     env.reset(options={"case": case_id})
     return env

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from radplan_env.planning import PlanningSystem
-from radplan_env.protocol import load_protocol
 from radplan_experiments import comparison, front, run_settings, runner
 from radplan_experiments.backends import open_backend
 from radplan_experiments.cohort import UsageError
@@ -68,7 +67,7 @@ def _check(args: Args, metrics: tuple[Metric, Metric]) -> Settings:
     if len(set(args.wishes)) < len(args.wishes):
         raise UsageError("--wishes: each once")
     plain = dataclasses.replace(args, agents=("template",), llm=None, instructions="")
-    slots = load_protocol(run_settings.protocol_of(args)).slots
+    slots = run_settings.protocol_of(args).slots
     if args.ratios and (
         metrics[0].structure == metrics[1].structure or not {m.structure for m in metrics} <= set(slots)
     ):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radplan_env.bound import Bound
 from radplan_env.planning import Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target
@@ -120,8 +121,7 @@ def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
 
 def criterion_label(item: Summary) -> str:
     """A criterion as planners write it: "Rectum V31Gy ≤ 34 %"."""
-    sign = "≤" if item["at_most"] else "≥"
-    return f"{item['structure']} {item['metric']} {sign} {item['limit']:g} {item['unit']}".rstrip()
+    return Bound.of(item).words
 
 
 def kind_of(structure: str) -> str:

@@ -52,7 +52,7 @@ class StoredPlans:
         except FileNotFoundError:
             problem = "missing"
         except ValueError:
-            problem = "damaged, or of another protocol"
+            problem = "damaged, or of another format"
         self.unreadable[str(path.relative_to(self.folder.path))] = problem
         return None
 

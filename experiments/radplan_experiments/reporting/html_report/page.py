@@ -19,7 +19,7 @@ from radplan_agents.plan_changes import limits_held
 from radplan_env.evaluation import CREDIT_AT_LIMIT, CriterionResult, available_points
 from radplan_env.influence import fidelity_named
 from radplan_env.planning import Summary
-from radplan_env.protocol import Protocol, load_protocol
+from radplan_env.protocol import Protocol
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
@@ -105,7 +105,7 @@ def write(
     """
     records = sorted(folder.records.values(), key=key_of)
     settings = folder.settings
-    protocol = load_protocol(settings.protocol)
+    protocol = settings.protocol
     example = example_case(records)
     said = transcripts.gather(folder, records, example)
     text = _template().render(
