@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from radplan_env.scorecards import Scorecard as Scorecard
     from radplan_env.scorecards import load_scorecard as load_scorecard
     from radplan_env.vector import RadPlanVectorEnv as RadPlanVectorEnv
+    from radplan_env.version import __version__ as __version__
 
 # Read when first asked for: registering an id must not cost the import of an optimiser.
 _MODULES = {
@@ -51,6 +52,7 @@ _MODULES = {
     "ScoreImprovement": "rewards",
     "Scorecard": "scorecards",
     "StructureParameters": "parameters",
+    "__version__": "version",
     "load_protocol": "protocol",
     "load_scorecard": "scorecards",
 }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
 from radplan_env.sources import dicom, matrad, openkbp, synthetic

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from textwrap import wrap
 from typing import Any, ClassVar, Protocol, TypedDict
 
 from radplan_env.criterion import Criterion
@@ -143,10 +145,16 @@ class Scorecard(ABC):
         """Name, version and digest."""
         return {"name": self.name, "version": self.version, "digest": self.digest}
 
+    @property
+    def rules(self) -> list[str]:
+        """How the score is made, in paragraphs: the class's docstring."""
+        paragraphs = inspect.cleandoc(type(self).__doc__ or "").split("\n\n")
+        return [" ".join(paragraph.split()) for paragraph in paragraphs]
+
     def explain(self, goals: Goals | None = None) -> str:
         """Return how the score is made, in words; with a protocol, also a table of its terms."""
         lines = [f"Scorecard {self.name}, version {self.version}, digest {self.digest[:12]}", ""]
-        lines += [line.strip() for line in (type(self).__doc__ or "").strip().splitlines()]
+        lines += [line for paragraph in self.rules for line in (*wrap(paragraph, 120), "")][:-1]
         if goals is not None:
             rows = [("term", "points", "all at", "none at", "source")]
             rows += [

@@ -31,7 +31,6 @@ from radplan_experiments.recording.records import FAILED, SCHEMA, Key, Record, k
 from radplan_experiments.recording.settings import Settings, different_settings
 from radplan_experiments.writing import UNFINISHED, slug, write_atomically, write_json, write_text
 
-
 PROTOCOL = "protocol.yaml"
 
 

@@ -45,14 +45,14 @@ def plans(records: Iterable[Record], references: Mapping[str, Summary]) -> list[
 
 
 def metrics(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
-    """Dose metrics of the compared plans: method, case, seed, structure, its kind, metric, value."""
+    """Dose metrics of the compared plans: method, case, seed, structure, its kind, metric, value, stage."""
     rows = [
-        (method, case, seed, structure, kind_of(structure), metric, float(value))
+        (method, case, seed, structure, kind_of(structure), metric, float(value), plan.get("stage"))
         for method, case, seed, plan in plans(records, references)
         for structure, values in plan["metrics"].items()
         for metric, value in values.items()
     ]
-    return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "kind", "metric", "value"])
+    return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "kind", "metric", "value", "stage"])
 
 
 def criteria(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:

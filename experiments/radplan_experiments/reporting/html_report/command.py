@@ -37,7 +37,16 @@ def _task(settings: Settings) -> list[str]:
     data = ["--data", *["DATA"] * len(settings.data)] if settings.data else []
     if settings.suite is not None:
         return ["--suite", settings.suite, *data]
-    words = ["--site", settings.site, *_own_protocol(settings), "--source", settings.source, "--split", settings.split, *data]
+    words = [
+        "--site",
+        settings.site,
+        *_own_protocol(settings),
+        "--source",
+        settings.source,
+        "--split",
+        settings.split,
+        *data,
+    ]
     words += ["--names", "NAMES.yaml"] if settings.names else []
     words += ["--cases", *settings.cases, "--fidelity", settings.fidelity]
     words += ["--scorecard", settings.scorecard.name] if settings.scorecard.name != DEFAULT else []
