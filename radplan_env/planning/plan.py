@@ -156,6 +156,7 @@ class Plan:
                     for kind, judged in header["stages"].items()
                 }
                 ideal, fluence = stages["ideal"], file["fluence"]
+                dose: Any = ideal.dose_gy.ravel()
             return cls(
                 case_id=header["case_id"],
                 protocol=protocol,
@@ -166,7 +167,7 @@ class Plan:
                 parameters=PlanningParameters.from_dict(header["parameters"]),
                 grid=Grid(**header["grid"]),
                 ideal=ideal,
-                solution=FluenceSolution.from_summary(header["solution"], fluence, ideal.dose_gy.ravel()),
+                solution=FluenceSolution.from_summary(header["solution"], fluence, dose),
                 deliverable=stages.get("deliverable"),
             )
         except FileNotFoundError:
