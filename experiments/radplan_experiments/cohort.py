@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
-
-import yaml
 
 from radplan_env import ANY_PROTOCOL
 from radplan_env.errors import CaseError
@@ -17,6 +14,7 @@ from radplan_env.sites import SITES, Site, environment_id, site_id
 from radplan_env.sources import SOURCES, Cohort, CohortRequest, Source
 from radplan_env.sources.cohort import shortened
 from radplan_env.structure_names import is_tg263, naming_problem
+from radplan_env.yaml_files import YAMLFileError, read_yaml
 
 
 class UsageError(Exception):
@@ -168,9 +166,9 @@ def read_names(path: str | None) -> dict[str, str | None] | None:
     if path is None:
         return None
     try:
-        names = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"--names {path} cannot be read: {' '.join(str(error).split())}") from error
+        names = read_yaml(path)
+    except YAMLFileError as error:
+        raise UsageError(f"--names {path}: {error}") from error
     if not isinstance(names, Mapping) or not all(isinstance(new, str | None) for new in names.values()):
         raise UsageError(f"--names {path}: want lines such as 'Prostate PTV: PTV_7020' or 'Couch: null'")
     if problems := [text for new in names.values() if new is not None and (text := naming_problem(new))]:
