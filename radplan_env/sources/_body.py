@@ -20,7 +20,9 @@ _IN_PLANE = ndimage.generate_binary_structure(2, 1)[..., np.newaxis]
 Mask = NDArray[np.bool_]
 
 
-def body_mask(ct_hu: NDArray[np.floating], patient: Mask, voxel_size_mm: Sequence[float]) -> Mask:
+def body_mask(
+    ct_hu: NDArray[np.floating], patient: Mask, voxel_size_mm: Sequence[float], cut_out: Mask | None = None
+) -> Mask:
     """The patient without couch and immobilisation, air cavities filled.
 
     Filled tissue is opened slice by slice, so that couch and mask touching the skin part from it. The piece
@@ -35,6 +37,8 @@ def body_mask(ct_hu: NDArray[np.floating], patient: Mask, voxel_size_mm: Sequenc
         Voxels known to lie in the patient for the most part.
     voxel_size_mm
         Voxel size along each axis.
+    cut_out
+        Voxels inside the patient that lack their CT number.
 
     Raises
     ------
@@ -42,7 +46,7 @@ def body_mask(ct_hu: NDArray[np.floating], patient: Mask, voxel_size_mm: Sequenc
         If there is no tissue where the patient should be.
     """
     radius = max(1, round(_OPENING_MM / min(voxel_size_mm[:2])))
-    filled = fill_cavities(ct_hu > _TISSUE_HU)
+    filled = fill_cavities(ct_hu > _TISSUE_HU if cut_out is None else (ct_hu > _TISSUE_HU) | cut_out)
     pieces, count = ndimage.label(ndimage.binary_erosion(filled, _IN_PLANE, radius))
     shares = np.bincount(pieces[patient], minlength=count + 1)
     shares[0] = 0

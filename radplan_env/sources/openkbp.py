@@ -27,6 +27,7 @@ _REQUIRED = ("ct", "dose", "possible_dose_mask", "voxel_dimensions")
 _RAW_SOFT_TISSUE = (700.0, 1300.0)
 _PLAUSIBLE_SIZE_MM = (1.0, 10.0)
 _PLAUSIBLE_MAX_GY = (20.0, 150.0)
+_MISSING_TISSUE = 0.05  # of the body: more than the air of nose, mouth and throat
 
 
 def load(path: str | Path, split: str = "test") -> Cohort:
@@ -78,9 +79,15 @@ def load_patient(folder: str | Path) -> Case:
     names, unmapped = map_names(files)
     masks = {names[stem]: _structure(files[stem], scanned) for stem in names}
     structures = np.any([np.zeros(_SHAPE, bool), *masks.values()], axis=0)
-    tissue = body_mask(ct_hu, possible | structures, size_mm)
+    cut_out = fill_cavities(possible) & ~possible & ~scanned
+    tissue = body_mask(ct_hu, possible | structures, size_mm, cut_out)
     body = fill_cavities(tissue | structures)
     voxel_cc = float(np.prod(size_mm)) / 1000
+    notes = _beyond_the_scan(masks, tissue, voxel_cc)
+    cut_out &= body
+    if np.count_nonzero(cut_out) > _MISSING_TISSUE * np.count_nonzero(body):
+        ct_hu[cut_out] = 0.0
+        notes.append(f"ct.csv lacks {np.count_nonzero(cut_out) * voxel_cc:.0f} cc inside the patient: taken as water")
     return Case.from_arrays(
         id=f"openkbp/{folder.name}",
         ct_hu=np.where(body, ct_hu, -1000.0),  # leaves couch, headrest and mask behind
@@ -90,7 +97,7 @@ def load_patient(folder: str | Path) -> Case:
         reference_dose_gy=dose,
         source="openkbp",
         unmapped=unmapped,
-        notes=[*_beyond_the_scan(masks, tissue, voxel_cc), *_not_scanned(body & ~scanned & ~possible, body, voxel_cc)],
+        notes=notes,
     )
 
 
@@ -102,13 +109,6 @@ def _beyond_the_scan(masks: dict[str, NDArray[np.bool_]], tissue: NDArray[np.boo
         for name, mask in masks.items()
         if outside[name] > WORTH_SAYING * np.count_nonzero(mask)
     ]
-
-
-def _not_scanned(missing: NDArray[np.bool_], body: NDArray[np.bool_], voxel_cc: float) -> list[str]:
-    count = np.count_nonzero(missing)
-    if count <= WORTH_SAYING * np.count_nonzero(body):
-        return []
-    return [f"ct.csv has no values for {count * voxel_cc:.0f} cc inside the body: read as air"]
 
 
 def _table(file: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

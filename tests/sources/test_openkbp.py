@@ -37,8 +37,8 @@ def folder(tmp_path):
     ptv = body & (np.abs(a - 58) < 4) & (np.abs(r - 60) < 4) & (np.abs(s - 65) < 4)
     left_parotid = body & (np.abs(a - 60) < 3) & (np.abs(r - 70) < 3) & (np.abs(s - 50) < 3)
     write(patient / "ct.csv", raw > 0, raw)
-    write(patient / "possible_dose_mask.csv", body & ~windpipe)
-    write(patient / "dose.csv", body & ~windpipe, np.where(ptv, 70.0, 10.0))
+    write(patient / "possible_dose_mask.csv", body)
+    write(patient / "dose.csv", body, np.where(ptv, 70.0, 10.0))
     write(patient / "PTV70.csv", ptv)
     write(patient / "LeftParotid.csv", left_parotid)
     (patient / "voxel_dimensions.csv").write_text("\n".join(map(str, SIZE_MM)) + "\n")
@@ -140,16 +140,29 @@ def test_a_mouth_ajar_is_inside(folder):
     assert case.structures["Body"][slice_, 62, 64] and case.ct_hu[slice_, 62, 64] == -1000
 
 
-def test_missing_air_is_no_truncation_and_a_missing_block_is_said(folder):
+def test_missing_air_is_no_truncation(folder):
     """Air has the raw value 0 and is left out of ct.csv; a file cut short lacks the last voxels."""
 
-    def hollow(raw, masks):
-        raw[57:63, 61:67, 62:74] = 0.0
-        masks["possible_dose_mask"][57:63, 61:67, 62:74] = False
+    def widen(raw, masks):
         masks["possible_dose_mask"][40:50, 40:90, 60:76] = True  # air in front of the neck
 
+    case, _ = rewrite(folder, widen)
+    assert not case.structures["Body"][:, 40:50].any() and case.notes == ()
+
+
+def test_what_was_cut_out_of_the_patient_is_water(folder):
+    def hollow(raw, masks):
+        a, r, s = np.ogrid[:128, :128, :128]
+        hole = ((a - 60) ** 2 + (r - 64) ** 2 < 8**2) & (s >= 40) & (s < 50)
+        raw[hole] = 0.0
+        masks["possible_dose_mask"] &= ~hole
+        masks["LeftParotid"] &= ~hole
+
+    whole_cc = openkbp.load(folder, "test")[0].volume_cc("Body")
     case, _ = rewrite(folder, hollow)
-    assert any("ct.csv has no values" in note for note in case.notes)
+    assert case.volume_cc("Body") == pytest.approx(whole_cc, rel=0.01)
+    assert case.ct_hu[np.argwhere(case.structures["Body"])[:, 0].max() - 5, 60, 64] == 0
+    assert any("taken as water" in note for note in case.notes)
 
 
 def scaled(name, factor):
