@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -205,13 +206,13 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         modes = self.metadata["render_modes"]
         if render_mode not in (None, *modes):
             raise ValueError(f"unknown render_mode {render_mode!r}: choose from {', '.join(modes)}")
-        if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 1:
             raise ValueError(f"budget is a whole number of solves, at least 1; got {budget!r}")
         if relative_step is not None and not 0 < relative_step <= 2:
             raise ValueError(f"relative_step must be above 0 and at most 2, got {relative_step!r}")
         fidelity = fidelity_named(fidelity)  # an unknown one is refused here, not at the first reset
         self.protocol = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
-        self.budget = budget
+        self.budget = budget = int(budget)
         self.render_mode = render_mode
         self.action_map = ActionMap(self.protocol)
         self.action_space = self.action_map.space
