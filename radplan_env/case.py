@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from radplan_env.errors import CaseError
 from radplan_env.grid import Grid
-from radplan_env.structure_names import is_target, is_tg263, map_names
+from radplan_env.structure_names import is_target, map_names, naming_problem
 
 __all__ = ["Case", "CaseError"]
 
@@ -92,8 +92,8 @@ class Case:
         if "Body" not in self.structures:
             names = sorted([*self.structures, *self.unmapped])
             raise fail(f"no 'Body' among the structures {names}: add the external contour, or map its name to it")
-        if wrong := sorted(name for name in self.structures if not is_tg263(name)):
-            raise fail(f"{wrong} are not TG-263 names: map them with name_map in Case.from_arrays")
+        if problems := [problem for name in self.structures if (problem := naming_problem(name))]:
+            raise fail(f"{'; '.join(problems)}. Map names with name_map in Case.from_arrays")
         body = _mask(self.structures["Body"], "Body", shape, fail)
         masks, notes = {}, list(self.notes)
         for name, given in self.structures.items():

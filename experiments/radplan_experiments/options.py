@@ -1,33 +1,52 @@
-"""Options that several experiments share, as tyro reads them. Quick to import: help need not wait for the rest."""
+"""The options of every command, as tyro reads them. Quick to import: help need not wait for the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
+
+from radplan_agents.registry import REGISTRY
+from radplan_env.sites import SITES
+from radplan_env.sources import SOURCES
+
+DEFAULT_SITE = "prostate"
+
+_SITES = tyro.conf.arg(metavar=f"{{{','.join(SITES)}}}")
+_SOURCES = tyro.conf.arg(metavar=f"{{{','.join(SOURCES)}}}")
+_AGENTS = tyro.conf.arg(
+    help=f"Agents by name: {', '.join(REGISTRY)}; or your own as package.module:Class. Those that need a language "
+    "model do not play without one."
+)
 
 
 @dataclass
 class TaskOptions:
     """Which patients are planned, by which protocol, how finely and how often."""
 
-    site: Literal["prostate", "head-and-neck", "tg119"] = "prostate"
-    """Treatment site: which environment and protocol."""
+    site: Annotated[str | None, _SITES] = None
+    """Treatment site: which protocol, and where cases come from by default. Without --site and --protocol: prostate."""
 
     protocol: Path | None = None
-    """YAML file of a protocol of your own, in place of the site's: take one of radplan_env/protocols and change it."""
+    """YAML file of a protocol of your own; with --site, in place of the site's. Take one of radplan_env/protocols and
+    change it."""
 
-    source: Literal["synthetic", "openkbp", "dicom", "matrad"] | None = None
-    """Where cases come from; by default synthetic (prostate), openkbp (head-and-neck) or matrad (tg119)."""
+    source: Annotated[str | None, _SOURCES] = None
+    """Where cases come from; by default the site's source: synthetic (prostate), openkbp (head-and-neck), matrad
+    (tg119). With a protocol of your own and --data: dicom."""
 
     data: tuple[Path, ...] = ()
-    """What openkbp, dicom or matrad read: the provided-data folder, or a folder or file for each patient."""
+    """What the source reads: the provided-data folder (openkbp), a folder (dicom) or file (matrad) for each patient."""
 
     names: Path | None = None
-    """YAML file with structure names of DICOM or matRad data and their TG-263 names: "Prostate PTV: PTV_7020"."""
+    """YAML file with structure names of DICOM or matRad data and their TG-263 names: "Prostate PTV: PTV_7020". One file
+    serves all patients; a patient need not have every name."""
+
+    reference_dose: bool = True
+    """Read the dose of the patients' own plans, where DICOM data hold one."""
 
     split: Literal["train", "validation", "test"] = "test"
     """Part of a synthetic or OpenKBP cohort. Tune agents on train and validation, report test."""
@@ -103,6 +122,14 @@ class LanguageModelOptions:
     """Folder of plans of other patients that gpt-radplan takes its examples from, made with build_library.py; by
     default those that come with the package."""
 
+    send_images_off_site: bool = False
+    """Send pictures of patients of your own to a service outside this machine: CT slices of a head show a face. Without
+    it such a service gets numbers alone. Synthetic, OpenKBP and phantom patients are no secret."""
+
+    share_images: bool = False
+    """Keep pictures of patients of your own in transcripts, and so in reports; by default their places say what they
+    showed."""
+
     model: ModelOptions = field(default_factory=ModelOptions)
 
 
@@ -110,8 +137,7 @@ class LanguageModelOptions:
 class RunOptions(LanguageModelOptions, TaskOptions):
     """Which agents play, how often, where the results go."""
 
-    agents: tuple[str, ...] = ("template", "random", "coordinate", "gpt-radplan")
-    """Agents by name, or your own as package.module:Class. Those that need a language model are left out without."""
+    agents: Annotated[tuple[str, ...], _AGENTS] = ("template", "random", "coordinate", "gpt-radplan")
 
     seeds: int = 1
     """Episodes of each agent on each case, with different random seeds; an agent that draws nothing plays one."""
@@ -160,6 +186,202 @@ class CompareOptions(RunOptions):
     and fidelity."""
 
     results: tyro.conf.OmitArgPrefixes[ResultsOptions] = field(default_factory=ResultsOptions)
+
+
+@dataclass
+class AblationOptions(RunOptions):
+    """Which variants of GPT-RadPlan are compared."""
+
+    agents: tuple[str, ...] = (
+        "gpt-radplan",
+        "gpt-radplan:no-feedback",
+        "gpt-radplan:dvh-only",
+        "gpt-radplan:vision-only",
+        "gpt-radplan:joint",
+        "gpt-radplan:no-memory",
+        "gpt-radplan:no-remedies",
+        "gpt-radplan:no-references",
+        "gpt-radplan:fixed-references",
+    )
+    """Variants to compare; differences are taken against the first where the cases have no reference plans."""
+
+    out: Path = Path("results/ablation")
+    """Folder for the results; a run of the same settings in it is continued."""
+
+
+@dataclass
+class LibraryOptions(RunOptions):
+    """Which training patients are planned, and by whom, for a library of plans."""
+
+    split: Literal["train", "validation", "test"] = "train"
+    """Part of a synthetic or OpenKBP cohort; anything but train is refused."""
+
+    cases: tuple[str, ...] = ("6",)
+    """How many cases (the first so many), "all", or their ids."""
+
+    agents: tuple[str, ...] = ("coordinate",)
+    """Planning agents, by name or as package.module:Class; of several, the best plan is kept."""
+
+    out: Path = Path("results/library")
+    """Folder for the run, and in it the library; a run of the same settings in it is continued."""
+
+
+@dataclass
+class ParetoOptions(RunOptions):
+    """Which two metrics are traded for each other, and how."""
+
+    metrics: tuple[str, str] | None = None
+    """The two metrics, each a structure and what is measured of it; by default the mean doses of two organs."""
+
+    ratios: int = 9
+    """Points of the sweep over weights; 0 leaves it out."""
+
+    largest_ratio: float = 1000.0
+    """The ratio of the two weights goes from the template's divided by this to the template's times this."""
+
+    wishes: tuple[str, ...] = ()
+    """What language-model agents are told, one episode for each, after --instructions."""
+
+    cases: tuple[str, ...] = ("1",)
+    """How many cases (the first so many), "all", or their ids; each has a front of its own."""
+
+    agents: tuple[str, ...] = ("gpt-radplan",)
+    """Agents that are given the wishes."""
+
+    out: Path = Path("results/pareto")
+    """Folder for the results; episodes of the same settings in it are not played again."""
+
+
+@dataclass
+class ConverseOptions(LanguageModelOptions, TaskOptions):
+    """Which patient is planned in conversation, and with which agent."""
+
+    cases: tuple[str, ...] = ("1",)
+    """The case, by its id; "1" is the first."""
+
+    agent: str = "gpt-radplan"
+    """gpt-radplan or a variant of it, such as gpt-radplan:dvh-only."""
+
+    out: Path = Path("results/conversation")
+    """Folder for the conversations."""
+
+
+@dataclass
+class TrainOptions:
+    """What is trained, on which patients and for how long."""
+
+    algorithm: Literal["ppo", "sac", "dqn"] = "ppo"
+    """What trains the policy."""
+
+    site: Annotated[str, _SITES] = DEFAULT_SITE
+    """Treatment site: which environment and protocol. Its source must have training and validation cases."""
+
+    data: Path | None = None
+    """What the site's source reads, for head-and-neck the provided-data folder of OpenKBP."""
+
+    solves: int = 6000
+    """Solves that the policy asks for in all; each episode takes one more for its start plan, which is counted."""
+
+    parallel: int = 8
+    """Episodes side by side."""
+
+    interval: int = 500
+    """Solves between two checkpoints; the policy is evaluated at each."""
+
+    validation_cases: int = 5
+    """How many validation cases the policy is evaluated on."""
+
+    seed: int = 0
+    """Seed of everything that is drawn. A training that was interrupted draws anew from where it goes on."""
+
+    hyperparameters: Path | None = None
+    """YAML file of your own, as those in experiments/radplan_experiments/training/hyperparameters."""
+
+    install: bool = False
+    """Put the policy into agents/policies, where compare.py finds it."""
+
+    out: Path | None = None
+    """Folder of the training; results/train/ALGORITHM-SITE by default."""
+
+
+@dataclass
+class AttackOptions:
+    """Which patients are planned badly."""
+
+    site: Annotated[str, _SITES] = DEFAULT_SITE
+    """Treatment site: which protocol."""
+
+    data: Path | None = None
+    """What the site's source reads, for head-and-neck the provided-data folder of OpenKBP."""
+
+    cases: tuple[str, ...] = ("3",)
+    """How many test cases (the first so many), "all", or their ids."""
+
+    fidelity: Literal["fast", "standard", "paper"] = "fast"
+    """Dose grid and bixels."""
+
+
+@dataclass
+class ExportOptions:
+    """Which plan is exported, and where to."""
+
+    plan: tyro.conf.Positional[Path]
+    """A plan file in the folder of a run: DIR/plans/AGENT/CASE/seed_N.npz."""
+
+    out: Path = Path("dicom")
+    """Folder for the DICOM files; it must not hold any yet."""
+
+
+@dataclass
+class ValidateOptions:
+    """Which results are confirmed."""
+
+    folder: tyro.conf.Positional[Path]
+    """A results folder, yours or another's."""
+
+    data: tuple[Path, ...] = ()
+    """Where the cases' data lie on this machine, where that is not what the run's settings say."""
+
+    jobs: int = 0
+    """Plans computed at once. 0: one per core, at most 8."""
+
+
+@dataclass
+class ReportOptions:
+    """Which results are reported."""
+
+    folder: tyro.conf.Positional[Path]
+    """A results folder."""
+
+
+@dataclass
+class RescoreOptions(ValidateOptions):
+    """Which results are judged again."""
+
+    out: Path = field(kw_only=True)
+    """Folder for the results as they are judged now."""
+
+
+@dataclass
+class MergeOptions:
+    """Which results are put together."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Results folders that differ in agents, cases or seeds."""
+
+    out: Path = field(kw_only=True)
+    """Folder for the whole."""
+
+
+@dataclass
+class PromptOptions:
+    """Which step's prompts are written, and where to."""
+
+    folder: Path = Path("docs") / "prompts"
+    """One Markdown file per site is written here."""
+
+    step: int = 4
+    """Step whose calls are shown; those before it are its history."""
 
 
 def given(arguments: Sequence[str]) -> tuple[str, ...]:

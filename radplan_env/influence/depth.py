@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from radplan_env.beams import Beam
 from radplan_env.grid import Grid
-from radplan_env.influence.beams import Beam
+from radplan_env.threads import run_in_slices
 
 TISSUE_DENSITY = 0.05
 """Relative electron density at which the body begins, for the source-surface distance."""
@@ -33,7 +34,7 @@ def electron_density(ct_hu: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def radiological_depth(
-    density: NDArray[np.float32], grid: Grid, beam: Beam, lateral_cutoff_mm: float
+    density: NDArray[np.float32], grid: Grid, beam: Beam, bixels_mm: NDArray[np.float64], lateral_cutoff_mm: float
 ) -> tuple[NDArray[np.float32], float]:
     """Trace a beam through a patient.
 
@@ -43,6 +44,8 @@ def radiological_depth(
         Electron density relative to water.
     grid : Grid
     beam : Beam
+    bixels_mm : ndarray, shape (bixels, 2)
+        Centres (x, z) in the isocentre plane, along the collimator's axes.
     lateral_cutoff_mm : float
         How far from a bixel rays are traced, on the plane behind the patient where they end.
 
@@ -56,12 +59,14 @@ def radiological_depth(
     corners = np.array(list(product(*(grid.coordinates_mm(axis)[[0, -1]] for axis in range(3))))).T
     plane_mm = float(beam.from_source(*corners)[1].max() + max(grid.spacing_mm))
     spacing_mm = min(grid.spacing_mm) / math.sqrt(2.0)
-    bixels = beam.positions_mm * plane_mm / beam.sad_mm
+    bixels = np.column_stack(beam.from_collimator(*bixels_mm.T)) * plane_mm / beam.sad_mm
     rays = _lattice_near(bixels, spacing_mm, lateral_cutoff_mm)
     central = bixels[[np.argmin((bixels**2).sum(axis=1))]]
     depth = np.full(grid.shape, np.nan, dtype=np.float32)
     place = (np.array(grid.origin_mm) - beam.isocentre_mm, np.array(grid.spacing_mm), *beam.cos_sin, beam.sad_mm)
-    _trace(density, *place, plane_mm, rays, spacing_mm / 2, depth)
+    run_in_slices(
+        lambda _, start, stop: _trace(density, *place, plane_mm, rays[start:stop], spacing_mm / 2, depth), len(rays)
+    )
     (ssd_mm,) = _trace(density, *place, plane_mm, central, 0.0, depth)
     return depth, float(ssd_mm)
 
@@ -77,7 +82,7 @@ def _lattice_near(points: NDArray[np.float64], spacing: float, distance: float) 
     return near
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def _trace(density, origin, spacing, cos, sin, sad, plane, rays, half_width, depth):  # type: ignore[no-untyped-def]
     """Write the depth of each voxel whose centre, seen from the source, lies in a ray's square of the lattice.
 
@@ -85,7 +90,7 @@ def _trace(density, origin, spacing, cos, sin, sad, plane, rays, half_width, dep
     alone writes to a voxel. Returns how far along each ray the body begins.
     """
     surface = np.full(rays.shape[0], sad)
-    for r in numba.prange(rays.shape[0]):
+    for r in range(rays.shape[0]):
         ray_x, ray_z = rays[r]
         beyond = plane - sad
         source = np.array((0.0, -cos * sad, sin * sad))

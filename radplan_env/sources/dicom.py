@@ -6,17 +6,22 @@ they name files only, and hide the reader's own exceptions, which may quote a he
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
+from radplan_env.grid import Grid
 from radplan_env.sources._ct_series import check_hu, read_ct
-from radplan_env.sources._dicom_files import plan_dose, scan, series_of, the_only
+from radplan_env.sources._dicom_files import File, plan_dose, scan, series_of, the_only
 from radplan_env.sources._images import content_id
 from radplan_env.sources._rtdose import not_covered, read_dose
 from radplan_env.sources._structure_set import StructureSet
-from radplan_env.structure_names import is_tg263, map_names
+from radplan_env.structure_names import map_names, naming_problem
 
 
 def load(
@@ -53,8 +58,8 @@ def load(
         If CT or RTSTRUCT are missing, ambiguous or do not belong together, a slice is missing or displaced, a
         file is damaged, or an ROI that is read is ambiguous, damaged or not axial; see also `Case`.
     """
-    if wrong := sorted(name for name in keep or () if not is_tg263(name)):
-        raise CaseError(f"keep: {wrong} are not TG-263 names known here")
+    if problems := [problem for name in keep or () if (problem := naming_problem(name))]:
+        raise CaseError(f"keep: {'; '.join(problems)}")
     files = scan(Path(folder))
     file = the_only(files["RTSTRUCT"], "RTSTRUCT", folder)
     series = series_of(file, files["CT"], folder)
@@ -71,8 +76,8 @@ def load(
     notes = structure_set.notes
     reference = None
     frame_of_reference = series[0].header.get("FrameOfReferenceUID")
-    if reference_dose and (dose := plan_dose(files, frame_of_reference)) is not None:
-        reference, dose_grid = read_dose(dose, grid)
+    if reference_dose and (dose := _reference_dose(files, frame_of_reference, grid)) is not None:
+        reference, dose_grid = dose
         if outside := not_covered(dose_grid, grid, masks):
             shares = ", ".join(f"{share:.0%} of {name!r}" for name, share in outside.items())
             notes.append(f"the grid of the reference dose does not reach {shares}: taken as 0 Gy there")
@@ -86,6 +91,18 @@ def load(
         unmapped=unmapped,
         notes=tuple(notes),
     )
+
+
+def structure_names(folder: str | Path) -> tuple[str, ...]:
+    """The names of all structures in the RTSTRUCT of a patient's folder.
+
+    Raises
+    ------
+    CaseError
+        If there is not exactly one RTSTRUCT, or a file is damaged.
+    """
+    structure_set = the_only(scan(Path(folder))["RTSTRUCT"], "RTSTRUCT", folder)
+    return tuple(str(roi.get("ROIName", "")) for roi in structure_set.header.get("StructureSetROISequence") or [])
 
 
 def _names(
@@ -106,3 +123,17 @@ def _names(
     open_ones = [name for name in empty if declared[name] and (name_map or {}).get(name, "") is not None]
     structure_set.notes += [f"{name!r} is left out: none of its contours encloses an area" for name in open_ones]
     return {name: standard for name, standard in names.items() if name not in empty}, (*unmapped, *open_ones)
+
+
+def _reference_dose(
+    files: Mapping[str, Sequence[File]], frame_of_reference: Any, grid: Grid
+) -> tuple[NDArray[np.float32], Grid] | None:
+    """The dose of the patient's own plan and its grid, None where there is no RTDOSE."""
+    try:
+        file = plan_dose(files, frame_of_reference)
+        return None if file is None else read_dose(file, grid)
+    except CaseError as error:
+        raise CaseError(
+            f"{error}. To read the patient without a reference dose: reference_dose=False, "
+            "on the command line --no-reference-dose"
+        ) from error

@@ -13,14 +13,15 @@ import yaml
 
 from radplan_env.influence import FIDELITIES
 from radplan_env.protocol import load_protocol
+from radplan_env.sites import SITES
 from radplan_env.sources import openkbp, synthetic
 from radplan_experiments import suites
-from radplan_experiments.cohort import SITES, UsageError
+from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import CompareOptions
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.recording.standing import altered_cases, standing
-from radplan_experiments.run_settings import settings_of_suite
+from radplan_experiments.running.run_settings import settings_of_suite
 from radplan_experiments.suites import Suite, available_suites, load_suite
 
 Record = dict[str, Any]

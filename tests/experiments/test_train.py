@@ -16,12 +16,14 @@ from radplan_agents.reinforcement import ALGORITHMS
 from radplan_env import Case, RadPlanEnv
 from radplan_env.influence import Fidelity
 from radplan_env.protocol import load_protocol
+from radplan_env.sites import SITES
 from radplan_env.sources import synthetic
-from radplan_experiments.cohort import SITES, UsageError
+from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands import train
-from radplan_experiments.hyperparameters import Hyperparameters, load_hyperparameters
+from radplan_experiments.options import TrainOptions
 from radplan_experiments.training.checkpoint import Progress, resume
 from radplan_experiments.training.environments import training_environments
+from radplan_experiments.training.hyperparameters import Hyperparameters, load_hyperparameters
 from radplan_experiments.training.loop import train as train_policy
 from radplan_experiments.training.setup import Setup, setup_of
 from radplan_experiments.training.validation import Validation
@@ -122,7 +124,7 @@ def test_cases_to_judge_by_are_not_trained_on(box_case: Case) -> None:
 
 
 def test_synthetic_training_never_meets_a_validation_or_test_case() -> None:
-    cases = setup_of(train.Args(validation_cases=1)).training
+    cases = setup_of(TrainOptions(validation_cases=1)).training
     held_out = [*synthetic.load("validation").ids, *synthetic.load("test").ids]
     assert not any(case_id in cases.ids for case_id in held_out)  # type: ignore[attr-defined]
 
@@ -142,7 +144,7 @@ def test_head_and_neck_asks_for_patients(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("site", ["prostate", "head-and-neck"])
 def test_there_are_hyperparameters_for_every_site(algorithm: str, site: str) -> None:
-    load_hyperparameters(algorithm, SITES[site].environment.partition(":")[2])
+    load_hyperparameters(algorithm, SITES[site].environment)
 
 
 @pytest.mark.parametrize(
