@@ -214,6 +214,7 @@ def facts(system: PlanningSystem) -> Record:
         "synthetic": case.synthetic,
         "missing": list(system.protocol.missing),
         "unmapped": list(case.unmapped),
+        "notes": list(case.notes),
         "reference": None if reference is None else reference.to_dict(),
     }
 
