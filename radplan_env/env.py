@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -216,7 +217,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         modes = self.metadata["render_modes"]
         if render_mode not in (None, *modes):
             raise ValueError(f"unknown render_mode {render_mode!r}: choose from {', '.join(modes)}")
-        if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 1:
             raise ValueError(f"budget is a whole number of solves, at least 1; got {budget!r}")
         if relative_step is not None and not 0 < relative_step <= 2:
             raise ValueError(f"relative_step must be above 0 and at most 2, got {relative_step!r}")
@@ -224,7 +225,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         self.protocol = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
         self.scorecard = load_scorecard(scorecard)
         check_scorecard(self.scorecard, self.protocol)
-        self.budget = budget
+        self.budget = budget = int(budget)
         self.render_mode = render_mode
         self.action_map = ActionMap(self.protocol)
         self.action_space = self.action_map.space
