@@ -3,7 +3,7 @@
     python benchmarks/import_memory.py [--slices 300] [--size 512] [--rois 30]
 
 Writes a water cylinder with as many ROIs into a temporary folder, and reads it in a process of its own: all ROIs, and
-with `keep` two of them. `arrays` is what the case holds; `peak` is what reading it added to the resident memory.
+with `keep` two of them. `arrays` is what the case holds; `peak` is what reading it added to resident memory.
 """
 
 from __future__ import annotations

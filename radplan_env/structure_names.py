@@ -147,7 +147,8 @@ def map_names(
         if standard in taken:
             raise CaseError(
                 f"structures {taken[standard]!r} and {name!r} both map to {standard!r}: "
-                f"leave one out with name_map={{{name!r}: None}} or give it another name"
+                f"leave one out (name_map={{{name!r}: None}}, on the command line a line '{name}: null' in the file of "
+                "--names) or give it another name"
             )
         mapped[name] = taken[standard] = standard
         taken[standard] = name

@@ -53,7 +53,7 @@ def _is_bare(path: Path) -> bool:
     """Whether a file starts as DICOM without preamble does: with an element of group 2 or 8, little endian."""
     with path.open("rb") as file:
         group, element = struct.unpack("<HH", file.read(4).ljust(4, b"\0"))
-    return (group == 0x0008 and element <= 0x0070) or (group == 0x0002 and element <= 0x0010)
+    return bool((group == 0x0008 and element <= 0x0070) or (group == 0x0002 and element <= 0x0010))
 
 
 def the_only(files: Sequence[File], what: str, folder: str | Path) -> File:
