@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from radplan_env.rewards import Reward as Reward
     from radplan_env.rewards import ScoreImprovement as ScoreImprovement
     from radplan_env.vector import RadPlanVectorEnv as RadPlanVectorEnv
+    from radplan_env.version import __version__ as __version__
 
 # Read when first asked for: registering an id must not cost the import of an optimiser.
 _MODULES = {
@@ -48,6 +49,7 @@ _MODULES = {
     "Reward": "rewards",
     "ScoreImprovement": "rewards",
     "StructureParameters": "parameters",
+    "__version__": "version",
     "load_protocol": "protocol",
 }
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from radplan_env.protocol import load_protocol
-from radplan_experiments.language_model import spending
-from radplan_experiments.own_agents import other_versions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.standing import protocol_has_changed
+from radplan_experiments.running.language_model import spending
+from radplan_experiments.running.own_agents import other_versions
 
 OTHER_PRESCRIPTION = 0.1
 """A reference plan whose D95 is off the prescription by more than this fraction was not made for it."""
