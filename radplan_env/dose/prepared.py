@@ -23,7 +23,7 @@ from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose.gather import gather, scatter
 from radplan_env.dose.raster import BixelRows, Raster, Shading, check_fluence
-from radplan_env.dose.tracing import body_density, depths, surface_distance_mm
+from radplan_env.tracing import body_density, depths, surface_distance_mm
 
 Array = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def prepare(
         raise ValueError("no beam to compute dose of")
     if wrong := [beam.sad_mm for beam in beams if beam.sad_mm != model.sad_mm]:
         raise ValueError(f"beam model {model.name!r} has a source-axis distance of {model.sad_mm:g} mm, beams {wrong}")
-    density, grid = body_density(case)
+    density, grid = body_density(case.ct_hu, case.structures["Body"], case.grid)
     return Prepared(
         case_id=case.id,
         model=model,
