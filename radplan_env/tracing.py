@@ -52,7 +52,7 @@ def surface_distance_mm(density: NDArray[np.float32], grid: Grid, beam: Beam) ->
     spacing, source, shape = np.array(grid.spacing_mm), _source(beam), np.array(grid.shape)
     along = (np.array(beam.isocentre_mm) - source) / beam.sad_mm
     low = np.array(grid.origin_mm) - spacing / 2
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         planes = [
             (low[axis] + spacing[axis] * np.arange(shape[axis] + 1) - source[axis]) / along[axis] for axis in range(3)
         ]

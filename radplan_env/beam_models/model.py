@@ -31,6 +31,10 @@ class Kernels(Protocol):
     pencils_only: bool
     """Whether only bixels can be computed, not openings of any shape."""
 
+    def reach_mm(self, ssd_mm: float) -> float:
+        """Return the distance from a pencil's axis beyond which there is next to no dose."""
+        ...
+
     def spectra(self, lattice: Lattice, ssd_mm: float, bixel_mm: float | None) -> NDArray[Any]:
         """Return the transfer function (components, n, m // 2 + 1) from fluence on a lattice to dose.
 

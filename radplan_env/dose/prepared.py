@@ -33,9 +33,6 @@ SPACING_MM = 1.0
 DEPTH_STEP_MM = 0.05
 """Of the depth doses' table: interpolation changes them by less than 0.004 %."""
 
-REACH_MM = 200.0
-"""Distance beyond which a kernel may meet its own periodic image."""
-
 
 def prepare(
     case: Case, beams: Sequence[Beam], points_mm: Array, *, beam_model: str | BeamModel = "generic-6x"
@@ -193,8 +190,9 @@ class Prepared:
 
     def _lattice(self, b: int, x_mm: Array, z_mm: Array) -> Lattice:
         """Return the lattice on which neither fluence nor points meet a periodic image within the kernels' reach."""
+        beyond = self.model.kernels.reach_mm(self.ssd_mm[b])
         sizes = [
-            fft.next_fast_len(int((abs(lines).max() + reach + REACH_MM) / SPACING_MM) + 2, real=True)
+            fft.next_fast_len(int((abs(lines).max() + reach + beyond) / SPACING_MM) + 2, real=True)
             for lines, reach in zip((x_mm, z_mm), self._points_reach_mm(b), strict=True)
         ]
         return Lattice(SPACING_MM, (sizes[0], sizes[1]))
@@ -224,7 +222,7 @@ class Prepared:
         """Points, depths, geometry and depth dose of a beam, as the compiled kernels take them."""
         beam = self.beams[b]
         turn = beam.onto_collimator(np.array([1.0, 0.0]), np.array([0.0, 1.0]))[0]
-        geometry = (*beam.isocentre_mm, *beam.cos_sin, beam.sad_mm, float(turn[0]), float(turn[1]))
+        geometry = tuple(map(float, (*beam.isocentre_mm, *beam.cos_sin, beam.sad_mm, *turn)))
         return self.points_mm, self.depth_mm[b], geometry, self._depth_doses, 1 / DEPTH_STEP_MM
 
     @cached_property

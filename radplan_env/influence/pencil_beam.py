@@ -50,7 +50,7 @@ def compute(setup: Setup, progress: bool) -> Matrix:
     tables = []
     bar = tqdm(total=len(beams) + _BLOCKS, desc=setup.title, disable=not progress, leave=False)
     with bar:
-        for b, (depth, ssd_mm) in enumerate(_depths(setup, bixels, np.stack(centres, axis=1))):
+        for b, (depth, ssd_mm) in enumerate(row_depths(setup, bixels, np.stack(centres, axis=1))):
             beam = beams[b]
             across, away, along = beam.from_source(*centres)
             across, along = beam.onto_collimator(across, along)
@@ -67,7 +67,7 @@ def compute(setup: Setup, progress: bool) -> Matrix:
         return _assemble(points, beams, bixels, model.bixel_weight(bixels.centres_mm), tables, bar), bixels
 
 
-def _depths(
+def row_depths(
     setup: Setup, bixels: Bixels, centres_mm: NDArray[np.float64]
 ) -> Iterator[tuple[NDArray[np.float32], float]]:
     """Depth of every row and the source-surface distance, by beam; as the model takes them."""
