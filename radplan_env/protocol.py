@@ -24,7 +24,8 @@ from pydantic import (
 from radplan_env.case import Case, CaseError
 from radplan_env.metrics import parse_metric
 from radplan_env.parameters import PlanningParameters, StructureParameters
-from radplan_env.structure_names import is_target, is_tg263
+from radplan_env.sites import site_of
+from radplan_env.structure_names import is_target, naming_problem
 
 _FOLDER = resources.files("radplan_env").joinpath("protocols")
 
@@ -403,6 +404,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     if path.suffix not in (".yaml", ".yml"):
         name = str(name_or_path).replace("-", "_")
         if name not in available_protocols():
+            if (site := site_of(name)) is not None and site.protocol != str(name_or_path):
+                return load_protocol(site.protocol)
             raise ProtocolError(
                 f"no protocol {str(name_or_path)!r}; there are {', '.join(available_protocols())}, "
                 "or give the path of a .yaml file"
@@ -459,8 +462,8 @@ def _doses_in_gy(criterion: Any, rx_gy: Mapping[str, float], highest_rx_gy: floa
 
 
 def _tg263(name: str) -> str:
-    if not is_tg263(name):
-        raise ValueError(f"{name!r} is not a TG-263 name known here")
+    if problem := naming_problem(name):
+        raise ValueError(problem)
     return name
 
 

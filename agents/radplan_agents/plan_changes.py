@@ -125,8 +125,8 @@ def effect_line(before: Summary, after: Summary, *, most: int = 5) -> str:
 def moved_line(before: Summary, after: Summary, *, most: int = 5) -> str:
     """Return in one line which criteria a change of parameters made better and worse: at most so many."""
     moved = noticeable(movements(before, after))
-    told = {
+    lists = {
         effect: ", ".join(str(m) for m in moved[:most] if m.effect == effect) or "nothing"
         for effect in ("better", "worse")
     }
-    return f"better: {told['better']}; worse: {told['worse']}"
+    return f"better: {lists['better']}; worse: {lists['worse']}"

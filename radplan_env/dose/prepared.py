@@ -23,6 +23,7 @@ from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose.gather import gather, scatter
 from radplan_env.dose.raster import BixelRows, Raster, Shading, check_fluence
+from radplan_env.threads import run_in_slices
 from radplan_env.tracing import body_density, depths, surface_distance_mm
 
 Array = NDArray[np.float64]
@@ -216,7 +217,12 @@ class Prepared:
         planes = np.empty((*lattice.shape, len(spectra)), dtype=np.float32)
         for k, spectrum in enumerate(spectra):
             planes[..., k] = fft.irfft2(transformed * spectrum, lattice.shape)
-        gather(*self._seen_by(b), 1 / lattice.spacing_mm, planes, dose)
+        points, depth, *seen = self._seen_by(b)
+
+        def add(_: int, first: int, last: int) -> None:
+            gather(points[first:last], depth[first:last], *seen, 1 / lattice.spacing_mm, planes, dose[first:last])
+
+        run_in_slices(add, len(points))
 
     def _seen_by(self, b: int) -> tuple[Any, ...]:
         """Points, depths, geometry and depth dose of a beam, as the compiled kernels take them."""

@@ -83,6 +83,8 @@ class PlanningSystem:
             k = influence(case, angles, targets, fidelity, engine=engine, cache_dir=cache_dir, progress=progress)
             return k, inner_solver(backend, k.matrix, k.bixels)
 
+        self._settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
+        self._settings |= {"engine": engine, "cache_dir": cache_dir, "progress": progress}
         self.solves = 0
         """How many inner optimisations this system has made: the unit of every budget."""
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
@@ -97,6 +99,10 @@ class PlanningSystem:
             outside[self.rows[name]] = False
         self.rows[OUTSIDE_TARGETS] = np.flatnonzero(outside)
         self._term_rows = self._disjoint_rows()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # K is left out: a copy computes it again, or reads it from the cache, and the numbers are the same.
+        return _again, (self.case, self.protocol, self._settings, self.solves)
 
     def plan(self, parameters: PlanningParameters, warm_start: Plan | None = None) -> Plan:
         """Optimise the fluence for these parameters: one solve.
@@ -318,6 +324,12 @@ class PlanningSystem:
             evaluation=self.evaluate(dose),
             solution=solution,
         )
+
+
+def _again(case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], solves: int) -> PlanningSystem:
+    system = PlanningSystem(case, protocol, **settings)
+    system.solves = solves
+    return system
 
 
 def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.bool_]:

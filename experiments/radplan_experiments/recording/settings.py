@@ -40,7 +40,7 @@ class Settings:
 
     Parameters
     ----------
-    site, protocol, source, data, split, names, cases, budget, fidelity
+    site, protocol, source, data, split, names, reference_dose, cases, budget, fidelity
         The task: see `radplan_experiments.options.TaskOptions`; `data` and `names` are paths, `cases` ids.
     agents : tuple of str
         By name, or as package.module:Class.
@@ -73,6 +73,7 @@ class Settings:
     deterministic: tuple[str, ...] = ()
     protocol_digest: str = ""
     suite: str | None = None
+    reference_dose: bool = True
 
     def episodes(self) -> Iterator[Key]:
         """Every (agent, case, seed) of the run; one case's episodes stand together, as they share its K."""

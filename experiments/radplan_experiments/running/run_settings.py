@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from radplan_agents.agent import load_agent
 from radplan_agents.llm import NoModelError, SettingsError
+from radplan_agents.privacy import PUBLIC_SOURCES
+from radplan_agents.registry import load_agent
 from radplan_env.protocol import ProtocolError, load_protocol
-from radplan_experiments.cohort import SITES, Origin, UsageError, open_cohort, select
-from radplan_experiments.options import RunOptions, TaskOptions
+from radplan_env.sites import Site, site_id, site_of
+from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named
+from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
 from radplan_experiments.recording.settings import ModelChoice, Settings
 from radplan_experiments.running import language_model
 from radplan_experiments.suites import load_suite
@@ -34,12 +36,13 @@ def settings_of(args: RunOptions) -> Settings:
     agents, model = _agents_and_model(args)
     _check_backend(args, model)
     return Settings(
-        site=args.site,
+        site=site_of_task(args).id,
         protocol=protocol,
         source=origin.source,
         data=origin.data,
         split=origin.split,
         names=origin.names,
+        reference_dose=origin.reference_dose,
         cases=cases_of(args),
         agents=agents,
         budget=args.budget,
@@ -108,29 +111,60 @@ def protocol_of(task: TaskOptions) -> str:
     UsageError
         If there is no such file, or no protocol in it.
     """
-    if task.protocol is None:
-        return SITES[task.site].protocol
-    path = str(task.protocol.expanduser().resolve())
+    option = "--site" if task.protocol is None else "--protocol"
+    name = site_of_task(task).protocol if task.protocol is None else str(task.protocol.expanduser().resolve())
     try:
-        load_protocol(path)
+        load_protocol(name)
     except ProtocolError as error:
-        raise UsageError(f"--protocol: {error}") from error
-    return path
+        raise UsageError(f"{option}: {error}") from error
+    return name
+
+
+def site_of_task(task: TaskOptions) -> Site:
+    """The site asked for. A protocol of one's own without a site is a site of its own.
+
+    Its patients are those of --data, read as DICOM unless --source says otherwise; without --data, those of the default
+    site.
+
+    Raises
+    ------
+    UsageError
+        If there is no such site.
+    """
+    if task.site is not None:
+        return site_named(task.site)
+    default = site_named(DEFAULT_SITE)
+    if task.protocol is None:
+        return default
+    protocol = load_protocol(protocol_of(task))
+    if (known := site_of(protocol.name)) is not None:
+        return known
+    source, cases = ("dicom", "all") if task.data else (default.source, default.cases)
+    return Site(site_id(protocol.name), protocol.title, protocol_of(task), source, cases)
 
 
 def origin_of(task: TaskOptions) -> Origin:
     """Where the cases of a task come from."""
     return Origin(
-        source=task.source or SITES[task.site].source,
+        source=task.source or site_of_task(task).source,
         data=tuple(str(path.expanduser().resolve()) for path in task.data),
         split=task.split,
         names=None if task.names is None else str(task.names.expanduser().resolve()),
+        reference_dose=task.reference_dose,
     )
+
+
+def own_patients(args: LanguageModelOptions, task: TaskOptions) -> bool:
+    """Whether pictures of a task show patients of the user's own, in its cases or in the examples of a library."""
+    origin = origin_of(task)
+    public = origin.source in PUBLIC_SOURCES or (origin.source == "matrad" and not origin.data)  # the phantom
+    library = None if args.library is None else language_model.library_of(str(args.library.expanduser().resolve()))
+    return not public or (library is not None and library.own_patients)
 
 
 def cases_of(task: TaskOptions) -> tuple[str, ...]:
     """Ids of the cases of a task."""
-    site, origin = SITES[task.site], origin_of(task)
+    site, origin = site_of_task(task), origin_of(task)
     default = site.cases if origin.source == site.source else "all"
     return select(open_cohort(origin).ids, task.cases or (default,))
 
@@ -148,7 +182,7 @@ def _agents_and_model(args: RunOptions) -> tuple[tuple[str, ...], ModelChoice | 
             raise UsageError("--llm and --instructions are for agents that talk to a language model: name one")
         return args.agents, None
     try:
-        return args.agents, language_model.choose(args)
+        return args.agents, language_model.choose(args, own_patients=own_patients(args, args))
     except NoModelError as error:
         others = tuple(agent for agent in args.agents if agent not in talking)
         if not others:
@@ -163,7 +197,7 @@ def without_model(args: RunOptions, settings: Settings) -> dict[str, str]:
     absent = [agent for agent in args.agents if agent not in settings.agents]
     try:
         if absent:
-            language_model.choose(args)
+            language_model.choose(args, own_patients=False)
     except NoModelError as error:
         return dict.fromkeys(absent, str(error))
     return {}

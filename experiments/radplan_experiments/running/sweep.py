@@ -24,13 +24,6 @@ from radplan_experiments.running import comparison, run_settings, runner
 from radplan_experiments.running.backends import open_backend
 from radplan_experiments.writing import slug, write_text
 
-METRICS = {
-    "prostate": ("Rectum mean", "Bladder mean"),
-    "head-and-neck": ("Parotid_L mean", "Cavity_Oral mean"),
-    "tg119": ("Core mean", "PTV_5000 HI"),
-}
-"""By site, what is traded where nothing else is asked for."""
-
 
 def run(args: ParetoOptions, command: str) -> int:
     """Make or continue the sweeps; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
@@ -38,13 +31,16 @@ def run(args: ParetoOptions, command: str) -> int:
 
 
 def _run(args: ParetoOptions, command: str) -> int:
-    first, second = args.metrics or METRICS[args.site]
-    metrics = Metric.parse(first), Metric.parse(second)
+    site = run_settings.site_of_task(args)
+    pair = args.metrics or site.trade_off
+    if pair is None:
+        raise UsageError(f"--metrics: name the two metrics that are traded, as {site.id} has none by default")
+    metrics = Metric.parse(pair[0]), Metric.parse(pair[1])
     settings = _check(args, metrics)
     points = [*_by_weights(args, settings, metrics), *_by_words(args, command)]
     frame = front.frame_of(points, metrics)
     note = "Empty where no other plan of the case is as good in both metrics and better in one. " + BEFORE_SEQUENCING
-    table = Table("pareto", f"{metrics[0]} against {metrics[1]}: {args.site}, {args.fidelity} fidelity", note, frame)
+    table = Table("pareto", f"{metrics[0]} against {metrics[1]}: {site.id}, {args.fidelity} fidelity", note, frame)
     args.out.mkdir(parents=True, exist_ok=True)
     write_text(args.out / "pareto.csv", frame.to_csv(index=False))
     write_text(args.out / "pareto.md", table.markdown())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from radplan_experiments.cohort import SITES
+from radplan_env.sites import SITES
 from radplan_experiments.recording.settings import Settings
 
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/:;,'\"]+/)+[^\s:;,'\"]*")
@@ -35,9 +35,12 @@ def _task(settings: Settings) -> list[str]:
     data = ["--data", *["DATA"] * len(settings.data)] if settings.data else []
     if settings.suite is not None:
         return ["--suite", settings.suite, *data]
-    own_protocol = ["--protocol", "PROTOCOL.yaml"] if settings.protocol != SITES[settings.site].protocol else []
-    words = ["--site", settings.site, *own_protocol, "--source", settings.source, "--split", settings.split, *data]
+    site = SITES.get(settings.site)
+    words = [] if site is None else ["--site", settings.site]
+    words += [] if site is not None and settings.protocol == site.protocol else ["--protocol", "PROTOCOL.yaml"]
+    words += ["--source", settings.source, "--split", settings.split, *data]
     words += ["--names", "NAMES.yaml"] if settings.names else []
+    words += [] if settings.reference_dose else ["--no-reference-dose"]
     words += ["--cases", *settings.cases, "--fidelity", settings.fidelity]
     return [*words, "--budget", str(settings.budget), "--seeds", str(settings.seeds)]
 

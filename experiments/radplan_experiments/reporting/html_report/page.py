@@ -14,12 +14,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from radplan_agents.agent import REGISTRY
 from radplan_agents.plan_changes import limits_held
+from radplan_agents.registry import REGISTRY
 from radplan_env.evaluation import CREDIT_AT_LIMIT, CriterionResult, available_points
 from radplan_env.influence import fidelity_named
 from radplan_env.planning import Summary
 from radplan_env.protocol import Protocol, load_protocol
+from radplan_env.sites import SITES
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
@@ -36,8 +37,6 @@ from radplan_experiments.reporting.tables import BEFORE_SEQUENCING, UNKNOWN, Tab
 from radplan_experiments.writing import slug, write_text
 
 FILE = "report.html"
-
-SITES = {"prostate": "prostate patients", "head-and-neck": "head & neck patients", "tg119": "the TG-119 phantom"}
 
 FIGURES = (
     *("score_differences", "sample_efficiency", "performance_profile", "probability_of_improvement"),
@@ -114,8 +113,8 @@ def write(
         fidelity=_fidelity(settings.fidelity),
         example=example,
         scored_cases=len({record["case"] for record in frames.complete(records)}),
-        own_agents=[agent for agent in settings.agents if agent not in REGISTRY],
-        question=f"Who plans {SITES.get(settings.site, settings.site)} best for the same effort?",
+        own_agents=[agent for agent in settings.agents if agent not in REGISTRY.built_in],
+        question=f"Who plans {_patients(settings.site, protocol)} best for the same effort?",
         answer=answer(settings, records, references),
         standing=[without_paths(line, settings) for line in standing(folder)],
         warnings=[without_paths(line, settings) for line in notes.warnings(folder, records, references)],
@@ -240,6 +239,11 @@ def row_spans(rows: Sequence[Sequence[str]]) -> list[int]:
 
 
 @cache
+def _patients(site: str, protocol: Protocol) -> str:
+    """The patients in words; of a protocol that belongs to no installed site, its title."""
+    return SITES[site].patients if site in SITES else f"“{protocol.title}”"
+
+
 def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
