@@ -18,7 +18,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ from radplan_env.dose import Prepared, Raster, aperture, dose_at, prepare
 from radplan_env.sources import dicom
 
 Array = NDArray[np.float64]
+
+AGILITY_TRANSMISSION = 0.005
+"""Of the clinical plan's collimator (Elekta Agility; from memory), in place of the model's own."""
 
 RPC = "RPC, Followill 2012, PMC5718235"
 TRUEBEAM = "public TrueBeam 6X fit"
@@ -171,6 +174,7 @@ Opening = Callable[[Raster], Raster]
 
 def alderson_figures(archive: Path, model: BeamModel) -> dict[str, Any]:
     """Recompute the clinical plan, right and with one error each."""
+    model = replace(model, mlc_transmission=AGILITY_TRANSMISSION)
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(archive).extractall(folder)
         case = dicom.load(folder)
