@@ -150,7 +150,9 @@ def _read(name: str) -> BeamModel:
         tables = (folder / data["kernels"]).read_bytes()
         with np.load(io.BytesIO(tables), allow_pickle=False) as arrays:
             kernels = SampledKernels(
-                *(arrays[array] for array in ("ssd_mm", "radius_mm", "kernels")),
+                ssd_mm=arrays["ssd_mm"],
+                radius_mm=arrays["radius_mm"],
+                kernels=arrays["kernels"],
                 penumbra_fwhm_mm=float(data["penumbra_fwhm_mm"]),
                 cutoff_mm=float(data["lateral_cutoff_mm"]),
             )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from radplan_env.beam_models import beam_model_named
+from radplan_env.beam_models import BEAM_MODELS, beam_model_named
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose import Prepared, Raster, aperture, dose_at, prepare
@@ -77,11 +77,15 @@ def test_dose_along_the_axis_is_the_formulas() -> None:
     assert (dose >= expected * (1 - 1e-3)).all()  # the primary fluence grows off the axis
 
 
-def test_one_monitor_unit_is_one_centigray_at_the_maximum_of_the_reference_field() -> None:
+@pytest.mark.parametrize("name", BEAM_MODELS)
+def test_one_monitor_unit_is_one_centigray_at_the_maximum_of_the_reference_field(name: str) -> None:
     depth = np.arange(5, 30, 0.5)
     points = np.stack([0 * depth, -150 + depth, 0 * depth], axis=1)
     beam = Beam(0, (0, -150, 0), SAD_MM)  # the surface at the isocentre: SSD 1000 mm
-    dose = dose_at(water(), [beam], [square(100, 1 / MODEL.monitor_units_per_fluence)], points)
+    place = np.stack(np.meshgrid(np.arange(-10, 10), np.arange(-10, 10), indexing="ij"), axis=-1).reshape(-1, 2)
+    bixels = Bixels(np.zeros(len(place), dtype=np.int64), place, 5.0, (0.5, 0.5))
+    fluence = np.full(len(bixels), 1 / beam_model_named(name).monitor_units_per_fluence)
+    dose = dose_at(water(), [beam], fluence, points, bixels=bixels, beam_model=name)
     assert dose.max() == pytest.approx(0.01, rel=2e-3)
     assert 12 <= depth[dose.argmax()] <= 18
 
