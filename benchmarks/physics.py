@@ -113,7 +113,7 @@ def water_rows(model: BeamModel) -> list[Row]:
         Row("1 MU: cGy at the maximum, 10x10, SSD 1000 *", mu, 0.998, 1.002, "definition"),
         Row("depth of the maximum, 10x10, mm *", float(depth[curve.argmax()]), 13, 17, "BJR Suppl. 25: 15 (memory)"),
         Row("PDD  5 cm, 10x10, SSD 1000, % *", pdd(50), 85.5, 87.5, "typical 6 MV: 86 to 87 (memory)"),
-        Row("PDD 10 cm *", pdd(100), 66.5, 67.6, "BJR Suppl. 25: 67.5; fit: 67.4; others from 66.5 (memory)"),
+        Row("PDD 10 cm *", pdd(100), 66.5, 67.6, "BJR Suppl. 25: 67.5; others from 66.5 (memory)"),
         Row("PDD 20 cm *", pdd(200), 38.0, 39.5, "typical 6 MV: 38 to 39.5 (memory)"),
         Row("TPR20,10 = 1.2661 PDD20/PDD10 - 0.0595 (IAEA TRS-398)", tpr, 0.66, 0.68, "typical 6 MV (memory)"),
         Row("output  2x2 / 10x10, 10 cm deep, SAD *", output[20], 0.764, 0.790, f"{RPC}: Siemens, Elekta"),

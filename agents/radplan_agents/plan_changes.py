@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from radplan_agents.criteria import criterion_name
-from radplan_env.metrics import parse_metric
+from radplan_env.bound import Bound
 from radplan_env.planning import Summary
 from radplan_env.render.text import number
 
@@ -110,9 +110,9 @@ def limits_held(plan: Summary) -> list[str]:
     """Return the limits that a plan had to hold, such as "Rectum D8cc ≤ 68 Gy"."""
     held = []
     for limit in plan["limits"]:
-        sign, value = ("≤", limit["at_most"]) if "at_most" in limit else ("≥", limit["at_least"])
-        unit = parse_metric(limit["metric"]).unit
-        held.append(f"{criterion_name(limit)} {sign} {value:.4g} {unit}".rstrip())
+        upper = "at_most" in limit
+        value = limit["at_most" if upper else "at_least"]
+        held.append(Bound(limit["structure"], limit["metric"], upper, value).words)
     return held
 
 

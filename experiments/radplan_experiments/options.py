@@ -31,8 +31,17 @@ class TaskOptions:
     """Treatment site: which protocol, and where cases come from by default. Without --site and --protocol: prostate."""
 
     protocol: Path | None = None
-    """YAML file of a protocol of your own; with --site, in place of the site's. Take one of radplan_env/protocols and
-    change it."""
+    """YAML file of a protocol of your own, or the name of one of the package's; with --site, in place of the site's.
+    Take one of radplan_env/protocols and change it."""
+
+    scorecard: str | None = None
+    """What scores plans: v0, or one that another package registers; see docs/scorecard.md. By default v0."""
+
+    gantry_angles_deg: tuple[float, ...] = ()
+    """Gantry angles of the beams, in place of the protocol's."""
+
+    collimator_angles_deg: tuple[float, ...] = ()
+    """Collimator angle of each beam, or one for all; by default the protocol's, or 0 for beams of your own."""
 
     source: Annotated[str | None, _SOURCES] = None
     """Where cases come from; by default the site's source: synthetic (prostate), openkbp (head-and-neck), matrad
@@ -171,7 +180,8 @@ class ResultsOptions:
     """Write tables, figures and report of a results folder again."""
 
     rescore: Path | None = None
-    """Judge the plans of a results folder by the protocol as it is now, into --out, and report on them."""
+    """Judge the plans of a results folder anew, into --out, and report on them: by --protocol and --scorecard, or where
+    they are not given by the run's own protocol, as its folder holds it, and its scorecard, as that is now."""
 
     merge: tuple[Path, ...] = ()
     """Put results folders that differ in agents, cases or seeds together, into --out, and report on them."""
@@ -360,6 +370,12 @@ class RescoreOptions(ValidateOptions):
 
     out: Path = field(kw_only=True)
     """Folder for the results as they are judged now."""
+
+    protocol: Path | None = field(default=None, kw_only=True)
+    """YAML file of a protocol to judge by, or the name of one of the package's; by default the run's own."""
+
+    scorecard: str | None = field(default=None, kw_only=True)
+    """Scorecard to score by; by default the run's, as it is now."""
 
 
 @dataclass

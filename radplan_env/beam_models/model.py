@@ -11,12 +11,12 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from radplan_env.beam_models.gaussian import GaussianKernels
 from radplan_env.beam_models.lattice import Lattice
 from radplan_env.beam_models.sampled import SampledKernels
+from radplan_env.yaml_files import parse_yaml
 
 Array = NDArray[np.float64]
 Table = NDArray[np.float32]
@@ -143,7 +143,7 @@ def beam_model_named(name: str) -> BeamModel:
 def _read(name: str) -> BeamModel:
     folder = files(__package__)
     text = (folder / f"{name}.yaml").read_bytes()
-    data = yaml.safe_load(text)
+    data = parse_yaml(text.decode())
     tables = b""
     kernels: Kernels
     if isinstance(data["kernels"], str):

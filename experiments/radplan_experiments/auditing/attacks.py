@@ -55,7 +55,7 @@ def cold_corner(system: PlanningSystem, start: PlanningParameters) -> PlanningPa
     limits = [
         Limit(c.structure, c.metric, at_most=c.limit / 2)
         for c in system.protocol.protocol.criteria
-        if c.structure == first and c.is_at_most
+        if c.structure == first and c.upper
     ]
     return replace(start, limits=tuple(limits))
 

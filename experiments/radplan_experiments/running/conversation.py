@@ -213,13 +213,18 @@ def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
     case_id, choice = _check(args)
     comparison.say_withheld(args, choice)
     library = None if args.library is None else language_model.library_of(str(args.library.expanduser()))
+    protocol = run_settings.protocol_of(args)
+    gantry, collimator = run_settings.beams_of(args, protocol)
     folder = _new_folder(args.out / slug(case_id))
     case = open_cohort(run_settings.origin_of(args))[case_id]
     with ExitStack() as stack:
         model = stack.enter_context(language_model.reached(args, args.out, choice))
         env: gymnasium.Env[Any, Any] = gymnasium.make(
             environment_of(run_settings.site_of_task(args).id),
-            protocol=run_settings.protocol_of(args),
+            protocol=protocol,
+            scorecard=run_settings.scorecard_of(args, protocol),
+            gantry_angles_deg=gantry or None,
+            collimator_angles_deg=collimator or None,
             cases=[case],
             fidelity=args.fidelity,
             budget=args.budget,

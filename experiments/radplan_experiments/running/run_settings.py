@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from radplan_agents.llm import NoModelError, SettingsError
-from radplan_agents.privacy import PUBLIC_SOURCES
 from radplan_agents.registry import load_agent
-from radplan_env.protocol import ProtocolError, load_protocol
+from radplan_env.beam_angles import collimator_angles, gantry_angles
+from radplan_env.protocol import Protocol, ProtocolError, load_protocol
+from radplan_env.scorecards import DEFAULT, Scorecard, check_scorecard, load_scorecard
 from radplan_env.sites import Site, site_id, site_of
-from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named
+from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named, source_named, unrecognised
 from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
-from radplan_experiments.recording.settings import ModelChoice, Settings
+from radplan_experiments.recording.settings import ModelChoice, ScorecardChoice, Settings
 from radplan_experiments.running import language_model
 from radplan_experiments.suites import load_suite
 
@@ -33,11 +35,13 @@ def settings_of(args: RunOptions) -> Settings:
     if args.ray_address is not None and args.backend != "ray":
         raise UsageError("--ray-address is for --backend ray")
     origin, protocol = origin_of(args), protocol_of(args)
+    scorecard, (gantry, collimator) = scorecard_of(args, protocol), beams_of(args, protocol)
     agents, model = _agents_and_model(args)
     _check_backend(args, model)
     return Settings(
         site=site_of_task(args).id,
         protocol=protocol,
+        scorecard=ScorecardChoice.of(scorecard),
         source=origin.source,
         data=origin.data,
         split=origin.split,
@@ -52,7 +56,8 @@ def settings_of(args: RunOptions) -> Settings:
         instructions=args.instructions,
         library=_library(args, agents),
         deterministic=tuple(agent for agent in agents if getattr(load_agent(agent), "deterministic", False)),
-        protocol_digest=load_protocol(protocol).digest(),
+        gantry_angles_deg=gantry,
+        collimator_angles_deg=collimator,
     )
 
 
@@ -83,6 +88,10 @@ def settings_of_suite(name: str, args: RunOptions) -> Settings:
         budget=suite.budget,
         seeds=suite.seeds,
         fidelity=suite.fidelity,
+        scorecard=suite.scorecard.name,
+        protocol=None,
+        gantry_angles_deg=(),
+        collimator_angles_deg=(),
     )
     there = open_cohort(origin_of(task)).ids
     cases = tuple(case for case in suite.cases if case in there)
@@ -103,21 +112,11 @@ def _check_backend(args: RunOptions, model: ModelChoice | None) -> None:
         )
 
 
-def protocol_of(task: TaskOptions) -> str:
-    """What `load_protocol` takes for the protocol of a task: the site's name for it, or the path of one's own.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file, or no protocol in it.
-    """
-    option = "--site" if task.protocol is None else "--protocol"
-    name = site_of_task(task).protocol if task.protocol is None else str(task.protocol.expanduser().resolve())
-    try:
-        load_protocol(name)
-    except ProtocolError as error:
-        raise UsageError(f"{option}: {error}") from error
-    return name
+def protocol_of(task: TaskOptions) -> Protocol:
+    """The protocol of a task: the site's, unless another is asked for; see `protocol_named`."""
+    if task.protocol is not None:
+        return protocol_named(task.protocol)
+    return protocol_named(Path(site_of_task(task).protocol), "--site")
 
 
 def site_of_task(task: TaskOptions) -> Site:
@@ -136,11 +135,58 @@ def site_of_task(task: TaskOptions) -> Site:
     default = site_named(DEFAULT_SITE)
     if task.protocol is None:
         return default
-    protocol = load_protocol(protocol_of(task))
+    protocol = protocol_named(task.protocol)
     if (known := site_of(protocol.name)) is not None:
         return known
     source, cases = ("dicom", "all") if task.data else (default.source, default.cases)
-    return Site(site_id(protocol.name), protocol.title, protocol_of(task), source, cases)
+    return Site(site_id(protocol.name), protocol.title, str(task.protocol), source, cases)
+
+
+def protocol_named(name: Path, option: str = "--protocol") -> Protocol:
+    """One of the package's protocols by its name, or one's own by its path.
+
+    Raises
+    ------
+    UsageError
+        If there is no such protocol, or it is not valid.
+    """
+    try:
+        return load_protocol(name.expanduser())
+    except ProtocolError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def scorecard_of(task: TaskOptions, protocol: Protocol) -> Scorecard:
+    """The scorecard of a task.
+
+    Raises
+    ------
+    UsageError
+        If there is no such scorecard, or the protocol lacks what it needs.
+    """
+    try:
+        scorecard = load_scorecard(task.scorecard or DEFAULT)
+        check_scorecard(scorecard, protocol)
+    except ValueError as error:
+        raise UsageError(f"--scorecard: {error}") from error
+    return scorecard
+
+
+def beams_of(task: TaskOptions, protocol: Protocol) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Gantry and collimator angles of a task that are not its protocol's.
+
+    Raises
+    ------
+    UsageError
+        If they are no angles, or not as many as beams.
+    """
+    try:
+        gantry = gantry_angles(task.gantry_angles_deg) if task.gantry_angles_deg else ()
+        beams = len(gantry or protocol.gantry_angles_deg)
+        collimator = collimator_angles(task.collimator_angles_deg, beams) if task.collimator_angles_deg else ()
+    except ValueError as error:
+        raise UsageError(f"--gantry-angles-deg, --collimator-angles-deg: {error}") from error
+    return gantry, collimator
 
 
 def origin_of(task: TaskOptions) -> Origin:
@@ -151,13 +197,14 @@ def origin_of(task: TaskOptions) -> Origin:
         split=task.split,
         names=None if task.names is None else str(task.names.expanduser().resolve()),
         reference_dose=task.reference_dose,
+        structures=unrecognised(protocol_of(task)),
     )
 
 
 def own_patients(args: LanguageModelOptions, task: TaskOptions) -> bool:
     """Whether pictures of a task show patients of the user's own, in its cases or in the examples of a library."""
     origin = origin_of(task)
-    public = origin.source in PUBLIC_SOURCES or (origin.source == "matrad" and not origin.data)  # the phantom
+    public = source_named(origin.source).public or (origin.source == "matrad" and not origin.data)  # the phantom
     library = None if args.library is None else language_model.library_of(str(args.library.expanduser().resolve()))
     return not public or (library is not None and library.own_patients)
 

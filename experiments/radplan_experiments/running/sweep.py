@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from radplan_env.info import PlanSummary
 from radplan_env.planning import PlanningSystem
-from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import ParetoOptions
 from radplan_experiments.recording import failures
@@ -19,7 +19,8 @@ from radplan_experiments.recording.records import COMPLETE
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import figures, front
 from radplan_experiments.reporting.front import Metric, Point
-from radplan_experiments.reporting.tables import BEFORE_SEQUENCING, Table
+from radplan_experiments.reporting.stages import footnote, stages_of, warning
+from radplan_experiments.reporting.tables import Table
 from radplan_experiments.running import comparison, run_settings, runner
 from radplan_experiments.running.backends import open_backend
 from radplan_experiments.writing import slug, write_text
@@ -38,14 +39,14 @@ def _run(args: ParetoOptions, command: str) -> int:
     metrics = Metric.parse(pair[0]), Metric.parse(pair[1])
     settings = _check(args, metrics)
     points = [*_by_weights(args, settings, metrics), *_by_words(args, command)]
-    frame = front.frame_of(points, metrics)
-    note = "Empty where no other plan of the case is as good in both metrics and better in one. " + BEFORE_SEQUENCING
+    frame, stages = front.frame_of(points, metrics), stages_of(point.plan for point in points)
+    note = "Empty where no other plan of the case is as good in both metrics and better in one. " + warning(stages)
     table = Table("pareto", f"{metrics[0]} against {metrics[1]}: {site.id}, {args.fidelity} fidelity", note, frame)
     args.out.mkdir(parents=True, exist_ok=True)
     write_text(args.out / "pareto.csv", frame.to_csv(index=False))
     write_text(args.out / "pareto.md", table.markdown())
     for case in frame["case"].unique():
-        figures.save(front.draw(frame, metrics, case), args.out / f"pareto_{slug(case)}", pdf=False)
+        figures.save(front.draw(frame, metrics, case, footnote(stages)), args.out / f"pareto_{slug(case)}", pdf=False)
     print(table.markdown())
     comparison.say(f"points in {args.out / 'pareto.csv'}, pictures beside it")
     return 0
@@ -62,7 +63,7 @@ def _check(args: ParetoOptions, metrics: tuple[Metric, Metric]) -> Settings:
     if len(set(args.wishes)) < len(args.wishes):
         raise UsageError("--wishes: each once")
     plain = dataclasses.replace(args, agents=("template",), llm=None, instructions="")
-    slots = load_protocol(run_settings.protocol_of(args)).slots
+    slots = run_settings.protocol_of(args).slots
     if args.ratios and (
         metrics[0].structure == metrics[1].structure or not {m.structure for m in metrics} <= set(slots)
     ):
@@ -98,7 +99,7 @@ def _by_weights(args: ParetoOptions, settings: Settings, metrics: tuple[Metric, 
     ]
 
 
-def shifted(settings: Settings, structures: tuple[str, str], task: tuple[str, float]) -> dict[str, Any]:
+def shifted(settings: Settings, structures: tuple[str, str], task: tuple[str, float]) -> PlanSummary:
     """Summary of a case's template plan with the ratio of two structures' weights shifted: one raised, one lowered."""
     case, ratio = task
     system = _system(settings, case)

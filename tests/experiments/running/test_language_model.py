@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from radplan_agents.agent import EpisodeInterruptedError
 from radplan_agents.llm import Endpoint, Ledger, Limits, ModelSettings, Retrying, ServiceError, read_transcript
 from radplan_env.export import export_ct, export_rtstruct
+from radplan_env.protocol import load_protocol
 from radplan_env.sources import openkbp
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands.compare import main
@@ -291,7 +292,7 @@ def folder(settings: Settings, tiny_openkbp: Path, tmp_path: Path) -> RunFolder:
     tiny = dataclasses.replace(
         settings,
         site="head-and-neck",
-        protocol="head_and_neck",
+        protocol=load_protocol("head_and_neck"),
         source="openkbp",
         data=(str(tiny_openkbp),),
         cases=(CASE,),
