@@ -181,7 +181,7 @@ def _in_practice(settings: Settings, records: Sequence[Record], best: str) -> li
     if not found:
         return []
     said = [f"{SAID[decision]} {listed(found[decision])}" for decision in SAID if decision in found]
-    together = f", with all {len(pairs)} comparisons of the run taken together," if len(pairs) > 1 else ""
+    together = f", with all {len(pairs)} comparisons of the run taken together," if len(pairs) > 1 else ","
     return [f"In practice, where {EQUIVALENT} points make no difference{together} {best} is {'; '.join(said)}."]
 
 

@@ -106,6 +106,8 @@ def _known(row: dict[str, str], where: str) -> BestKnown:
         known = BestKnown(float(row["template"]), float(row["best"]), row["by"])
     except (TypeError, ValueError):
         raise ValueError(f"{where}: template and best are to be scores, as in 81.5") from None
+    if not known.by:
+        raise ValueError(f"{where}: by is empty; say who reached the best score")
     if not 0 <= known.template <= known.best <= 100:
         raise ValueError(f"{where}: scores are to be 0 ≤ template ≤ best ≤ 100")
     return known

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radplan_experiments.reporting import stats
@@ -31,13 +31,11 @@ def test_an_interval_decides_by_where_it_lies(low: float, high: float, decision:
     assert decide(low, high) == decision
 
 
-@given(st.lists(st.lists(st.floats(-3, 3), min_size=6, max_size=6), min_size=1, max_size=4))
-def test_turned_round_they_are_turned_round(values: list[list[float]]) -> None:
-    each = [np.array(own) + 1e-3 for own in values]
-    turned = decisions([-own for own in each])
-    there = decisions(each)
-    opposite = [{"better", "worse"}, {"better"}, {"worse"}]
-    assert all({one, other} not in opposite[1:] for one, other in zip(there, turned, strict=True))
+@settings(max_examples=20)
+@given(st.integers(0, 999))
+def test_turned_round_they_are_turned_round(seed: int) -> None:
+    each = list(np.random.default_rng(seed).normal([[0], [0.3], [1], [2]], [[0.2], [1], [1], [0.7]], (4, 9)))
+    assert decisions([-own for own in each]) == [REVERSED[decision] for decision in decisions(each)]
 
 
 def test_more_comparisons_decide_less_and_never_otherwise() -> None:
@@ -64,7 +62,7 @@ def test_easy_ones_make_room_for_the_next() -> None:
 
 
 def test_equal_agents_are_seldom_called_better() -> None:
-    """200 runs of ten comparisons at the very edge of equivalence: in no more than 5 % of them is any called better."""
+    """60 runs of ten comparisons at the very edge of equivalence: in about 5 % of them or fewer is any called better."""
     rng = np.random.default_rng(4)
     wrong = sum("better" in decisions(list(rng.normal(EQUIVALENT, 1.5, (10, 12)))) for _ in range(60))
     assert wrong <= 60 * 0.05 + 3 * math.sqrt(60 * 0.05 * 0.95)

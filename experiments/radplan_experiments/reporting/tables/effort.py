@@ -24,6 +24,7 @@ SESSION = {
     "calls_with_pictures_seen",
     "failed_questions",
     "faults",
+    "adaptations",
 }
 
 
