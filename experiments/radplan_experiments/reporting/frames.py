@@ -73,7 +73,7 @@ def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) ->
     A refused plan counts 0. `met`: whether any plan of the episode meets the whole protocol, 0 or 1; `passed`: whether
     the best passes the screen, NaN where there is none; `highest`: the highest score, refused or not.
     """
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (
             r["agent"],
             r["case"],
