@@ -106,6 +106,14 @@ def runs(frame: pd.DataFrame, value: str) -> dict[str, dict[str, NDArray[np.floa
     return {str(method): runs_by_case(own, value) for method, own in frame.groupby("method")}
 
 
+def passing_runs(frame: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Best scores by method and case, one for each seed, without episodes whose plans are all refused.
+
+    What is to be said of points is said of these: a mean with a refused plan in it would be about the penalty.
+    """
+    return runs(frame[frame["passed"] != 0], "score")
+
+
 def ordered(settings: Settings, methods: Iterable[str]) -> list[str]:
     """Those of the methods that are there: agents in the order asked for, then the reference plan."""
     present = set(methods)

@@ -71,7 +71,7 @@ def sentence(records: Iterable[Record]) -> list[str]:
         return [f"The screen refused none of {counted(found.plans, 'plan')}."]
     text = (
         f"The screen refused {found.refused} of {counted(found.plans, 'plan')} (most often: {found.most}). A refused "
-        "plan ranks below all others and counts 0 points."
+        "plan ranks below all others: it counts 0 points, and enters no difference of points."
     )
     if found.without:
         text += f" In {found.without} of {counted(found.episodes, 'episode')} no plan passed it."
