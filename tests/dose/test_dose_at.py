@@ -199,6 +199,17 @@ def test_the_adjoint_is_exact(seed: int) -> None:
     assert abs(dose @ values - fluence @ prepared.adjoint(bixels, values)) < 1e-6 * scale
 
 
+def test_the_adjoint_for_rasters_is_exact() -> None:
+    _, beams, _, prepared = four_beams()
+    rng = np.random.default_rng(8)
+    lines = np.linspace(-31, 37, 9)
+    rasters = [Raster(lines, lines - 3.3 * b, rng.random((8, 8))) for b in range(len(beams))]
+    values = rng.random(len(prepared.points_mm))
+    back = prepared.adjoint_of_rasters(rasters, values)
+    there = sum(float((raster.fluence * weight).sum()) for raster, weight in zip(rasters, back, strict=True))
+    assert there == pytest.approx(float(prepared.dose(rasters).astype(float) @ values), rel=1e-6)
+
+
 @settings(max_examples=5)
 @given(seed=st.integers(0, 1000), factor=st.floats(0.1, 1e4))
 def test_dose_is_linear_and_beams_add_up(seed: int, factor: float) -> None:
