@@ -45,6 +45,7 @@ class GaussianKernels:
     head_share: float
     head_sigma_mm: float
     pencils_only = False
+    lattice_mm = 1.0
 
     def gaussians(self, ssd_mm: float) -> tuple[Array, Array]:
         """Return variances in mm² (2, gaussians) and weights (components, 2, gaussians), by source."""

@@ -31,6 +31,9 @@ class Kernels(Protocol):
     pencils_only: bool
     """Whether only bixels can be computed, not openings of any shape."""
 
+    lattice_mm: float
+    """Spacing of the lattice that resolves them."""
+
     def reach_mm(self, ssd_mm: float) -> float:
         """Return the distance from a pencil's axis beyond which there is next to no dose."""
         ...

@@ -36,6 +36,7 @@ class SampledKernels:
     penumbra_fwhm_mm: float
     cutoff_mm: float
     pencils_only = True
+    lattice_mm = BIXEL_TABLE_MM  # bixels' centres must lie on it
 
     def reach_mm(self, ssd_mm: float) -> float:
         """See `model.Kernels`."""

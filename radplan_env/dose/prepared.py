@@ -38,7 +38,7 @@ def prepare(
     points_mm: Array,
     *,
     beam_model: str | BeamModel = "generic-6x",
-    spacing_mm: float = 1.0,
+    spacing_mm: float | None = None,
 ) -> Prepared:
     """Trace beams through a case to points: once for all fluences.
 
@@ -50,8 +50,8 @@ def prepare(
         (z, y, x) in patient coordinates, on the case's CT.
     beam_model : str or BeamModel
         One of `radplan_env.beam_models.BEAM_MODELS`.
-    spacing_mm : float
-        Of the lattice in the isocentre plane on which fluence is convolved.
+    spacing_mm : float, optional
+        Of the lattice in the isocentre plane on which fluence is convolved; the model's own by default, 1 mm.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def prepare(
         points_mm=points,
         depth_mm=np.stack([depths(density, grid, beam, points) for beam in beams]),
         ssd_mm=tuple(surface_distance_mm(density, grid, beam) for beam in beams),
-        spacing_mm=spacing_mm,
+        spacing_mm=model.kernels.lattice_mm if spacing_mm is None else spacing_mm,
     )
 
 
@@ -121,7 +121,7 @@ class Prepared:
     points_mm: Array
     depth_mm: NDArray[np.float32]
     ssd_mm: tuple[float, ...]
-    spacing_mm: float = 1.0
+    spacing_mm: float
     _spectra: dict[tuple[int, Lattice, float | None], NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def dose(self, rasters: Sequence[Raster]) -> NDArray[np.float32]:
