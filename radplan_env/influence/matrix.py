@@ -22,6 +22,7 @@ from radplan_env.influence import pencil_beam, pyradplan
 from radplan_env.influence.bixels import centre_of_mass
 from radplan_env.influence.cache import cached
 from radplan_env.influence.linac import linac
+from radplan_env.influence.rows import Rows
 from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
 
 ENGINES: dict[str, Engine] = {"radplan": pencil_beam.compute, "pyradplan": pyradplan.compute}
@@ -88,7 +89,7 @@ class DoseInfluence:
     grid : Grid
         The dose grid.
     body : ndarray of int, shape (voxels,)
-        Flat (C-order) index on `grid` of each row: the voxels of the body, in ascending order.
+        Flat (C-order) index on `grid` of each row, in ascending order.
     beams : tuple of Beam
     bixels : Bixels
         What each column is.
@@ -143,6 +144,7 @@ def influence(
     targets: Sequence[str],
     fidelity: str | Fidelity = "standard",
     *,
+    rows: Rows | None = None,
     collimator_angles_deg: float | Sequence[float] = 0.0,
     engine: str = "radplan",
     cache_dir: str | Path | None = None,
@@ -158,6 +160,8 @@ def influence(
     targets : sequence of str
         Structures (names in the case) that the beams are to cover; the isocentre is their common centre of mass.
     fidelity : str or Fidelity
+    rows : Rows, optional
+        What K's rows are; by default every voxel of the body on the fidelity's dose grid.
     collimator_angles_deg : float or sequence of float
         Of all beams, or one for each.
     engine : str
@@ -181,7 +185,7 @@ def influence(
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}: choose from {', '.join(ENGINES)}")
-    setup = setup_of(case, gantry_angles_deg, targets, fidelity, collimator_angles_deg)
+    setup = setup_of(case, gantry_angles_deg, targets, fidelity, collimator_angles_deg, rows)
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
 
     def build() -> Matrix:
@@ -197,6 +201,7 @@ def setup_of(
     targets: Sequence[str],
     fidelity: str | Fidelity,
     collimator_angles_deg: float | Sequence[float] = 0.0,
+    rows: Rows | None = None,
 ) -> Setup:
     """Return what engines compute K from; arguments and errors as `influence`."""
     fidelity = fidelity_named(fidelity)
@@ -204,7 +209,8 @@ def setup_of(
     collimators = _checked_collimators(collimator_angles_deg, len(angles))
     if missing := [name for name in targets if name not in case.structures] or not targets:
         raise CaseError(f"case {case.id!r}: no target to aim at: {missing or 'none given'}")
-    grid, body = dose_grid(case, fidelity), case.structures["Body"]
+    body = case.structures["Body"]
+    grid = dose_grid(case, fidelity) if rows is None else rows.grid
     target = _union(case, targets)
     isocentre_mm, sad_mm = centre_of_mass(target, case.grid), linac().sad_mm
     return Setup(
@@ -214,7 +220,7 @@ def setup_of(
         target=target,
         grid=case.grid,
         dose_grid=grid,
-        rows=np.flatnonzero(resample(body, case.grid, grid)),
+        rows=np.flatnonzero(resample(body, case.grid, grid)) if rows is None else rows.index,
         beams=tuple(Beam(a, isocentre_mm, sad_mm, c) for a, c in zip(angles, collimators, strict=True)),
         bixel_mm=fidelity.bixel_mm,
         bixel_offset=fidelity.bixel_offset,
@@ -243,6 +249,7 @@ def _key(setup: Setup, engine: str) -> str:
     machine = linac().digest if engine == "radplan" else version("pyRadPlan")
     geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
+    digest.update(setup.rows.tobytes())
     digest.update(setup.ct_hu.tobytes())
     for mask in (setup.body, setup.target):
         digest.update(np.packbits(mask).tobytes())
