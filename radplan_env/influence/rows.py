@@ -79,10 +79,28 @@ class Rows:
     members: Mapping[str, Index]
 
     @property
+    def equal(self) -> bool:
+        """Whether all points stand for the same volume."""
+        return bool((self.volumes_cc == self.volumes_cc[0]).all())
+
+    def volumes_of(self, rows: Index) -> NDArray[np.float64] | None:
+        """Return the volumes of some rows, or None if all are equal."""
+        return None if self.equal else self.volumes_cc[rows]
+
+    @property
     def points_mm(self) -> NDArray[np.float64]:
         """Positions (z, y, x), shape (rows, 3)."""
         where = np.unravel_index(self.index, self.grid.shape)
         return np.column_stack([self.grid.coordinates_mm(axis)[index] for axis, index in enumerate(where)])
+
+
+def rows_of_grid(case: Case, grid: Grid) -> Rows:
+    """Return every voxel of the body on a grid as rows."""
+    body = np.flatnonzero(resample(case.structures["Body"], case.grid, grid))
+    members = {
+        name: np.flatnonzero(_on_grid(mask, case.grid, grid).ravel()[body]) for name, mask in case.structures.items()
+    }
+    return Rows(grid, body, np.full(body.size, grid.voxel_cc), members)
 
 
 def sampled_rows(case: Case, targets: Sequence[str], sampling: Sampling) -> Rows:
