@@ -136,7 +136,7 @@ class ActionMap:
         Raises
         ------
         ValueError
-            If the change is no point of `space`, or the parameters are none of `to_action`.
+            If the change is not a point of `space`, or `to_action` would refuse the parameters.
         """
         coordinates = self.to_action(replace(parameters, limits=())) + step * self.check(change)
         moved = self.to_parameters(np.clip(coordinates, -1, 1).astype(np.float32), structures)
@@ -164,8 +164,10 @@ class ActionMap:
         """
         if not isinstance(parameters, PlanningParameters):
             parameters = PlanningParameters.from_dict({"structures": parameters})
-        if parameters.gantry_angles_deg is not None:
-            raise ValueError("an action cannot change the beams: give gantry_angles_deg to the environment")
+        if parameters.gantry_angles_deg is not None or parameters.collimator_angles_deg is not None:
+            raise ValueError(
+                "an action cannot change the beams: give gantry_angles_deg and collimator_angles_deg to the environment"
+            )
         if parameters.limits:
             raise ValueError("an action cannot hold limits: hand the PlanningParameters themselves to step")
         if unknown := [name for name in parameters.structures if name not in self.protocol.slots]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from . import threads
+from radplan_env import threads
+
 from .matrix import DoseOperator, Rows, Vector
 
 Matrix = NDArray[Any]

@@ -9,8 +9,9 @@ from functools import lru_cache
 from importlib.resources import files
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
+
+from radplan_env.yaml_files import parse_yaml
 
 MACHINE = "matrad-generic"
 """The generic 6 MV linac of matRad and pyRadPlan."""
@@ -59,7 +60,7 @@ def linac() -> Linac:
     """Return the machine that K is computed with."""
     folder = files("radplan_env") / "beam_models"
     text = (folder / f"{MACHINE}.yaml").read_bytes()
-    data = yaml.safe_load(text)
+    data = parse_yaml(text.decode())
     table = (folder / data["kernels"]).read_bytes()
     with np.load(io.BytesIO(table), allow_pickle=False) as arrays:
         kernels = {name: arrays[name] for name in ("ssd_mm", "radius_mm", "kernels")}

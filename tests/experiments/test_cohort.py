@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gymnasium
 import pyRadPlan
 import pytest
 
-import radplan_env
 from radplan_env.protocol import load_protocol
-from radplan_experiments.cohort import SITES, Origin, UsageError, open_cohort, read_names, select
+from radplan_env.sites import SITES, Site, site_of
+from radplan_env.sources import SOURCES
+from radplan_experiments.cohort import (
+    Origin,
+    UsageError,
+    environment_of,
+    open_cohort,
+    read_names,
+    select,
+    site_named,
+)
 
 IDS = tuple(f"openkbp/pt_{number}" for number in (247, 286, 294))
 
@@ -45,14 +55,14 @@ def test_cases_that_are_not_there(wanted: tuple[str, ...], message: str) -> None
 @pytest.mark.parametrize(
     ("origin", "message"),
     [
-        (Origin("synthetic", ("/",)), "reads no --data"),
+        (Origin("synthetic", ("/",)), "reads no data.*--source"),
         (Origin("synthetic", split="dev"), "train, validation, test"),
-        (Origin("openkbp"), "needs --data"),
+        (Origin("openkbp"), "--data: .*provided-data"),
         (Origin("openkbp", ("/nowhere",)), "there is no /nowhere"),
         (Origin("openkbp", ("/usr",)), "no patients"),
-        (Origin("dicom"), "needs --data"),
-        (Origin("ct"), "there are synthetic, openkbp, dicom, matrad"),
-        (Origin("openkbp", ("/usr",), names="names.yaml"), "--names is for"),
+        (Origin("dicom"), "--data: .*CT and RTSTRUCT"),
+        (Origin("ct"), "choose from synthetic, openkbp, dicom, matrad"),
+        (Origin("openkbp", ("/usr",), reference_dose=False), "--no-reference-dose"),
         (Origin("matrad", names="names.yaml"), "names.yaml"),
     ],
 )
@@ -108,8 +118,23 @@ def test_names_file_is_read(tmp_path: Path) -> None:
     assert read_names(str(tmp_path / "names.yaml")) == {"Prostate PTV": "PTV_7020", "Couch": None}
 
 
-def test_every_site_has_its_protocol_and_environment() -> None:
-    for site in SITES.values():
-        module, _, environment = site.environment.partition(":")
-        assert module == radplan_env.__name__
-        assert radplan_env.ENVIRONMENTS[environment] == site.protocol
+def test_a_source_whose_structures_are_named_takes_no_names_file(tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text("Rektum: Rectum\n")
+    with pytest.raises(UsageError, match="--names: .*openkbp"):
+        open_cohort(Origin("openkbp", ("/usr",), names=str(tmp_path / "names.yaml")))
+
+
+@pytest.mark.parametrize("site", SITES.values(), ids=SITES)
+def test_every_site_has_its_protocol_source_and_environment(site: Site) -> None:
+    protocol = load_protocol(site.protocol)
+    assert site_of(protocol.name) is site
+    assert site.source in SOURCES
+    assert site.environment in gymnasium.registry and environment_of(site.id) == f"radplan_env:{site.environment}"
+    for metric in site.trade_off or ():
+        assert metric.partition(" ")[0] in protocol.slots
+
+
+@pytest.mark.parametrize("name", ["brain", "prostate-v0"])
+def test_a_site_that_is_not_there(name: str) -> None:
+    with pytest.raises(UsageError, match="choose from prostate, head-and-neck, tg119"):
+        site_named(name)

@@ -55,7 +55,7 @@ def cold_corner(system: PlanningSystem, start: PlanningParameters) -> PlanningPa
     limits = [
         Limit(c.structure, c.metric, at_most=c.limit / 2)
         for c in system.protocol.protocol.criteria
-        if c.structure == first and c.is_at_most
+        if c.structure == first and c.upper
     ]
     return replace(start, limits=tuple(limits))
 
@@ -85,7 +85,7 @@ def run(args: AttackOptions) -> int:
 
 def attacked(args: AttackOptions) -> pd.DataFrame:
     """Return a row for each case and attack."""
-    site = cohort.SITES[args.site]
+    site = cohort.site_named(args.site)
     data = () if args.data is None else (str(args.data),)
     cases = cohort.open_cohort(cohort.Origin(site.source, data))
     rows = []

@@ -11,10 +11,9 @@ from typing import Protocol, TypeVar
 
 from radplan_env.case import Case, CaseError
 from radplan_env.planning import PlanningSystem
-from radplan_env.protocol import load_protocol
 from radplan_experiments.recording import fluences
 from radplan_experiments.recording.records import Record, key_of
-from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, read_run_folder
+from radplan_experiments.recording.run_folder import RunFolder, read_run_folder
 from radplan_experiments.running.backends import open_backend
 from radplan_experiments.running.runner import planning_system, read_case
 
@@ -44,16 +43,12 @@ def open_folder(path: Path, data: Sequence[Path] = ()) -> RunFolder:
     Raises
     ------
     RunFolderError
-        If there is no run in the folder, or one by a protocol that there is no more.
+        If there is no run in the folder.
     """
     folder = read_run_folder(path)
     if data:
         found = tuple(str(each.expanduser().resolve()) for each in data)
         folder.settings = replace(folder.settings, data=found)
-    try:
-        load_protocol(folder.settings.protocol)
-    except ValueError as error:
-        raise RunFolderError(f"{path}: {error}") from error
     return folder
 
 

@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 
 from radplan_env.planning import Plan, PlanningSystem
-from radplan_env.protocol import Protocol, load_protocol
 from radplan_experiments.auditing import replay
 from radplan_experiments.auditing.replay import UnusableError
 from radplan_experiments.recording.records import COMPLETE, Key, Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
-from radplan_experiments.recording.standing import protocol_has_changed
+from radplan_experiments.recording.standing import other_in_package, scorecard_has_changed
 from radplan_experiments.running import runner
 from radplan_experiments.wording import counted
 
@@ -102,11 +101,16 @@ def _notes(folder: RunFolder) -> Iterator[str]:
     """What a reader should know before the findings."""
     settings = folder.settings
     yield f"{folder.path}: {counted(len(folder.records), 'episode')} recorded, {len(folder.todo())} not played"
-    if protocol_has_changed(settings):
-        was, now = settings.protocol_digest, load_protocol(settings.protocol).digest()
+    if other_in_package(settings):
         yield (
-            f"protocol {settings.protocol} has changed since (its digest was {was[:12]}…, is {now[:12]}…): "
-            "plans judged by the old one cannot be confirmed, but re-scored"
+            f"the run's protocol, {settings.protocol.name}, is not the package's of that name: "
+            "its plans are judged by its own"
+        )
+    if scorecard_has_changed(settings):
+        was = settings.scorecard
+        yield (
+            f"scorecard {was.name} has changed since, or is not installed (its digest was {was.digest[:12]}…): plans "
+            "scored by the old one cannot be confirmed where that matters, but re-scored"
         )
     versions = runner.versions()
     others = {text for record in folder.records.values() for text in differences(record.get("versions"), versions)}
@@ -180,14 +184,15 @@ def _problems(folder: RunFolder, system: PlanningSystem, record: Record) -> Iter
         if different := differences(_judged(step), _judged(plan.summary())):
             yield index + 1, _shortened(different)
         handed_over = index == record["handed_over"]
-        if handed_over and (different := _problems_of_file(folder, record, plan, system.protocol.protocol)):
+        if handed_over and (different := _problems_of_file(folder, record, plan)):
             yield index + 1, f"plan handed over: {_shortened(different)}"
 
 
 def _problems_of_episode(settings: Settings, record: Record) -> Iterator[str]:
     """What a record says of its episode and does not follow from the run's settings or from the plans."""
     steps = record["steps"]
-    wanted = {name: getattr(settings, name) for name in ("site", "protocol", "fidelity", "budget")}
+    wanted: dict[str, Any] = {name: getattr(settings, name) for name in ("site", "fidelity", "budget")}
+    wanted |= {"protocol": settings.protocol.name, "scorecard": settings.scorecard.identity}
     if len(steps) > settings.budget:
         yield f"{counted(len(steps), 'solve')}, of a budget of {settings.budget}"
     if record["status"] == COMPLETE and (not steps or record["error"] is not None):
@@ -197,16 +202,16 @@ def _problems_of_episode(settings: Settings, record: Record) -> Iterator[str]:
         yield _shortened(different)
 
 
-def _problems_of_file(folder: RunFolder, record: Record, plan: Plan, protocol: Protocol) -> list[str]:
+def _problems_of_file(folder: RunFolder, record: Record, plan: Plan) -> list[str]:
     """In what the stored plan of an episode differs from the one that its fluence gives."""
     path = folder.plan_path(key_of(record))
     name = path.relative_to(folder.path)
     try:
-        stored = Plan.load(path, protocol)
+        stored = Plan.load(path)
     except FileNotFoundError:
         return [f"{name} is missing"]
     except ValueError as error:
-        return [f"{name} is damaged, or of another protocol ({error.__cause__})"]
+        return [f"{name} is damaged, or of another format ({error.__cause__})"]
     found = differences(_whole(stored), _whole(plan))
     if not np.array_equal(stored.fluence, plan.fluence):
         found.append("its fluence is not that of the solve")
@@ -224,16 +229,22 @@ def _same_dose(stored: Plan, plan: Plan) -> bool:
 
 def _judged(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What a replay confirms of a plan's summary, criteria by name."""
-    judged = {name: summary[name] for name in ("score", "met", "metrics", "terms")}
+    judged = {name: summary[name] for name in ("stage", "score", "screened", "met", "metrics", "terms")}
     criteria = {f"{item['structure']} {item['metric']}": item for item in summary["criteria"]}
     return {**judged, "criteria": criteria, "objective": summary["solver"]["objective"]}
 
 
 def _whole(plan: Plan) -> dict[str, Any]:
     """What a replay confirms of a stored plan."""
-    header = {name: getattr(plan, name) for name in ("case_id", "protocol", "fidelity")}
-    summary = plan.summary()
-    chosen = {name: summary[name] for name in ("parameters", "limits", "gantry_angles_deg")}
+    header = {
+        "case_id": plan.case_id,
+        "fidelity": plan.fidelity,
+        "protocol": plan.protocol.digest(plan.scorecard["name"]),
+    }
+    header |= {"scorecard": plan.scorecard["digest"]}
+    summary: Mapping[str, Any] = plan.summary()
+    names = ("parameters", "limits", "gantry_angles_deg", "collimator_angles_deg")
+    chosen = {name: summary[name] for name in names}
     return {**header, **chosen, **_judged(summary), "dvh": plan.evaluation.to_dict()["dvh"]}
 
 

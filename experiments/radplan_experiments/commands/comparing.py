@@ -10,15 +10,18 @@ from radplan_experiments.options import CompareOptions, ResultsOptions
 from radplan_experiments.recording.run_folder import read_run_folder
 from radplan_experiments.reporting import report
 from radplan_experiments.running import comparison
-from radplan_experiments.running.run_settings import settings_of, settings_of_suite
+from radplan_experiments.running.run_settings import protocol_named, settings_of, settings_of_suite
 from radplan_experiments.suites import load_suite
 
-SET_BY_SUITE = ("--site", "--protocol", "--source", "--split", "--cases", "--budget", "--seeds", "--fidelity")
+SET_BY_SUITE = (
+    *("--site", "--protocol", "--scorecard", "--gantry-angles-deg", "--collimator-angles-deg", "--source", "--split"),
+    *("--cases", "--budget", "--seeds", "--fidelity"),
+)
 
 BESIDE = {
     "--validate": ("--data", "--jobs"),
     "--report": (),
-    "--rescore": ("--out", "--data", "--jobs"),
+    "--rescore": ("--out", "--protocol", "--scorecard", "--data", "--jobs"),
     "--merge": ("--out",),
 }
 """What else may be asked for, by what is done with results that are there."""
@@ -80,5 +83,13 @@ def _with_results(results: ResultsOptions, args: CompareOptions, command: str) -
         print(report.write(read_run_folder(results.report), {}))
         return 0
     if results.rescore is not None:
-        return rescoring.rescore(results.rescore, args.out, data=args.data, jobs=args.jobs, command=command)
+        return rescoring.rescore(
+            results.rescore,
+            args.out,
+            protocol=None if args.protocol is None else protocol_named(args.protocol),
+            scorecard=args.scorecard,
+            data=args.data,
+            jobs=args.jobs,
+            command=command,
+        )
     return merge.merge(results.merge, args.out, command=command)

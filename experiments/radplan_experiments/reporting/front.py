@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from radplan_env.metrics import parse_metric
 from radplan_env.structure_names import is_target
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.reporting.figures import AGENT_COLORS, FOOTNOTE
+from radplan_experiments.reporting.figures import AGENT_COLORS, add_footnote
 
 HIGHER_IS_BETTER = ("CI", "min", "DCcc")
 """Kinds of a target's metrics that are better the higher they are, as is D_q of its coldest; all others the lower."""
@@ -139,8 +139,8 @@ def frame_of(points: Sequence[Point], metrics: tuple[Metric, Metric]) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def draw(frame: pd.DataFrame, metrics: tuple[Metric, Metric], case: str) -> Figure:
-    """The points of one case: filled on the front, hollow where dominated."""
+def draw(frame: pd.DataFrame, metrics: tuple[Metric, Metric], case: str, below: str = "") -> Figure:
+    """The points of one case, filled on the front, hollow where dominated, and a line below them."""
     figure = Figure(figsize=(7.0, 5.4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -162,5 +162,5 @@ def draw(frame: pd.DataFrame, metrics: tuple[Metric, Metric], case: str) -> Figu
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     axes.set_title(f"{case}: what one costs the other", loc="left", fontsize=10)
-    figure.supxlabel(FOOTNOTE, x=0.01, ha="left", fontsize=8, color="#555555")
+    add_footnote(figure, below)
     return figure

@@ -9,7 +9,6 @@ from tqdm import tqdm
 
 from radplan_agents.gpt_radplan.library import Library, ReferencePlan
 from radplan_env.planning import Plan
-from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import LibraryOptions
 from radplan_experiments.recording import failures
@@ -69,6 +68,6 @@ def _best_of(folder: RunFolder, case: str) -> Record | None:
 
 
 def _reference_plan(folder: RunFolder, record: Record) -> ReferencePlan:
-    protocol = load_protocol(folder.settings.protocol)
-    plan = Plan.load(folder.plan_path(key_of(record)), protocol)
-    return ReferencePlan.of(read_case(folder.settings, record["case"]), protocol, plan, record["steps"])
+    plan = Plan.load(folder.plan_path(key_of(record)))
+    case = read_case(folder.settings, record["case"])
+    return ReferencePlan.of(case, folder.settings.protocol, plan, record["steps"])

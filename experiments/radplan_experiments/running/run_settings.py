@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from radplan_agents.agent import load_agent
 from radplan_agents.llm import NoModelError, SettingsError
-from radplan_env.protocol import ProtocolError, load_protocol
-from radplan_experiments.cohort import SITES, Origin, UsageError, open_cohort, select
-from radplan_experiments.options import RunOptions, TaskOptions
-from radplan_experiments.recording.settings import ModelChoice, Settings
+from radplan_agents.privacy import PUBLIC_SOURCES
+from radplan_agents.registry import load_agent
+from radplan_env.beam_angles import collimator_angles, gantry_angles
+from radplan_env.protocol import Protocol, ProtocolError, load_protocol
+from radplan_env.scorecards import DEFAULT, Scorecard, check_scorecard, load_scorecard
+from radplan_env.sites import Site, site_id, site_of
+from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named
+from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
+from radplan_experiments.recording.settings import ModelChoice, ScorecardChoice, Settings
 from radplan_experiments.running import language_model
 from radplan_experiments.suites import load_suite
 
@@ -31,15 +36,18 @@ def settings_of(args: RunOptions) -> Settings:
     if args.ray_address is not None and args.backend != "ray":
         raise UsageError("--ray-address is for --backend ray")
     origin, protocol = origin_of(args), protocol_of(args)
+    scorecard, (gantry, collimator) = scorecard_of(args, protocol), beams_of(args, protocol)
     agents, model = _agents_and_model(args)
     _check_backend(args, model)
     return Settings(
-        site=args.site,
+        site=site_of_task(args).id,
         protocol=protocol,
+        scorecard=ScorecardChoice.of(scorecard),
         source=origin.source,
         data=origin.data,
         split=origin.split,
         names=origin.names,
+        reference_dose=origin.reference_dose,
         cases=cases_of(args),
         agents=agents,
         budget=args.budget,
@@ -49,7 +57,8 @@ def settings_of(args: RunOptions) -> Settings:
         instructions=args.instructions,
         library=_library(args, agents),
         deterministic=tuple(agent for agent in agents if getattr(load_agent(agent), "deterministic", False)),
-        protocol_digest=load_protocol(protocol).digest(),
+        gantry_angles_deg=gantry,
+        collimator_angles_deg=collimator,
     )
 
 
@@ -80,6 +89,10 @@ def settings_of_suite(name: str, args: RunOptions) -> Settings:
         budget=suite.budget,
         seeds=suite.seeds,
         fidelity=suite.fidelity,
+        scorecard=suite.scorecard.name,
+        protocol=None,
+        gantry_angles_deg=(),
+        collimator_angles_deg=(),
     )
     there = open_cohort(origin_of(task)).ids
     cases = tuple(case for case in suite.cases if case in there)
@@ -100,37 +113,105 @@ def _check_backend(args: RunOptions, model: ModelChoice | None) -> None:
         )
 
 
-def protocol_of(task: TaskOptions) -> str:
-    """What `load_protocol` takes for the protocol of a task: the site's name for it, or the path of one's own.
+def protocol_of(task: TaskOptions) -> Protocol:
+    """The protocol of a task: the site's, unless another is asked for; see `protocol_named`."""
+    if task.protocol is not None:
+        return protocol_named(task.protocol)
+    return protocol_named(Path(site_of_task(task).protocol), "--site")
+
+
+def site_of_task(task: TaskOptions) -> Site:
+    """The site asked for. A protocol of one's own without a site is a site of its own.
+
+    Its patients are those of --data, read as DICOM unless --source says otherwise; without --data, those of the default
+    site.
 
     Raises
     ------
     UsageError
-        If there is no such file, or no protocol in it.
+        If there is no such site.
     """
+    if task.site is not None:
+        return site_named(task.site)
+    default = site_named(DEFAULT_SITE)
     if task.protocol is None:
-        return SITES[task.site].protocol
-    path = str(task.protocol.expanduser().resolve())
+        return default
+    protocol = protocol_named(task.protocol)
+    if (known := site_of(protocol.name)) is not None:
+        return known
+    source, cases = ("dicom", "all") if task.data else (default.source, default.cases)
+    return Site(site_id(protocol.name), protocol.title, str(task.protocol), source, cases)
+
+
+def protocol_named(name: Path, option: str = "--protocol") -> Protocol:
+    """One of the package's protocols by its name, or one's own by its path.
+
+    Raises
+    ------
+    UsageError
+        If there is no such protocol, or it is not valid.
+    """
     try:
-        load_protocol(path)
+        return load_protocol(name.expanduser())
     except ProtocolError as error:
-        raise UsageError(f"--protocol: {error}") from error
-    return path
+        raise UsageError(f"{option}: {error}") from error
+
+
+def scorecard_of(task: TaskOptions, protocol: Protocol) -> Scorecard:
+    """The scorecard of a task.
+
+    Raises
+    ------
+    UsageError
+        If there is no such scorecard, or the protocol lacks what it needs.
+    """
+    try:
+        scorecard = load_scorecard(task.scorecard or DEFAULT)
+        check_scorecard(scorecard, protocol)
+    except ValueError as error:
+        raise UsageError(f"--scorecard: {error}") from error
+    return scorecard
+
+
+def beams_of(task: TaskOptions, protocol: Protocol) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Gantry and collimator angles of a task that are not its protocol's.
+
+    Raises
+    ------
+    UsageError
+        If they are no angles, or not as many as beams.
+    """
+    try:
+        gantry = gantry_angles(task.gantry_angles_deg) if task.gantry_angles_deg else ()
+        beams = len(gantry or protocol.gantry_angles_deg)
+        collimator = collimator_angles(task.collimator_angles_deg, beams) if task.collimator_angles_deg else ()
+    except ValueError as error:
+        raise UsageError(f"--gantry-angles-deg, --collimator-angles-deg: {error}") from error
+    return gantry, collimator
 
 
 def origin_of(task: TaskOptions) -> Origin:
     """Where the cases of a task come from."""
     return Origin(
-        source=task.source or SITES[task.site].source,
+        source=task.source or site_of_task(task).source,
         data=tuple(str(path.expanduser().resolve()) for path in task.data),
         split=task.split,
         names=None if task.names is None else str(task.names.expanduser().resolve()),
+        reference_dose=task.reference_dose,
     )
+
+
+def own_patients(args: LanguageModelOptions, task: TaskOptions) -> bool:
+    """Whether pictures of a task show patients of the user's own, in its cases or in the examples of a library."""
+    origin = origin_of(task)
+    public = origin.source in PUBLIC_SOURCES or (origin.source == "matrad" and not origin.data)  # the phantom
+    library = None if args.library is None else language_model.library_of(str(args.library.expanduser().resolve()))
+    return not public or (library is not None and library.own_patients)
 
 
 def cases_of(task: TaskOptions) -> tuple[str, ...]:
     """Ids of the cases of a task."""
-    site, origin = SITES[task.site], origin_of(task)
+    site, origin = site_of_task(task), origin_of(task)
     default = site.cases if origin.source == site.source else "all"
     return select(open_cohort(origin).ids, task.cases or (default,))
 
@@ -148,7 +229,7 @@ def _agents_and_model(args: RunOptions) -> tuple[tuple[str, ...], ModelChoice | 
             raise UsageError("--llm and --instructions are for agents that talk to a language model: name one")
         return args.agents, None
     try:
-        return args.agents, language_model.choose(args)
+        return args.agents, language_model.choose(args, own_patients=own_patients(args, args))
     except NoModelError as error:
         others = tuple(agent for agent in args.agents if agent not in talking)
         if not others:
@@ -163,7 +244,7 @@ def without_model(args: RunOptions, settings: Settings) -> dict[str, str]:
     absent = [agent for agent in args.agents if agent not in settings.agents]
     try:
         if absent:
-            language_model.choose(args)
+            language_model.choose(args, own_patients=False)
     except NoModelError as error:
         return dict.fromkeys(absent, str(error))
     return {}

@@ -17,15 +17,17 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from radplan_agents.agent import Agent, EpisodeInterruptedError, make_agent
+from radplan_agents.agent import Agent, EpisodeInterruptedError
 from radplan_agents.llm import Session
+from radplan_agents.privacy import is_own_patient
+from radplan_agents.registry import make_agent
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
+from radplan_env.info import PlanSummary
 from radplan_env.planning import Plan, PlanningSystem
-from radplan_env.protocol import load_protocol
-from radplan_experiments.cohort import SITES, Origin, open_cohort
+from radplan_experiments.cohort import Origin, environment_of, open_cohort
 from radplan_experiments.recording import failures, fluences
-from radplan_experiments.recording.records import COMPLETE, FAILED, Key, Record
+from radplan_experiments.recording.records import COMPLETE, FAILED, Failure, Key, Outcome, Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.running.language_model import LanguageModel, library_of, reads_library, talks
@@ -80,8 +82,8 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     seconds = time.perf_counter() - started
     steps = [plan.summary() for plan in plans]
     came_to = outcome(steps)
-    if plans:
-        keep(folder, key, [plan.fluence for plan in plans], plans[came_to["handed_over"]])
+    if (chosen := came_to["handed_over"]) is not None:
+        keep(folder, key, [plan.fluence for plan in plans], plans[chosen])
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
@@ -89,7 +91,8 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "case": case,
         "seed": seed,
         "site": settings.site,
-        "protocol": settings.protocol,
+        "protocol": settings.protocol.name,
+        "scorecard": settings.scorecard.identity,
         "fidelity": settings.fidelity,
         "budget": settings.budget,
         **came_to,
@@ -103,7 +106,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
 
 def _attempt(
     env: gymnasium.Env[Any, Any], folder: RunFolder, key: Key, model: LanguageModel | None
-) -> tuple[list[Plan], Record | None, dict[str, str | None] | None]:
+) -> tuple[list[Plan], dict[str, Any] | None, Failure | None]:
     """The plans of an episode, what the agent says of it, and how it failed if it did.
 
     A third party's agent may raise anything.
@@ -114,6 +117,8 @@ def _attempt(
     agent: Agent | None = None
     try:
         session = _session(folder, key, model)
+        if session is not None:
+            session.shows_own_patient = is_own_patient(base.system.case)
         agent = _agent(base, folder, key, session)
         for plan in episode(env, agent, key[1], seeds_of(key)[0]):
             plans.append(plan)  # one by one, so that they survive an agent that raises
@@ -124,7 +129,11 @@ def _attempt(
         raise
     except (Exception, SystemExit) as raised:
         at = failures.place(raised, key[0])
-        error = {"message": f"{type(raised).__name__}: {raised}", "at": at, "traceback": traceback.format_exc()}
+        error: Failure = {
+            "message": f"{type(raised).__name__}: {raised}",
+            "at": at,
+            "traceback": traceback.format_exc(),
+        }
         said = None
         with suppress(Exception):  # who has failed may have nothing more to say
             said = record_of(agent)
@@ -158,7 +167,7 @@ def _agent(env: RadPlanEnv, folder: RunFolder, key: Key, session: Session | None
     return make_agent(name, env, seed=seeds_of(key)[1], **settings)
 
 
-def record_of(agent: Agent | None) -> Record | None:
+def record_of(agent: Agent | None) -> dict[str, Any] | None:
     """What an agent says of its last episode, None if it says nothing.
 
     Raises
@@ -169,7 +178,7 @@ def record_of(agent: Agent | None) -> Record | None:
     record = getattr(agent, "record", None)
     if record is None:
         return None
-    plain: Record | None = json.loads(json.dumps(record(), allow_nan=False))
+    plain: dict[str, Any] | None = json.loads(json.dumps(record(), allow_nan=False))
     if not isinstance(plain, dict | None):
         raise TypeError(f"record() of an agent returns a dict or None, not {plain!r}")
     return plain
@@ -181,7 +190,7 @@ def keep(folder: RunFolder, key: Key, solved: Sequence[fluences.Fluence], chosen
     write_atomically(folder.plan_path(key), chosen.save)
 
 
-def outcome(steps: Sequence[Record]) -> Record:
+def outcome(steps: Sequence[PlanSummary]) -> Outcome:
     """What an episode comes to, from the summaries of its plans."""
     scores = [step["score"] for step in steps]
     return {
@@ -191,7 +200,7 @@ def outcome(steps: Sequence[Record]) -> Record:
     }
 
 
-def handed_over(steps: Sequence[Record]) -> int | None:
+def handed_over(steps: Sequence[PlanSummary]) -> int | None:
     """Index of the plan an episode hands over: one that meets every criterion, else the best score's."""
     return max(range(len(steps)), key=lambda i: (steps[i]["met"], steps[i]["score"]), default=None)
 
@@ -201,7 +210,7 @@ def prepare(settings: Settings, case_id: str, path: Path) -> None:
     write_json(path, facts(planning_system(settings, read_case(settings, case_id))))
 
 
-def facts(system: PlanningSystem) -> Record:
+def facts(system: PlanningSystem) -> dict[str, Any]:
     """What is known of a case, and what the protocol says of its reference plan, where it has one."""
     case, reference = system.case, system.reference
     return {
@@ -216,13 +225,27 @@ def facts(system: PlanningSystem) -> Record:
 
 def read_case(settings: Settings, case_id: str) -> Case:
     """The case of an id of the run."""
-    return open_cohort(Origin(settings.source, settings.data, settings.split, settings.names))[case_id]
+    return open_cohort(origin_of(settings))[case_id]
+
+
+def origin_of(settings: Settings) -> Origin:
+    """Where the cases of a run come from."""
+    return Origin(settings.source, settings.data, settings.split, settings.names, settings.reference_dose)
 
 
 def planning_system(settings: Settings, case: Case) -> PlanningSystem:
     """The planning system that the environment uses for a case."""
-    protocol = load_protocol(settings.protocol)
-    return PlanningSystem(case, protocol, fidelity=settings.fidelity, progress=False)
+    return PlanningSystem(case, settings.protocol, progress=False, **_task(settings))
+
+
+def _task(settings: Settings) -> dict[str, Any]:
+    """What planning system and environment are told alike."""
+    return {
+        "fidelity": settings.fidelity,
+        "scorecard": settings.scorecard.name,
+        "gantry_angles_deg": settings.gantry_angles_deg or None,
+        "collimator_angles_deg": settings.collimator_angles_deg or None,
+    }
 
 
 def versions() -> dict[str, str]:
@@ -243,12 +266,12 @@ def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]
     It is reset here once: a matrix that cannot be read is no agent's failure.
     """
     env: gymnasium.Env[Any, Any] = gymnasium.make(
-        SITES[settings.site].environment,
+        environment_of(settings.site),
         protocol=settings.protocol,
         cases=[read_case(settings, case_id)],
-        fidelity=settings.fidelity,
         budget=settings.budget,
         progress=False,
+        **_task(settings),
     )
     env.reset(options={"case": case_id})
     return env

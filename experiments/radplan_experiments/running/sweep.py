@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from radplan_env.planning import PlanningSystem
-from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import ParetoOptions
 from radplan_experiments.recording import failures
@@ -19,17 +18,11 @@ from radplan_experiments.recording.records import COMPLETE
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import figures, front
 from radplan_experiments.reporting.front import Metric, Point
-from radplan_experiments.reporting.tables import BEFORE_SEQUENCING, Table
+from radplan_experiments.reporting.stages import footnote, stages_of, warning
+from radplan_experiments.reporting.tables import Table
 from radplan_experiments.running import comparison, run_settings, runner
 from radplan_experiments.running.backends import open_backend
 from radplan_experiments.writing import slug, write_text
-
-METRICS = {
-    "prostate": ("Rectum mean", "Bladder mean"),
-    "head-and-neck": ("Parotid_L mean", "Cavity_Oral mean"),
-    "tg119": ("Core mean", "PTV_5000 HI"),
-}
-"""By site, what is traded where nothing else is asked for."""
 
 
 def run(args: ParetoOptions, command: str) -> int:
@@ -38,18 +31,21 @@ def run(args: ParetoOptions, command: str) -> int:
 
 
 def _run(args: ParetoOptions, command: str) -> int:
-    first, second = args.metrics or METRICS[args.site]
-    metrics = Metric.parse(first), Metric.parse(second)
+    site = run_settings.site_of_task(args)
+    pair = args.metrics or site.trade_off
+    if pair is None:
+        raise UsageError(f"--metrics: name the two metrics that are traded, as {site.id} has none by default")
+    metrics = Metric.parse(pair[0]), Metric.parse(pair[1])
     settings = _check(args, metrics)
     points = [*_by_weights(args, settings, metrics), *_by_words(args, command)]
-    frame = front.frame_of(points, metrics)
-    note = "Empty where no other plan of the case is as good in both metrics and better in one. " + BEFORE_SEQUENCING
-    table = Table("pareto", f"{metrics[0]} against {metrics[1]}: {args.site}, {args.fidelity} fidelity", note, frame)
+    frame, stages = front.frame_of(points, metrics), stages_of(point.plan for point in points)
+    note = "Empty where no other plan of the case is as good in both metrics and better in one. " + warning(stages)
+    table = Table("pareto", f"{metrics[0]} against {metrics[1]}: {site.id}, {args.fidelity} fidelity", note, frame)
     args.out.mkdir(parents=True, exist_ok=True)
     write_text(args.out / "pareto.csv", frame.to_csv(index=False))
     write_text(args.out / "pareto.md", table.markdown())
     for case in frame["case"].unique():
-        figures.save(front.draw(frame, metrics, case), args.out / f"pareto_{slug(case)}", pdf=False)
+        figures.save(front.draw(frame, metrics, case, footnote(stages)), args.out / f"pareto_{slug(case)}", pdf=False)
     print(table.markdown())
     comparison.say(f"points in {args.out / 'pareto.csv'}, pictures beside it")
     return 0
@@ -66,7 +62,7 @@ def _check(args: ParetoOptions, metrics: tuple[Metric, Metric]) -> Settings:
     if len(set(args.wishes)) < len(args.wishes):
         raise UsageError("--wishes: each once")
     plain = dataclasses.replace(args, agents=("template",), llm=None, instructions="")
-    slots = load_protocol(run_settings.protocol_of(args)).slots
+    slots = run_settings.protocol_of(args).slots
     if args.ratios and (
         metrics[0].structure == metrics[1].structure or not {m.structure for m in metrics} <= set(slots)
     ):

@@ -9,16 +9,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radplan_env.planning import Summary
+from radplan_env.sources import SOURCES
 from radplan_experiments.recording.records import FAILED, Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
 from radplan_experiments.reporting.frames import REFERENCE, runs_by_case
+from radplan_experiments.reporting.stages import kind_of_plan, stages_of_records
 from radplan_experiments.reporting.tables.table import (
     SD,
     UNKNOWN,
     WIDENED,
     Table,
-    kind_of_plan,
     mean_or_nan,
     told,
     with_interval,
@@ -42,10 +43,11 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
             continue
         by_case = own.groupby("case")[["score", "handed", "last", "met"]].mean()
         judged = criteria[criteria["method"] == method]
+        stages = stages_of_records(episodes)
         rows.append(
             {
                 "method": method,
-                "plan": kind_of_plan(method),
+                "plan": kind_of_plan(stages) if stages or method == REFERENCE else UNKNOWN,
                 "cases": len(by_case),
                 "episodes": len(episodes),
                 "failed": sum(r["status"] == FAILED for r in episodes),
@@ -147,7 +149,8 @@ def _passed(judged: pd.DataFrame) -> float:
 
 
 def _task(settings: Settings) -> str:
-    cases = f"{settings.source} {settings.split}" if settings.source in ("synthetic", "openkbp") else settings.source
+    source = SOURCES.get(settings.source)
+    cases = f"{settings.source} {settings.split}" if source is not None and source.has_splits else settings.source
     counts = {"case": len(settings.cases), "seed": settings.seeds, "solve": settings.budget}
     extent = ", ".join(counted(count, word) for word, count in counts.items())
     return f"{settings.site}, {cases}, {extent}, {settings.fidelity} fidelity"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from radplan_env.influence import Fidelity
+from radplan_env.yaml_files import YAMLFileError, read_yaml
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -57,9 +57,9 @@ def load_hyperparameters(algorithm: str, environment: str, path: Path | None = N
     """
     path = FOLDER / f"{algorithm}.yaml" if path is None else path
     try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"hyperparameters {path} cannot be read: {' '.join(str(error).split())}") from error
+        sections = read_yaml(path)
+    except YAMLFileError as error:
+        raise ValueError(f"hyperparameters {path}: {error}") from error
     if not isinstance(sections, dict) or environment not in sections:
         listed = ", ".join(sections) if isinstance(sections, dict) else "no sections"
         raise ValueError(f"hyperparameters {path} have no section {environment}; there is {listed}")
