@@ -87,6 +87,10 @@ class Rows:
         """Return the volumes of some rows, or None if all are equal."""
         return None if self.equal else self.volumes_cc[rows]
 
+    def volume_cc(self, rows: Index) -> float:
+        """Return the volume of some rows."""
+        return rows.size * float(self.volumes_cc[0]) if self.equal else float(self.volumes_cc[rows].sum())
+
     @property
     def points_mm(self) -> NDArray[np.float64]:
         """Positions (z, y, x), shape (rows, 3)."""
@@ -97,9 +101,7 @@ class Rows:
 def rows_of_grid(case: Case, grid: Grid) -> Rows:
     """Return every voxel of the body on a grid as rows."""
     body = np.flatnonzero(resample(case.structures["Body"], case.grid, grid))
-    members = {
-        name: np.flatnonzero(_on_grid(mask, case.grid, grid).ravel()[body]) for name, mask in case.structures.items()
-    }
+    members = {name: _members(mask, case.grid, grid, body) for name, mask in case.structures.items()}
     return Rows(grid, body, np.full(body.size, grid.voxel_cc), members)
 
 
@@ -114,8 +116,10 @@ def sampled_rows(case: Case, targets: Sequence[str], sampling: Sampling) -> Rows
     sampling : Sampling
     """
     grid = case.grid.coarsened(sampling.fine_mm)
-    masks = {name: _on_grid(mask, case.grid, grid) for name, mask in case.structures.items()}
-    body = np.flatnonzero(masks["Body"])
+    body = np.flatnonzero(resample(case.structures["Body"], case.grid, grid))
+    masks = {name: np.zeros(grid.shape, dtype=bool) for name in case.structures}
+    for name, mask in case.structures.items():
+        masks[name].flat[body[_members(mask, case.grid, grid, body)]] = True
     codes = _combinations([mask.ravel()[body] for mask in masks.values()])
     spacing = _spacing(masks, targets, grid, sampling).ravel()[body]
     rng = np.random.default_rng(int(case.digest()[:16], 16))
@@ -160,14 +164,14 @@ def _one_per_block(
     return index[order], np.concatenate(counted)[order]
 
 
-def _on_grid(mask: Mask, source: Grid, target: Grid) -> Mask:
-    """Voxels whose centre a structure holds or, for one too small for that, touches."""
-    on_grid = resample(mask, source, target)
-    return on_grid if on_grid.any() else touched(mask, source, target)
+def _members(mask: Mask, source: Grid, target: Grid, index: Index) -> Index:
+    """Rows whose centre a structure holds or, for one too small for that, which it touches."""
+    rows = np.flatnonzero(resample(mask, source, target).ravel()[index])
+    return rows if rows.size else np.flatnonzero(_touched(mask, source, target).ravel()[index])
 
 
-def touched(mask: Mask, source: Grid, target: Grid) -> Mask:
-    """Return the voxels of `target` that hold the centre of a voxel of the mask."""
+def _touched(mask: Mask, source: Grid, target: Grid) -> Mask:
+    """Voxels of `target` that hold the centre of a voxel of the mask."""
     result = np.zeros(target.shape, dtype=bool)
     indices = []
     for axis, index in enumerate(np.nonzero(mask)):
