@@ -30,7 +30,7 @@ def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> Lagrangian
     coarse = None if bixels is None else CoarseProblem(k, bixels)
     large = matrix.shape[1] >= _SINGLE_PRECISION_FROM
     precisions: Sequence[type[np.floating[Any]]] = (np.float32, np.float64) if large else (np.float64,)
-    return LagrangianSolver(k, lambda *problem: _NewtonMinimiser(*problem, coarse, precisions))
+    return LagrangianSolver(k, lambda operator, smoothness: _NewtonMinimiser(operator, smoothness, coarse, precisions))
 
 
 class _NewtonMinimiser:

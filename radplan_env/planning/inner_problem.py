@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.fluence import CONSTRAINT_TOLERANCE, DoseConstraint, FluenceProblem, FluenceSolution, Smoothness, Term
+from radplan_env.fluence.constraints import Relation
 from radplan_env.influence.rows import Rows
 from radplan_env.limits import Limit
 from radplan_env.parameters import PlanningParameters
@@ -122,7 +123,7 @@ class InnerProblem:
         # Voxels held at a dose lie about it as closely as the solver aims. Just beyond it, V_d would count them all.
         hair = 2 * CONSTRAINT_TOLERANCE
         bound_gy = dose_gy * (1 - hair) if limit.upper else dose_gy * (1 + hair)
-        relation = "≤" if limit.upper else "≥"
+        relation: Relation = "≤" if limit.upper else "≥"
         return DoseConstraint(limit.structure, rows, relation, bound_gy, percent, self._points.volumes_of(rows))
 
 
