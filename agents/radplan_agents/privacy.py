@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from radplan_env.case import Case
-
-PUBLIC_SOURCES = frozenset({"synthetic", "openkbp"})
-"""Sources of invented and of published patients. Cases of every other source count as the user's own patients."""
+from radplan_env.sources import source_of
 
 TG119 = "matrad/TG119"
 """The phantom that comes with matRad, which is nobody's anatomy."""
@@ -14,6 +12,8 @@ TG119 = "matrad/TG119"
 def is_own_patient(case: Case) -> bool:
     """Return whether a case counts as a patient of the user's own: pictures stay on this machine unless asked for.
 
-    So does everything read from DICOM, matRad files or arrays, unless the case says that its anatomy is invented.
+    So does every case of a source that is not `public` (DICOM, matRad files, arrays), unless the case says that its
+    anatomy is invented.
     """
-    return not (case.synthetic or case.source in PUBLIC_SOURCES or case.id == TG119)
+    source = source_of(case)
+    return not (case.synthetic or (source is not None and source.public) or case.id == TG119)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from radplan_env import ANY_PROTOCOL
 from radplan_env.errors import CaseError
 from radplan_env.plugins import PluginError
+from radplan_env.protocol import Protocol
 from radplan_env.sites import SITES, Site, environment_id, site_id
 from radplan_env.sources import SOURCES, Cohort, CohortRequest, Source
 from radplan_env.sources.cohort import shortened
+from radplan_env.structure_names import is_tg263, naming_problem
 from radplan_env.yaml_files import YAMLFileError, read_yaml
 
 
@@ -35,6 +37,8 @@ class Origin:
         YAML file with the data's structure names and what each is called in TG-263.
     reference_dose : bool
         Whether to read the dose of the patients' own plans.
+    structures : tuple of str
+        Names that the protocol uses and that are not recognised in data by themselves: see `unrecognised`.
     """
 
     source: str
@@ -42,6 +46,7 @@ class Origin:
     split: str = "test"
     names: str | None = None
     reference_dose: bool = True
+    structures: tuple[str, ...] = ()
 
 
 _OPTIONS = {"reference_dose": "--no-reference-dose"}
@@ -109,11 +114,19 @@ def open_cohort(origin: Origin) -> Cohort:
 
 def names_not_found(origin: Origin) -> tuple[str, ...]:
     """Structure names in the file of --names that no patient has."""
-    return source_named(origin.source).names_not_found(_request(origin))
+    return source_named(origin.source).names_not_found(_request(replace(origin, structures=())))
+
+
+def unrecognised(protocol: Protocol) -> tuple[str, ...]:
+    """Structures of a protocol that data may hold under the same name, yet no reader knows by itself."""
+    return tuple(name for name in protocol.slots if not is_tg263(name))
 
 
 def _request(origin: Origin) -> CohortRequest:
-    return CohortRequest(origin.data, origin.split, read_names(origin.names), origin.reference_dose)
+    names = read_names(origin.names)
+    if origin.structures and origin.data and source_named(origin.source).structure_names is not None:
+        names = {**{name: name for name in origin.structures}, **(names or {})}
+    return CohortRequest(origin.data, origin.split, names, origin.reference_dose)
 
 
 def select(ids: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -158,4 +171,6 @@ def read_names(path: str | None) -> dict[str, str | None] | None:
         raise UsageError(f"--names {path}: {error}") from error
     if not isinstance(names, Mapping) or not all(isinstance(new, str | None) for new in names.values()):
         raise UsageError(f"--names {path}: want lines such as 'Prostate PTV: PTV_7020' or 'Couch: null'")
+    if problems := [text for new in names.values() if new is not None and (text := naming_problem(new))]:
+        raise UsageError(f"--names {path}: {'; '.join(problems)}")
     return {str(old): new for old, new in names.items()}

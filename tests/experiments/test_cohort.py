@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
+import numpy as np
+import pydicom
 import pyRadPlan
 import pytest
 
+from radplan_env.case import Case, CaseError
+from radplan_env.export import export_dicom
 from radplan_env.protocol import load_protocol
 from radplan_env.sites import SITES, Site, site_of
 from radplan_env.sources import SOURCES
@@ -15,6 +20,7 @@ from radplan_experiments.cohort import (
     Origin,
     UsageError,
     environment_of,
+    names_not_found,
     open_cohort,
     read_names,
     select,
@@ -80,7 +86,8 @@ def test_synthetic_splits() -> None:
 
 def test_openkbp_test_patients(shared_data: Path) -> None:
     cohort = open_cohort(Origin("openkbp", (str(shared_data / "openkbp"),)))
-    assert len(cohort.ids) == 6
+    downloaded = (shared_data / "openkbp" / "provided-data" / "test-pats").iterdir()
+    assert set(cohort.ids) == {f"openkbp/{folder.name}" for folder in downloaded}
     assert cohort[cohort.ids[0]].reference_dose_gy is not None
 
 
@@ -98,6 +105,35 @@ def test_names_of_a_file_are_mapped_as_the_user_says(tmp_path: Path) -> None:
     assert set(cohort["matrad/1"].structures) == {"PTV_7020", "Rectum", "Body"}
 
 
+def test_one_names_file_serves_patients_who_lack_some_of_its_names(tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text("OuterTarget: PTV_7020\nKern: Rectum\nCore: Rectum\nCouch: null\n")
+    file = str(Path(pyRadPlan.__file__).parent / "data" / "phantoms" / "TG119.mat")
+    origin = Origin("matrad", (file, file), names=str(tmp_path / "names.yaml"))
+    assert set(open_cohort(origin)["matrad/2"].structures) == {"PTV_7020", "Rectum", "Body"}
+    assert names_not_found(origin) == ("Kern", "Couch")
+
+
+def test_a_structure_that_only_the_protocol_names_is_found_in_the_data(tmp_path: Path, box_case: Case) -> None:
+    masks = {**box_case.structures, "Bone_Ilium_L": box_case.structures["Rectum"]}
+    case = replace(box_case, structures=masks)
+    export_dicom(case, np.ones(case.grid.shape), case.grid, tmp_path)
+    plain, asked = (Origin("dicom", (str(tmp_path),), structures=names) for names in ((), ("Bone_Ilium_L", "Scar_2")))
+    assert open_cohort(plain)["dicom/1"].unmapped == ("Bone_Ilium_L",)
+    assert "Bone_Ilium_L" in open_cohort(asked)["dicom/1"].structures
+    assert names_not_found(asked) == ()
+
+
+def test_an_unfit_reference_dose_is_refused_with_the_option_that_leaves_it_out(tmp_path: Path, box_case: Case) -> None:
+    export_dicom(box_case, np.ones(box_case.grid.shape), box_case.grid, tmp_path)
+    dose = pydicom.dcmread(tmp_path / "RTDOSE.dcm")
+    dose.DoseSummationType = "BEAM"
+    dose.save_as(tmp_path / "RTDOSE.dcm")
+    with pytest.raises(CaseError, match="--no-reference-dose"):
+        open_cohort(Origin("dicom", (str(tmp_path),)))["dicom/1"]
+    case = open_cohort(Origin("dicom", (str(tmp_path),), reference_dose=False))["dicom/1"]
+    assert case.reference_dose_gy is None
+
+
 def test_patients_given_by_path_are_called_by_their_place(tmp_path: Path) -> None:
     """Neither file nor folder names reach the results: they may tell who the patient is."""
     folders = tuple(str(tmp_path / name) for name in ("Doe^John", "Roe^Jane"))
@@ -106,7 +142,7 @@ def test_patients_given_by_path_are_called_by_their_place(tmp_path: Path) -> Non
     assert open_cohort(Origin("dicom", folders)).ids == ("dicom/1", "dicom/2")
 
 
-@pytest.mark.parametrize("text", ["- a\n", "PTV: 7\n", "PTV: [a\n"])
+@pytest.mark.parametrize("text", ["- a\n", "PTV: 7\n", "PTV: [a\n", "Rektum: Recutm\n", "Ziel: PTV 70\n"])
 def test_names_file_is_checked(tmp_path: Path, text: str) -> None:
     (tmp_path / "names.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"names\.yaml"):

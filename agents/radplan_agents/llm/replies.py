@@ -26,6 +26,9 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 _THOUGHTS = {"thinking", "reasoning", "thought", "redacted_thinking", "reasoning_text", "reasoning.text"}
 """Types of content parts that are no part of the answer."""
 
+_THOUGHT_TEXTS = ("text", "thinking", "reasoning", "summary")
+"""Fields of such parts; one without any is odd."""
+
 _LENGTH = {"max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded", "token_limit"}
 _FILTERED = {"content_filtered", "sensitive", "safety", "recitation", "prohibited_content", "blocklist", "spii"}
 _BROKEN_OFF = re.compile(
@@ -138,11 +141,11 @@ def _texts(content: object, *, thoughts: bool = False) -> Iterator[str | None]:
     for part in content if isinstance(content, list) else [content]:
         if thoughts or not _is_thought(part):
             yield _text(part)
-        elif not any(part.get(name) for name in ("text", "thinking", "reasoning", "summary")):
+        elif isinstance(part, Mapping) and not any(map(part.get, _THOUGHT_TEXTS)):
             yield None
 
 
-def _is_thought(part: Any) -> bool:
+def _is_thought(part: object) -> bool:
     return isinstance(part, Mapping) and (part.get("type") in _THOUGHTS or part.get("thought") is True)
 
 

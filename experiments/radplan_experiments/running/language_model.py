@@ -177,8 +177,9 @@ def choose(options: LanguageModelOptions, *, own_patients: bool) -> ModelChoice:
 def _vision(options: LanguageModelOptions, found: Endpoint | LocalModel, own_patients: bool) -> str:
     """Whether the model sees pictures: as asked for, unless they are to stay on this machine."""
     asked = options.model.vision
-    on_this_machine = isinstance(found, LocalModel) or found.on_this_machine
-    if asked == "no" or not own_patients or on_this_machine or options.send_images_off_site:
+    if isinstance(found, LocalModel) or found.on_this_machine or options.send_images_off_site:
+        return asked
+    if asked == "no" or not own_patients:
         return asked
     if asked == "yes":
         raise UsageError(

@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from radplan_agents.llm import NoModelError, SettingsError
-from radplan_agents.privacy import PUBLIC_SOURCES
 from radplan_agents.registry import load_agent
 from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.protocol import Protocol, ProtocolError, load_protocol
 from radplan_env.scorecards import DEFAULT, Scorecard, check_scorecard, load_scorecard
 from radplan_env.sites import Site, site_id, site_of
-from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named
+from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named, source_named, unrecognised
 from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
 from radplan_experiments.recording.settings import ModelChoice, ScorecardChoice, Settings
 from radplan_experiments.running import language_model
@@ -198,13 +197,14 @@ def origin_of(task: TaskOptions) -> Origin:
         split=task.split,
         names=None if task.names is None else str(task.names.expanduser().resolve()),
         reference_dose=task.reference_dose,
+        structures=unrecognised(protocol_of(task)),
     )
 
 
 def own_patients(args: LanguageModelOptions, task: TaskOptions) -> bool:
     """Whether pictures of a task show patients of the user's own, in its cases or in the examples of a library."""
     origin = origin_of(task)
-    public = origin.source in PUBLIC_SOURCES or (origin.source == "matrad" and not origin.data)  # the phantom
+    public = source_named(origin.source).public or (origin.source == "matrad" and not origin.data)  # the phantom
     library = None if args.library is None else language_model.library_of(str(args.library.expanduser().resolve()))
     return not public or (library is not None and library.own_patients)
 

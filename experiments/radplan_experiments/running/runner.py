@@ -25,7 +25,7 @@ from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.info import PlanSummary
 from radplan_env.planning import Plan, PlanningSystem
-from radplan_experiments.cohort import Origin, environment_of, open_cohort
+from radplan_experiments.cohort import Origin, environment_of, open_cohort, unrecognised
 from radplan_experiments.recording import failures, fluences
 from radplan_experiments.recording.records import COMPLETE, FAILED, Failure, Key, Outcome, Record
 from radplan_experiments.recording.run_folder import RunFolder
@@ -219,6 +219,7 @@ def facts(system: PlanningSystem) -> dict[str, Any]:
         "synthetic": case.synthetic,
         "missing": list(system.protocol.missing),
         "unmapped": list(case.unmapped),
+        "notes": list(case.notes),
         "reference": None if reference is None else reference.to_dict(),
     }
 
@@ -230,7 +231,14 @@ def read_case(settings: Settings, case_id: str) -> Case:
 
 def origin_of(settings: Settings) -> Origin:
     """Where the cases of a run come from."""
-    return Origin(settings.source, settings.data, settings.split, settings.names, settings.reference_dose)
+    return Origin(
+        settings.source,
+        settings.data,
+        settings.split,
+        settings.names,
+        settings.reference_dose,
+        structures=unrecognised(settings.protocol),
+    )
 
 
 def planning_system(settings: Settings, case: Case) -> PlanningSystem:

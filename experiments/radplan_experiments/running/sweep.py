@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from radplan_env.info import PlanSummary
 from radplan_env.planning import PlanningSystem
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import ParetoOptions
@@ -98,7 +99,7 @@ def _by_weights(args: ParetoOptions, settings: Settings, metrics: tuple[Metric, 
     ]
 
 
-def shifted(settings: Settings, structures: tuple[str, str], task: tuple[str, float]) -> dict[str, Any]:
+def shifted(settings: Settings, structures: tuple[str, str], task: tuple[str, float]) -> PlanSummary:
     """Summary of a case's template plan with the ratio of two structures' weights shifted: one raised, one lowered."""
     case, ratio = task
     system = _system(settings, case)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from scripted_replies import change, feedback, proposal, report
 
 from radplan_agents.gpt_radplan import GPTRadPlanAgent, Options
 from radplan_agents.gpt_radplan.library import Library, ReferencePlan
-from radplan_agents.llm import MockClient, Session, Transcript
+from radplan_agents.llm import MockClient, Session
 from radplan_agents.privacy import is_own_patient
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
@@ -39,31 +40,22 @@ def test_whose_pictures_are_private(box_case: Case, source: str, synthetic: bool
     assert is_own_patient(dataclasses.replace(box_case, source=source, synthetic=synthetic, id=id)) is own
 
 
-def test_no_id_no_path_and_no_free_name_reaches_a_prompt(box_case: Case, tmp_path: Path) -> None:
+def test_no_id_no_path_and_no_free_name_reaches_a_prompt(box_case: Case, play: Callable[..., Any]) -> None:
     case = dataclasses.replace(box_case, id=WHO, source="dicom", synthetic=False, unmapped=(HOSTILE, "DOE^JANE"))
-    env = RadPlanEnv(cases=[case], budget=3, progress=False)
-    client = MockClient(
-        [
-            *("It is hot.", report(), feedback(), proposal(change(amount=2.0))),
-            *("It is hot.", report(), feedback(), proposal(change(amount=3.0))),
-        ]
+    episode = play(
+        *("It is hot.", report(), feedback(), proposal(change(amount=2.0))),
+        env=RadPlanEnv(cases=[case], budget=3, progress=False),
+        options=Options(references="none"),
+        vision=True,
+        steps=2,
     )
-    session = Session(client, transcript=Transcript(tmp_path))
-    agent = GPTRadPlanAgent(env, session=session, options=Options(references="none"))
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    for _ in range(2):
-        action = agent.act(observation, info)
-        assert action is not None
-        observation, _, _, _, info = env.step(action)
-    agent.act(observation, info)
-    assert len(client.requests) == 8
-    for request in client.requests:
-        sent = json.dumps(request.model_dump(mode="json"))
+    assert len(episode.client.requests) == 4
+    for request in episode.client.requests:
+        names = [image.name for message in request.messages for image in message.images]
+        sent = json.dumps([message.text for message in request.messages] + names) + json.dumps(request.json_schema)
         assert not any(word in sent for word in ("DOE", "JANE", "clinic", "1950", "Ignore all"))
         assert request.shows_own_patient
-    assert any(request.has_images for request in client.requests)
-    assert not list(tmp_path.rglob("*.png"))
+    assert any(request.has_images for request in episode.client.requests)
 
 
 def test_a_structure_called_as_it_pleases_is_no_structure_of_a_case(box_case: Case) -> None:
@@ -73,22 +65,20 @@ def test_a_structure_called_as_it_pleases_is_no_structure_of_a_case(box_case: Ca
         dataclasses.replace(box_case, structures={**box_case.structures, HOSTILE: box_case.structures["Rectum"]})
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_examples_of_own_patients_make_a_public_case_private(
-    box_case: Case, env: RadPlanEnv, tmp_path: Path, own: bool
-) -> None:
+def test_examples_of_own_patients_make_a_public_case_private(box_case: Case, tmp_path: Path) -> None:
     public = dataclasses.replace(box_case, source="synthetic", synthetic=True)
     base = RadPlanEnv(cases=[public], budget=2, progress=False)
     observation, info = base.reset(seed=0)
-    _, _, _, _, stepped = base.step(np.zeros(base.action_space.shape, np.float32))
-    assert base.plan is not None and stepped
-    shown = dataclasses.replace(public, source="dicom", synthetic=not own)
-    Library((ReferencePlan.of(shown, base.system.protocol, base.plan),)).save(tmp_path / "library")
-    library = Library.load(tmp_path / "library")
-    assert library.own_patients is own
-    session: Any = Session(MockClient())
-    GPTRadPlanAgent(base, session=session, library=library).reset(observation, info)
-    assert session.shows_own_patient is own
+    base.step(np.zeros(base.action_space.shape or (), np.float32))
+    assert base.plan is not None
+    for own in (True, False):
+        shown = dataclasses.replace(public, source="dicom", synthetic=not own)
+        Library((ReferencePlan.of(shown, base.system.protocol, base.plan),)).save(tmp_path / str(own))
+        library = Library.load(tmp_path / str(own))
+        assert library.own_patients is own
+        session = Session(MockClient())
+        GPTRadPlanAgent(base, session=session, library=library).reset(observation, info)
+        assert session.shows_own_patient is own
 
 
 def test_the_examples_that_come_with_the_package_are_invented() -> None:
