@@ -125,8 +125,7 @@ def sampled_rows(case: Case, targets: Sequence[str], sampling: Sampling) -> Rows
     rng = np.random.default_rng(int(case.digest()[:16], 16))
     index, counts = _one_per_block(body, codes, spacing, grid, rng)
     members = {name: np.flatnonzero(mask.ravel()[index]) for name, mask in masks.items()}
-    volumes_cc: NDArray[np.float64] = counts * grid.voxel_cc
-    return Rows(grid, index, volumes_cc, members)
+    return Rows(grid, index, np.asarray(counts * grid.voxel_cc, dtype=np.float64), members)
 
 
 def _spacing(masks: Mapping[str, Mask], targets: Sequence[str], grid: Grid, sampling: Sampling) -> NDArray[np.int64]:
