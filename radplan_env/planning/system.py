@@ -13,27 +13,29 @@ from scipy.ndimage import distance_transform_edt
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.case import Case
+from radplan_env.dose import prepare
 from radplan_env.evaluation import Evaluation, evaluate
-from radplan_env.fluence import (
-    CONSTRAINT_TOLERANCE,
-    DoseConstraint,
-    FluenceProblem,
-    FluenceSolution,
-    InnerSolver,
-    Term,
-    inner_solver,
-)
-from radplan_env.grid import Grid, resample
-from radplan_env.influence import DoseInfluence, Fidelity, fidelity_named, influence
-from radplan_env.limits import Limit
+from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
+from radplan_env.grid import Grid
+from radplan_env.influence import Fidelity, dose_grid, fidelity_named, influence, rows_of
+from radplan_env.influence.rows import rows_of_grid
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Protocol, load_protocol
 from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard
 
+from .beam_set import BeamSet
+from .inner_problem import InnerProblem, with_outside
 from .plan import Plan, Summary
 from .request import PlanRequest
 from .stage import Stage
 
+Angles = tuple[tuple[float, ...], tuple[float, ...]]
+"""Gantry and collimator angles of the beams."""
+
+BEAM_MODEL = "matrad-generic"
+"""What K and the dose shown are computed with."""
+
+_COMPUTED_ANEW = ("objective", "objective_by_structure", "roughness")  # of a solver's report, when a plan is restored
 _KEPT_BEAM_SETS = 2  # an outer loop that turns the beams compares few sets at a time; each holds a K
 
 
@@ -90,10 +92,20 @@ class PlanningSystem:
         self.fidelity = fidelity = fidelity_named(fidelity)
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
+        self.grid = dose_grid(case, fidelity)
+        shown = rows_of_grid(case, self.grid)
+        seen = shown if fidelity.sampling is None else rows_of(case, targets, fidelity)
+        self._body = shown.index
+        self.rows = with_outside(shown, self.protocol)
+        """Body voxels on the dose grid in each structure, and outside the targets."""
+        self._inner = inner = InnerProblem(self.protocol, case.id, seen)
+
         # Without `self`: a system must be freed when the last who uses it lets go, not when the collector comes by.
-        def beams(angles: tuple[float, ...]) -> tuple[DoseInfluence, InnerSolver]:
-            k = influence(case, angles, targets, fidelity, engine=engine, cache_dir=cache_dir, progress=progress)
-            return k, inner_solver(backend, k.matrix, k.bixels)
+        def beams(gantry: tuple[float, ...], collimator: tuple[float, ...]) -> BeamSet:
+            settings: dict[str, Any] = {"engine": engine, "cache_dir": cache_dir, "progress": progress}
+            k = influence(case, gantry, targets, fidelity, rows=seen, collimator_angles_deg=collimator, **settings)
+            traced = None if seen is shown else prepare(case, k.beams, shown.points_mm, beam_model=BEAM_MODEL)
+            return BeamSet(k, inner_solver(backend, k.matrix, k.bixels), inner.target, traced)
 
         self._settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
         self._settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
@@ -108,15 +120,7 @@ class PlanningSystem:
         if collimator_angles_deg is None:
             collimator_angles_deg = own.collimator_angles_deg if gantry_angles_deg is None else 0.0
         self.collimator_angles_deg = collimator_angles(collimator_angles_deg, len(self.gantry_angles_deg))
-        k, _ = self._beams(self.gantry_angles_deg)
-        self.grid = k.grid
-        self._body = k.body
-        self.rows = {name: self._rows(mask) for name, mask in case.structures.items()}
-        outside = np.ones(self._body.size, dtype=bool)
-        for name in targets:
-            outside[self.rows[name]] = False
-        self.rows[OUTSIDE_TARGETS] = np.flatnonzero(outside)
-        self._term_rows = self._disjoint_rows()
+        self._beams(self.gantry_angles_deg, self.collimator_angles_deg)  # a new patient's K is computed here
 
     def __reduce__(self) -> tuple[Any, ...]:
         # K is left out: a copy computes it again, or reads it from the cache, and the numbers are the same.
@@ -149,16 +153,16 @@ class PlanningSystem:
         ValueError
             As `plan`; all requests are checked before the first is solved.
         """
-        by_beams: dict[tuple[float, ...], dict[int, FluenceProblem]] = {}
+        by_beams: dict[Angles, dict[int, FluenceProblem]] = {}
         for index, request in enumerate(requests):
             angles = self._angles(request.parameters)
             by_beams.setdefault(angles, {})[index] = self._problem(request, angles)
         self.solves += len(requests)
         plans: dict[int, Plan] = {}
         for angles, problems in by_beams.items():
-            k, solver = self._beams(angles)
-            for index, solution in zip(problems, solver.solve_batch(list(problems.values())), strict=True):
-                plans[index] = self._plan(requests[index].parameters, angles, k, solution)
+            beams = self._beams(*angles)
+            for index, solution in zip(problems, beams.solver.solve_batch(list(problems.values())), strict=True):
+                plans[index] = self._plan(requests[index].parameters, angles, beams, solution)
         return [plans[index] for index in range(len(requests))]
 
     def replay(self, plan: Plan) -> Plan:
@@ -189,25 +193,21 @@ class PlanningSystem:
             are not this case's.
         """
         parameters = PlanningParameters.from_dict(
-            {"structures": summary["parameters"], "limits": summary["limits"]}
+            {"structures": summary["parameters"], "limits": summary["limits"], "smoothness": summary["smoothness"]}
             | {name: summary[name] for name in ("gantry_angles_deg", "collimator_angles_deg")}
         )
-        self._check(parameters)
+        self._inner.check(parameters)
         angles = self._angles(parameters)
-        k, solver = self._beams(angles)
-        if summary["case"] != self.case.id or fluence.shape != (k.matrix.shape[1],):
+        beams = self._beams(*angles)
+        if summary["case"] != self.case.id or fluence.shape != (len(beams.k.bixels),):
             raise ValueError(f"the plan of {summary['case']} does not fit {self.case.id} with these beams")
         if not (np.isfinite(fluence).all() and (fluence >= 0).all()):
             raise ValueError("a fluence must be finite and nowhere negative")
-        dose = solver.dose(fluence)
-        problem = FluenceProblem(self._terms(parameters))
-        judged = FluenceSolution.of(problem, fluence, dose, kkt_residual=0.0, iterations=0)
-        report = {
-            **summary["solver"],
-            "objective": judged.objective,
-            "objective_by_structure": judged.objective_by_structure,
-        }
-        return self._plan(parameters, angles, k, FluenceSolution.from_summary(report, fluence, dose))
+        problem = self._inner.problem(parameters, smoothness=beams.smoothness(parameters.smoothness))
+        dose = beams.solver.dose(fluence)
+        judged = FluenceSolution.of(problem, fluence, dose, kkt_residual=0.0, iterations=0).summary()
+        report = {**summary["solver"], **{name: judged[name] for name in _COMPUTED_ANEW}}
+        return self._plan(parameters, angles, beams, FluenceSolution.from_summary(report, fluence, dose))
 
     def evaluate(self, dose_gy: NDArray[Any]) -> Evaluation:
         """Judge a dose (z, y, x) in Gy on the dose grid by the protocol.
@@ -263,112 +263,47 @@ class PlanningSystem:
     def _scorecard_identity(self) -> ScorecardIdentity:
         return self.scorecard.identity
 
-    def _rows(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Rows of K in a structure: body voxels whose centre it holds or, for one too small for that, touches."""
-        rows = np.flatnonzero(resample(mask, self.case.grid, self.grid).ravel()[self._body])
-        if rows.size == 0:
-            rows = np.flatnonzero(_touched(mask, self.case.grid, self.grid).ravel()[self._body])
-        return rows
-
-    def _disjoint_rows(self) -> dict[str, NDArray[np.int64]]:
-        """Give each voxel to the first structure that holds it: targets by prescription, then organs, body last.
-
-        As in matRad, so that an organ's objective does not pull at the target it overlaps; metrics see whole organs.
-        """
-        free = np.ones(self._body.size, dtype=bool)
-        disjoint = {}
-        for structure in self.protocol.structures:
-            rows = self.rows[self.protocol.case_name[structure]]
-            disjoint[structure] = rows[free[rows]]
-            free[rows] = False
-        return disjoint
-
-    def _angles(self, parameters: PlanningParameters) -> tuple[float, ...]:
-        return self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
-
-    def _collimators(self, parameters: PlanningParameters, beams: int) -> tuple[float, ...]:
-        """Collimator angles of the parameters' beams; those of the system where the beams are its own, else 0."""
+    def _angles(self, parameters: PlanningParameters) -> Angles:
+        """Gantry and collimator angles; the collimators are the system's where the number of beams is, else 0."""
+        gantry = self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
         if parameters.collimator_angles_deg is not None:
-            return collimator_angles(parameters.collimator_angles_deg, beams)
-        return collimator_angles(self.collimator_angles_deg if beams == len(self.gantry_angles_deg) else 0.0, beams)
+            return gantry, collimator_angles(parameters.collimator_angles_deg, len(gantry))
+        own = self.collimator_angles_deg if len(gantry) == len(self.gantry_angles_deg) else 0.0
+        return gantry, collimator_angles(own, len(gantry))
 
-    def _problem(self, request: PlanRequest, angles: tuple[float, ...]) -> FluenceProblem:
-        self._check(request.parameters)
+    def _problem(self, request: PlanRequest, angles: Angles) -> FluenceProblem:
+        self._inner.check(request.parameters)
         known, start = request.warm_start, None
         if known is not None:
-            if (known.case_id, known.grid) != (self.case.id, self.grid):
+            if (known.case_id, known.fidelity, known.grid) != (self.case.id, self.fidelity.name, self.grid):
                 raise ValueError(
                     f"a plan of {known.case_id} at fidelity {known.fidelity!r} cannot start one of "
                     f"{self.case.id} at {self.fidelity.name!r}"
                 )
             # Multipliers of limits out of reach grow without end, and would drown whatever is solved next.
             usable = not known.parameters.limits or all(each.met for each in known.solution.constraints)
-            if known.gantry_angles_deg == angles and usable:
+            if (known.gantry_angles_deg, known.collimator_angles_deg) == angles and usable:
                 start = known.solution
-        held = [self._constraint(limit) for limit in request.parameters.limits]
-        return FluenceProblem(self._terms(request.parameters), [*self._coverages(), *held], start)
-
-    def _terms(self, parameters: PlanningParameters) -> list[Term]:
-        targets = {target.structure for target in self.protocol.targets}
-        return [
-            Term(structure, rows, chosen.weight, chosen.objective_dose_gy, one_sided=structure not in targets)
-            for structure, rows in self._term_rows.items()
-            if rows.size > 0
-            for chosen in [parameters.structures[structure]]
-        ]
-
-    def _coverages(self) -> list[DoseConstraint]:
-        primary = self.protocol.primary.structure
-        return [
-            DoseConstraint(
-                target.structure,
-                self.rows[self.protocol.case_name[target.structure]],
-                "=" if target.structure == primary else "≥",
-                target.prescription_gy,
-            )
-            for target in self.protocol.targets
-        ]
-
-    def _constraint(self, limit: Limit) -> DoseConstraint:
-        known = {**self.protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
-        if limit.structure not in known:
-            raise ValueError(
-                f"limit on {limit.name}: protocol {self.protocol.name!r} and case {self.case.id!r} share no such "
-                f"structure; there are: {', '.join(known)}"
-            )
-        rows = self.rows[known[limit.structure]]
-        percent, dose_gy = limit.dose_bound(rows.size * self.grid.voxel_cc)
-        # Voxels held at a dose lie about it as closely as the solver aims. Just beyond it, V_d would count them all.
-        hair = 2 * CONSTRAINT_TOLERANCE
-        if limit.upper:
-            return DoseConstraint(limit.structure, rows, "≤", dose_gy * (1 - hair), percent)
-        return DoseConstraint(limit.structure, rows, "≥", dose_gy * (1 + hair), percent)
-
-    def _check(self, parameters: PlanningParameters) -> None:
-        wanted, given = set(self.protocol.structures), set(parameters.structures)
-        if missing := wanted - given:
-            raise ValueError(f"no parameters for {', '.join(sorted(missing))}; weight 0 leaves a structure out")
-        if unknown := given - wanted:
-            raise ValueError(
-                f"parameters for {', '.join(sorted(unknown))}, which protocol {self.protocol.name!r} and case "
-                f"{self.case.id!r} do not share; there are: {', '.join(self.protocol.structures)}"
-            )
+        parameters = request.parameters
+        smoothness = self._beams(*angles).smoothness(parameters.smoothness)
+        return self._inner.problem(parameters, start, smoothness)
 
     def _plan(
         self,
         parameters: PlanningParameters,
-        angles: tuple[float, ...],
-        k: DoseInfluence,
+        angles: Angles,
+        beams: BeamSet,
         solution: FluenceSolution,
     ) -> Plan:
-        dose = k.volume(solution.dose_gy)
+        dose = np.zeros(self.grid.shape, dtype=np.float32)
+        dose.flat[self._body] = beams.dose_shown(solution)
         return Plan(
             case_id=self.case.id,
             protocol=self.protocol.protocol,
             scorecard=self._scorecard_identity,
             fidelity=self.fidelity.name,
-            gantry_angles_deg=angles,
-            collimator_angles_deg=self._collimators(parameters, len(angles)),
+            gantry_angles_deg=angles[0],
+            collimator_angles_deg=angles[1],
             parameters=parameters,
             grid=self.grid,
             ideal=Stage("ideal", dose, self.evaluate(dose)),
@@ -380,18 +315,6 @@ def _again(case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], sol
     system = PlanningSystem(case, protocol, **settings)
     system.solves = solves
     return system
-
-
-def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.bool_]:
-    """Voxels of `target` that hold the centre of a voxel of the mask."""
-    touched = np.zeros(target.shape, dtype=bool)
-    indices = []
-    for axis, index in enumerate(np.nonzero(mask)):
-        position = source.coordinates_mm(axis)[index]
-        nearest = np.rint((position - target.origin_mm[axis]) / target.spacing_mm[axis]).astype(int)
-        indices.append(np.clip(nearest, 0, target.shape[axis] - 1))
-    touched[tuple(indices)] = True
-    return touched
 
 
 def _mm_outside(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
