@@ -196,7 +196,7 @@ def evaluate(doses: Mapping[str, Doses], voxel_cc: float, protocol: BoundProtoco
                 voxel_cc=voxel_cc,
                 rx_gy=protocol.prescription_gy(structure),
                 body_dose=dose["Body"],
-                target_voxels=dose["Body"].size - dose[OUTSIDE_TARGETS].size,
+                targets_cc=voxel_cc * (dose["Body"].size - dose[OUTSIDE_TARGETS].size),
             )
             for metric in _metrics_of(structure, protocol)
         }
