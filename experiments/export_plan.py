@@ -2,7 +2,7 @@
 
 import sys
 
-from radplan_experiments.commands.export_plan import main
+from radplan_experiments.commands.export import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(program=("python", sys.argv[0])))

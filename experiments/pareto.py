@@ -5,4 +5,4 @@ import sys
 from radplan_experiments.commands.pareto import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(program=("python", sys.argv[0])))

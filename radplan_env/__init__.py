@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from radplan_env.protocol import load_protocol as load_protocol
     from radplan_env.rewards import Reward as Reward
     from radplan_env.rewards import ScoreImprovement as ScoreImprovement
+    from radplan_env.scorecards import Scorecard as Scorecard
+    from radplan_env.scorecards import load_scorecard as load_scorecard
     from radplan_env.vector import RadPlanVectorEnv as RadPlanVectorEnv
+    from radplan_env.version import __version__ as __version__
 
 # Read when first asked for: registering an id must not cost the import of an optimiser.
 _MODULES = {
@@ -47,8 +50,11 @@ _MODULES = {
     "RadPlanVectorEnv": "vector",
     "Reward": "rewards",
     "ScoreImprovement": "rewards",
+    "Scorecard": "scorecards",
     "StructureParameters": "parameters",
+    "__version__": "version",
     "load_protocol": "protocol",
+    "load_scorecard": "scorecards",
 }
 
 __all__ = sorted(_MODULES)

@@ -164,8 +164,10 @@ class ActionMap:
         """
         if not isinstance(parameters, PlanningParameters):
             parameters = PlanningParameters.from_dict({"structures": parameters})
-        if parameters.gantry_angles_deg is not None:
-            raise ValueError("an action cannot change the beams: give gantry_angles_deg to the environment")
+        if parameters.gantry_angles_deg is not None or parameters.collimator_angles_deg is not None:
+            raise ValueError(
+                "an action cannot change the beams: give gantry_angles_deg and collimator_angles_deg to the environment"
+            )
         if parameters.limits:
             raise ValueError("an action cannot hold limits: hand the PlanningParameters themselves to step")
         if unknown := [name for name in parameters.structures if name not in self.protocol.slots]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy, deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from radplan_env.actions import ActionMap
 from radplan_env.case import Case
+from radplan_env.episode import Episode
 from radplan_env.influence import Fidelity, fidelity_named
 from radplan_env.observations import Observation, ObservationMap
 from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Plan, PlanningSystem, PlanRequest
-from radplan_env.protocol import Criterion, Protocol, load_protocol
+from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
 from radplan_env.render.image import IMAGE_SIZE
 from radplan_env.rewards import Reward, ScoreImprovement
+from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard
 from radplan_env.sources import matrad, synthetic
 from radplan_env.systems import SystemCache
 
@@ -48,7 +50,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     criteria of a clinical protocol. One step is one such solve, the unit of every budget, warm-started from
     the one before.
 
-    Doses are those of the ideal fluence, before sequencing.
+    Doses are those of the ideal fluence, before sequencing; ``info["plan"]["stage"]`` says so.
 
     ## Action Space
     `Box(-1, 1, (2 * slots,), float32)`: weight and objective dose of each slot (structure) of the protocol,
@@ -102,7 +104,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     |------------------|-----------------------------------------------------------------------------------|
     | case             | id, source, synthetic, structures, missing                                        |
     | protocol         | name, title, fractions, prescriptions_gy by target, criteria (structure, metric,  |
-    |                  | at_most, limit, unit, priority)                                                   |
+    |                  | upper, limit, unit, priority)                                                     |
+    | scorecard        | name, version                                                                     |
     | start_parameters | the template plan's parameters                                                    |
     | ranges           | ``{structure: {"weight": [lowest, highest], "objective_dose_gy": …}}``            |
     | budget           | solves                                                                            |
@@ -111,15 +114,18 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
     | key of `plan`         | content                                                                      |
     |-----------------------|------------------------------------------------------------------------------|
+    | stage                 | "ideal", before sequencing, or "deliverable"                                 |
     | score, met            | 0 to 100; whether every criterion is passed                                  |
-    | criteria              | a list of dicts: structure, metric, at_most (is the limit an upper one?),    |
+    | screened              | whether the scorecard's screening is passed; None where it does not screen   |
+    | criteria              | a list of dicts: structure, metric, upper (is the limit an upper one?),      |
     |                       | limit, value, unit, priority, passed, margin (room to the limit, negative    |
     |                       | beyond it), relative_margin (by the limit). `passed` counts a tolerance in,  |
     |                       | so a coverage of 99.95 % of its limit may pass. "OutsideTargets" is no slot: |
     |                       | it answers to the parameters of Body, as does a target's CI                  |
     | metrics               | by structure and name, such as ``["Rectum"]["D5%"]``                         |
     | parameters, limits,   | what the plan was made with                                                  |
-    | gantry_angles_deg     |                                                                              |
+    | gantry_angles_deg,    |                                                                              |
+    | collimator_angles_deg |                                                                              |
     | terms                 | by criterion: points earned, and available                                   |
     | solver                | converged, iterations, objective, kkt_residual, constraints                  |
     | history               | a dict for each solve so far: step, score, met, parameters                   |
@@ -154,6 +160,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         Solves of an episode.
     observe_image : bool
         Whether observations hold an image.
+    scorecard : Scorecard or str
+        What scores plans, or its name: see `radplan_env.scorecards`.
     reward : Reward, optional
         `ScoreImprovement` by default.
     relative_step : float, optional
@@ -163,6 +171,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         "rgb_array", a figure with dose on three planes, DVH and criteria, or "ansi", the same facts as text.
     gantry_angles_deg : sequence of float, optional
         Coplanar beams; the protocol's by default.
+    collimator_angles_deg : float or sequence of float, optional
+        One for all beams or one for each; the protocol's by default, or 0 where `gantry_angles_deg` are given.
     backend : str
         Solver of the inner loop.
     cache_dir : str or Path, optional
@@ -194,10 +204,12 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         fidelity: str | Fidelity = "fast",
         budget: int = 10,
         observe_image: bool = False,
+        scorecard: Scorecard | str = "v0",
         reward: Reward | None = None,
         relative_step: float | None = None,
         render_mode: str | None = None,
         gantry_angles_deg: Sequence[float] | None = None,
+        collimator_angles_deg: float | Sequence[float] | None = None,
         backend: str = "newton",
         cache_dir: str | Path | None = None,
         progress: bool = True,
@@ -211,6 +223,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             raise ValueError(f"relative_step must be above 0 and at most 2, got {relative_step!r}")
         fidelity = fidelity_named(fidelity)  # an unknown one is refused here, not at the first reset
         self.protocol = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
+        self.scorecard = load_scorecard(scorecard)
+        check_scorecard(self.scorecard, self.protocol)
         self.budget = budget
         self.render_mode = render_mode
         self.action_map = ActionMap(self.protocol)
@@ -220,7 +234,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         self.relative_step = relative_step
         self._reward = ScoreImprovement() if reward is None else reward
         cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
-        self._episode: _Episode | None = None
+        self._episode: Episode | None = None
 
         def system(index: int) -> PlanningSystem:
             return PlanningSystem(
@@ -228,6 +242,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
                 self.protocol,
                 fidelity=fidelity,
                 gantry_angles_deg=gantry_angles_deg,
+                collimator_angles_deg=collimator_angles_deg,
+                scorecard=self.scorecard,
                 backend=backend,
                 cache_dir=cache_dir,
                 progress=progress,
@@ -239,11 +255,11 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         """Begin an episode on a case drawn from the cohort, or on ``options["case"]``; see the class."""
         super().reset(seed=seed)
         system = self._systems(self._choose(options or {}))
-        self._episode = episode = _Episode(system, system.protocol.start_parameters())
+        self._episode = episode = Episode(system, system.protocol.start_parameters())
         if self._observations.image_size is not None:
             rx_gy = self.protocol.primary.prescription_gy
             episode.image = CaseImage(system.case, rx_gy, self._observations.image_size, system.grid)
-        return self._observe(episode), self._task(system, episode.parameters)
+        return self._observe(episode), {**episode.task(self.action_map, self.budget)}
 
     def step(self, action: Action | PlanningParameters) -> tuple[Observation, float, bool, bool, Info]:
         """Plan with the parameters the action stands for, or with parameters as they are: one solve; see the class."""
@@ -255,7 +271,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         terminated = plan.evaluation.met
         truncated = not terminated and len(episode.history) == self.budget
         episode.over = terminated or truncated
-        info = {"plan": episode.summary(), "reward_terms": terms}
+        info: Info = {"plan": episode.summary(), "reward_terms": terms}
         return self._observe(episode), float(reward), terminated, truncated, info
 
     def request(self, action: Action | PlanningParameters) -> PlanRequest:
@@ -321,7 +337,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     def _make_plan(self, request: PlanRequest) -> Plan:
         return self.system.plan_batch([request])[0]
 
-    def _running(self) -> _Episode:
+    def _running(self) -> Episode:
         if self._episode is None:
             raise ResetNeeded("there is no episode yet: call reset first")
         return self._episode
@@ -336,7 +352,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             raise ValueError(f"no case {options['case']!r} in the cohort; it holds {listed}")
         return self._ids.index(options["case"])
 
-    def _observe(self, episode: _Episode) -> Observation:
+    def _observe(self, episode: Episode) -> Observation:
         plan, image = episode.plan, None
         if episode.image is not None:
             dose = np.zeros(episode.system.grid.shape, np.float32) if plan is None else plan.dose_gy
@@ -349,7 +365,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             image=image,
         )
 
-    def _pixels(self, episode: _Episode) -> NDArray[np.uint8]:
+    def _pixels(self, episode: Episode) -> NDArray[np.uint8]:
         case, plan = episode.system.case, episode.plan
         dose = np.zeros(case.grid.shape, np.float32) if plan is None else plan.dose_on(case.grid)
         solves = len(episode.history)
@@ -361,90 +377,6 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             title=f"{case.id}, " + (f"solve {solves} of {self.budget}" if solves else "no plan yet"),
         )
         return figure_to_rgb(figure)
-
-    def _task(self, system: PlanningSystem, start: PlanningParameters) -> Info:
-        """What there is to know before the first solve."""
-        bound, case = system.protocol, system.case
-        ranges = self.action_map.ranges()
-        return {
-            "case": {
-                "id": case.id,
-                "source": case.source,
-                "synthetic": case.synthetic,
-                "structures": list(bound.structures),
-                "missing": list(bound.missing),
-            },
-            "protocol": {
-                "name": bound.name,
-                "title": self.protocol.title,
-                "fractions": self.protocol.fractions,
-                "prescriptions_gy": {target.structure: target.prescription_gy for target in bound.targets},
-                "criteria": [_described(criterion) for criterion in bound.criteria],
-            },
-            "ranges": {name: ranges[name] for name in bound.structures},
-            "start_parameters": start.to_dict()["structures"],
-            "budget": self.budget,
-        }
-
-
-@dataclass
-class _Episode:
-    """What changes from step to step."""
-
-    system: PlanningSystem
-    parameters: PlanningParameters
-    image: CaseImage | None = None
-    plan: Plan | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
-    over: bool = False
-
-    def add(self, plan: Plan) -> None:
-        self.plan, self.parameters = plan, plan.parameters
-        self.history.append(
-            {
-                "step": len(self.history) + 1,
-                "score": plan.evaluation.score,
-                "met": plan.evaluation.met,
-                "parameters": plan.parameters.to_dict()["structures"],
-            }
-        )
-
-    def summary(self) -> dict[str, Any]:
-        if self.plan is None:
-            return _no_plan(self.system.case.id, self.parameters)
-        return {**self.plan.summary(), "history": deepcopy(self.history)}
-
-
-def _no_plan(case_id: str, parameters: PlanningParameters) -> dict[str, Any]:
-    """The summary, to be drawn, of an episode before its first solve."""
-    return {
-        "case": case_id,
-        "score": 0.0,
-        "met": False,
-        "metrics": {},
-        "criteria": [],
-        "parameters": parameters.to_dict()["structures"],
-        "limits": parameters.to_dict()["limits"],
-        "terms": {},
-        "solver": {
-            "converged": False,
-            "iterations": 0,
-            "objective": float("nan"),
-            "kkt_residual": float("nan"),
-        },
-        "history": [],
-    }
-
-
-def _described(criterion: Criterion) -> dict[str, Any]:
-    return {
-        "structure": criterion.structure,
-        "metric": criterion.metric,
-        "at_most": criterion.is_at_most,
-        "limit": criterion.limit,
-        "unit": criterion.unit,
-        "priority": criterion.priority,
-    }
 
 
 def _default_cases(protocol: Protocol) -> Sequence[Case]:

@@ -1,16 +1,19 @@
-"""Evaluation of a plan: metrics, criteria and a score from 0 to 100 built of named terms."""
+"""Evaluation of a plan: what a protocol says of its dose (metrics, criteria), and what a scorecard does (the score)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radplan_env.metrics import Doses, dvh, parse_metric
+from radplan_env.dose_view import DoseView
+from radplan_env.info import CriterionReport
+from radplan_env.metrics import Doses, dvh
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Criterion, Protocol
+from radplan_env.scorecards import Scorecard, Verdict, load_scorecard
 
 TARGET_METRICS = ("mean", "min", "max", "D99%", "D98%", "D95%", "D50%", "D5%", "D2%", "D0.03cc", "DC0.03cc", "HI")
 """Reported of every target; of the primary target CI too."""
@@ -23,9 +26,6 @@ OUTSIDE_METRICS = ("max", "D0.03cc", "D1cc")
 
 DVH_EDGES = np.linspace(0, 1.2, 241)
 """Doses at which DVHs are read, as fractions of the highest prescription."""
-
-CREDIT_AT_LIMIT = 0.8
-"""Share of a criterion's points for just meeting it; the rest is for going on towards the ideal."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,19 @@ class CriterionResult:
 
         The tolerance is not counted in: a criterion met thanks to it has a slightly negative margin.
         """
-        room = self.criterion.limit - self.value
-        return room if self.criterion.is_at_most else -room
+        return self.criterion.bound.margin(self.value)
 
     @property
     def relative_margin(self) -> float:
         """`margin` as a fraction of the limit."""
         return self.margin / self.criterion.limit
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> CriterionReport:
         """Return plain values, fit for JSON."""
         return {
             "structure": self.criterion.structure,
             "metric": self.criterion.metric,
-            "at_most": self.criterion.is_at_most,
+            "upper": self.criterion.upper,
             "limit": self.criterion.limit,
             "value": self.value,
             "unit": self.criterion.unit,
@@ -72,7 +71,7 @@ class CriterionResult:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a plan achieves by a protocol.
+    """What a plan achieves by a protocol and a scorecard.
 
     Parameters
     ----------
@@ -80,11 +79,8 @@ class Evaluation:
         Value by structure and metric; Gy, % or an index.
     criteria : tuple of CriterionResult
         In the protocol's order.
-    terms : Mapping[str, float]
-        Points earned by criterion name, such as "Rectum V31Gy", below 0 beyond `unacceptable`; they add up to `score`
-        unless that stops at 0.
-    available : Mapping[str, float]
-        Points that could be earned, by criterion name; they add up to 100.
+    verdict : Verdict
+        What the scorecard says: score, terms, and whether the plan is screened.
     dvh : Mapping[str, (ndarray, ndarray)]
         By structure: doses in Gy, shape (edges,), from 0 to 1.2 of the highest prescription, and the % of the
         structure that receives at least that much, shape (edges,).
@@ -92,14 +88,28 @@ class Evaluation:
 
     metrics: Mapping[str, Mapping[str, float]]
     criteria: tuple[CriterionResult, ...]
-    terms: Mapping[str, float]
-    available: Mapping[str, float]
+    verdict: Verdict
     dvh: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
     @property
     def score(self) -> float:
         """Score from 0 to 100."""
-        return float(np.clip(sum(self.terms.values()), 0, 100))  # rounding may exceed 100
+        return self.verdict.score
+
+    @property
+    def terms(self) -> Mapping[str, float]:
+        """Points earned, by name of the term."""
+        return self.verdict.terms
+
+    @property
+    def available(self) -> Mapping[str, float]:
+        """Points that could be earned, by name of the term."""
+        return self.verdict.available
+
+    @property
+    def screened(self) -> bool | None:
+        """Whether the plan passes the scorecard's screening; None where it does not screen."""
+        return self.verdict.screened
 
     @property
     def met(self) -> bool:
@@ -110,6 +120,8 @@ class Evaluation:
         """Return plain dicts, lists, floats and bools, fit for JSON."""
         return {
             "score": self.score,
+            "screened": self.screened,
+            "reasons": list(self.verdict.reasons),
             "met": self.met,
             "metrics": {structure: dict(values) for structure, values in self.metrics.items()},
             "criteria": [result.to_dict() for result in self.criteria],
@@ -137,8 +149,7 @@ class Evaluation:
         return cls(
             metrics=data["metrics"],
             criteria=tuple(CriterionResult(by_name[name], value) for name, value in named),
-            terms=data["terms"],
-            available=data["available"],
+            verdict=Verdict(data["score"], data["terms"], data["available"], data["screened"], tuple(data["reasons"])),
             dvh={
                 structure: (np.array(curve["edges_gy"]), np.array(curve["percent"]))
                 for structure, curve in data["dvh"].items()
@@ -146,31 +157,14 @@ class Evaluation:
         )
 
 
-def points(priority: int) -> float:
-    """Return the points of a criterion, before scaling to 100: each priority counts twice the next lower one."""
-    return 2.0 ** (4 - priority)
-
-
-def available_points(criteria: Sequence[Criterion]) -> dict[str, float]:
-    """Return the points that each of these criteria can earn, by name; they add up to 100."""
-    total = sum(points(criterion.priority) for criterion in criteria)
-    return {criterion.name: 100 * points(criterion.priority) / total for criterion in criteria}
-
-
-def credit(criterion: Criterion, value: float) -> float:
-    """Return the share of a criterion's points that a metric's value earns, at most 1.
-
-    It is piecewise linear: 0 at `unacceptable`, 0.8 at the limit (tolerance counted in), 1 at `ideal` and beyond.
-    Beyond `unacceptable` it goes on falling: what is gained elsewhere must not pay for a plan that no physicist would
-    sign.
-    """
-    if criterion.passes(value):
-        towards_ideal = (value - criterion.threshold) / (criterion.ideal - criterion.threshold)
-        return CREDIT_AT_LIMIT + (1 - CREDIT_AT_LIMIT) * min(towards_ideal, 1.0)
-    return CREDIT_AT_LIMIT * (value - criterion.unacceptable) / (criterion.threshold - criterion.unacceptable)
-
-
-def evaluate(doses: Mapping[str, Doses], voxel_cc: float, protocol: BoundProtocol) -> Evaluation:
+def evaluate(
+    doses: Mapping[str, Doses],
+    voxel_cc: float,
+    protocol: BoundProtocol,
+    scorecard: Scorecard | None = None,
+    *,
+    beyond_mm: Callable[[float], Doses] | None = None,
+) -> Evaluation:
     """Return metrics, criteria and score of a dose distribution.
 
     Parameters
@@ -182,6 +176,10 @@ def evaluate(doses: Mapping[str, Doses], voxel_cc: float, protocol: BoundProtoco
         Volume of a voxel in cc.
     protocol : BoundProtocol
         The protocol, bound to the case.
+    scorecard : Scorecard, optional
+        v0 by default.
+    beyond_mm : callable, optional
+        The doses further than so many mm from every target, for scorecards that ask for them; see `DoseView`.
 
     Raises
     ------
@@ -189,25 +187,16 @@ def evaluate(doses: Mapping[str, Doses], voxel_cc: float, protocol: BoundProtoco
         If a structure's dose is missing, has no voxels, or holds NaN, infinite or negative values.
     """
     dose = _sorted_doses(doses, protocol)
+    view = DoseView(dose, voxel_cc, protocol.prescription_gy, beyond_mm)
     metrics = {
-        structure: {
-            metric: parse_metric(metric).evaluate(
-                values,
-                voxel_cc=voxel_cc,
-                rx_gy=protocol.prescription_gy(structure),
-                body_dose=dose["Body"],
-                targets_cc=voxel_cc * (dose["Body"].size - dose[OUTSIDE_TARGETS].size),
-            )
-            for metric in _metrics_of(structure, protocol)
-        }
-        for structure, values in dose.items()
+        structure: {metric: view.metric(structure, metric) for metric in _metrics_of(structure, protocol)}
+        for structure in dose
     }
     results = tuple(CriterionResult(c, metrics[c.structure][c.metric]) for c in protocol.criteria)
-    available = available_points(protocol.criteria)
-    terms = {r.criterion.name: available[r.criterion.name] * credit(r.criterion, r.value) for r in results}
     edges = DVH_EDGES * protocol.primary.prescription_gy
     curves = {structure: (edges, dvh(dose[structure], edges)) for structure in protocol.structures}
-    return Evaluation(metrics, results, terms, available, curves)
+    verdict = (scorecard or load_scorecard()).verdict(view, protocol)
+    return Evaluation(metrics, results, verdict, curves)
 
 
 def _metrics_of(structure: str, protocol: BoundProtocol) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from radplan_env.bound import Bound
 from radplan_env.metrics import parse_metric
 
 _HOTTEST, _COLDEST = 0.0, 100.0  # q of the D_q that is the maximum, and the minimum
@@ -65,11 +66,16 @@ class Limit:
         return value
 
     @property
-    def is_at_most(self) -> bool:
+    def upper(self) -> bool:
         """Whether the limit is an upper one."""
         return self.at_most is not None
 
-    def bound(self, volume_cc: float) -> tuple[float | None, float]:
+    @property
+    def bound(self) -> Bound:
+        """The limit as a bound on its metric."""
+        return Bound(self.structure, self.metric, self.upper, self.value)
+
+    def dose_bound(self, volume_cc: float) -> tuple[float | None, float]:
         """Return the same as a bound on D_q: q in % (None for the mean) and the dose in Gy.
 
         V_31Gy is at most 34 % where D_34% is at most 31 Gy: every limit but that on the mean is a bound on a D_q.
@@ -98,7 +104,7 @@ class Limit:
         return {
             "structure": self.structure,
             "metric": self.metric,
-            "at_most" if self.is_at_most else "at_least": self.value,
+            "at_most" if self.upper else "at_least": self.value,
         }
 
     @classmethod

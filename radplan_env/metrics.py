@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeGuard, TypeVar, cast
 
@@ -301,7 +301,7 @@ def parse_metric(name: str) -> Metric:
     """
     if name in _NAMED:
         return Metric(name, *_NAMED[name], kind=name)
-    if match := re.fullmatch(r"(DC?|V)(\d+(?:\.\d+)?)(%|cc|Gy)", name):
+    if match := re.fullmatch(r"([A-Za-z]+)(\d+(?:\.\d+)?)(%|cc|Gy|)", name):
         letter, number, suffix = match.groups()
         x = float(number)
         if letter + suffix in _PARAMETRIC and not (suffix == "%" and x > 100):
@@ -316,6 +316,11 @@ def parse_metric(name: str) -> Metric:
             return Metric(f"{match[1]}({canonical})", unit, lambda context: model(context, *values), match[1])
     models = ", ".join(f"{kind}({','.join(f'{key}=…' for key in wanted)})" for kind, (_, wanted, _) in _MODELS.items())
     raise ValueError(f"no metric {name!r}; write D95%, D0.03cc, V31Gy, {', '.join(_NAMED)}, {models}")
+
+
+def computations(kinds: Iterable[str]) -> list[Callable[..., float]]:
+    """Return what computes metrics of these kinds, such as "D%" and "HI": what a digest of a score must cover."""
+    return [_NAMED[kind][1] if kind in _NAMED else _PARAMETRIC[kind][1] for kind in kinds]
 
 
 @dataclass(frozen=True, eq=False)

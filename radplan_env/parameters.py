@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -50,6 +50,8 @@ class PlanningParameters:
         Parameters by TG-263 structure name.
     gantry_angles_deg : tuple of float, optional
         Gantry angles of the coplanar beams; None keeps the planning system's own.
+    collimator_angles_deg : tuple of float, optional
+        Collimator angle of each beam; None keeps the planning system's own, or 0 where there are other beams.
     limits : tuple of Limit
         What the plan must hold while the objectives are minimised.
 
@@ -62,19 +64,21 @@ class PlanningParameters:
     structures: Mapping[str, StructureParameters]
     gantry_angles_deg: tuple[float, ...] | None = field(default=None)
     limits: tuple[Limit, ...] = ()
+    collimator_angles_deg: tuple[float, ...] | None = field(default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", tuple(self.limits))
-        sides = [(limit.name, limit.is_at_most) for limit in self.limits]
+        sides = [(limit.name, limit.upper) for limit in self.limits]
         if twice := sorted({name for name, side in sides if sides.count((name, side)) > 1}):
             raise ValueError(f"two limits on the same side of {', '.join(twice)}: give one")
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
-        if self.gantry_angles_deg is not None:
-            angles = tuple(float(angle) for angle in self.gantry_angles_deg)
-            object.__setattr__(self, "gantry_angles_deg", angles)
+        for name in ("gantry_angles_deg", "collimator_angles_deg"):
+            if (angles := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(float(angle) for angle in angles))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PlanningParameters, (dict(self.structures), self.gantry_angles_deg, self.limits)
+        values = (self.gantry_angles_deg, self.limits, self.collimator_angles_deg)
+        return PlanningParameters, (dict(self.structures), *values)
 
     def replace(
         self, structure: str, *, weight: float | None = None, objective_dose_gy: float | None = None
@@ -93,16 +97,19 @@ class PlanningParameters:
             weight=old.weight if weight is None else weight,
             objective_dose_gy=old.objective_dose_gy if objective_dose_gy is None else objective_dose_gy,
         )
-        return PlanningParameters({**self.structures, structure: new}, self.gantry_angles_deg, self.limits)
+        return replace(self, structures={**self.structures, structure: new})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, fit for JSON."""
         structures = {
             name: {"weight": p.weight, "objective_dose_gy": p.objective_dose_gy} for name, p in self.structures.items()
         }
-        angles = None if self.gantry_angles_deg is None else list(self.gantry_angles_deg)
-        limits = [limit.to_dict() for limit in self.limits]
-        return {"structures": structures, "gantry_angles_deg": angles, "limits": limits}
+        return {
+            "structures": structures,
+            "gantry_angles_deg": None if self.gantry_angles_deg is None else list(self.gantry_angles_deg),
+            "collimator_angles_deg": None if self.collimator_angles_deg is None else list(self.collimator_angles_deg),
+            "limits": [limit.to_dict() for limit in self.limits],
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PlanningParameters:
@@ -113,13 +120,12 @@ class PlanningParameters:
         ValueError
             If a key is unknown or missing.
         """
-        if unknown := set(data) - {"structures", "gantry_angles_deg", "limits"}:
+        if unknown := set(data) - {"structures", "gantry_angles_deg", "collimator_angles_deg", "limits"}:
             raise ValueError(f"unknown keys in planning parameters: {', '.join(sorted(unknown))}")
         try:
             structures = {name: StructureParameters(**values) for name, values in data["structures"].items()}
         except (KeyError, TypeError) as error:
             wanted = "{weight, objective_dose_gy} per structure"
             raise ValueError(f"planning parameters need {wanted}: {error}") from error
-        angles = data.get("gantry_angles_deg")
         limits = tuple(Limit.from_dict(limit) for limit in data.get("limits", ()))
-        return cls(structures, None if angles is None else tuple(angles), limits)
+        return cls(structures, data.get("gantry_angles_deg"), limits, data.get("collimator_angles_deg"))

@@ -3,182 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Hashable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from radplan_env.beam_angles import collimator_angles, equispaced_angles, gantry_angles
 from radplan_env.case import Case, CaseError
-from radplan_env.metrics import parse_metric
+from radplan_env.criterion import OUTSIDE_TARGETS, Criterion, Model
 from radplan_env.parameters import PlanningParameters, StructureParameters
-from radplan_env.structure_names import is_target, is_tg263
+from radplan_env.protocol_checks import doses_in_gy, explained, inconsistencies
+from radplan_env.scorecards import check_section
+from radplan_env.slots import Organ, Slot, Target
+from radplan_env.yaml_files import YAMLFileError, parse_yaml
+
+__all__ = [
+    "OUTSIDE_TARGETS",
+    "BoundProtocol",
+    "Criterion",
+    "Organ",
+    "Protocol",
+    "ProtocolError",
+    "Slot",
+    "Target",
+    "available_protocols",
+    "equispaced_angles",
+    "load_protocol",
+    "read_protocol",
+]
 
 _FOLDER = resources.files("radplan_env").joinpath("protocols")
-
-OUTSIDE_TARGETS = "OutsideTargets"
-"""Pseudo-structure of criteria: the body less every target."""
 
 
 class ProtocolError(ValueError):
     """A protocol that cannot be used; the message names the file, the key and the remedy."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Criterion(_Model):
-    """A goal for one dose-volume metric of one structure.
-
-    In YAML a dose may be written in Gy (``45``) or as ``102 % of Rx``: of the structure's own prescription for a
-    target, of the highest one otherwise.
-
-    Parameters
-    ----------
-    structure : str
-        TG-263 name, or "OutsideTargets".
-    metric : str
-        Name as `radplan_env.metrics.parse_metric` reads it, such as "D95%" or "V31Gy".
-    at_most, at_least : float
-        The limit, in the metric's unit; one of the two.
-    tolerance : float
-        By how much the limit may be missed and the criterion still count as met, in the metric's unit.
-    priority : int
-        1 (highest) to 4.
-    ideal, unacceptable : float
-        Values, in the metric's unit, at which the score gives all its points and none; beyond `unacceptable` it takes
-        points away.
-    source : str
-        Where the numbers come from.
-    """
-
-    structure: str
-    metric: str
-    at_most: float | None = None
-    at_least: float | None = None
-    tolerance: Annotated[float, Field(ge=0)] = 0.0
-    priority: Annotated[int, Field(ge=1, le=4)]
-    ideal: float
-    unacceptable: float
-    source: str
-
-    @field_validator("structure")
-    @classmethod
-    def _known_structure(cls, name: str) -> str:
-        return name if name == OUTSIDE_TARGETS else _tg263(name)
-
-    @field_validator("metric")
-    @classmethod
-    def _canonical_metric(cls, name: str) -> str:
-        return parse_metric(name).name
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.at_most is None) == (self.at_least is None):
-            raise ValueError("give one limit: at_most or at_least")
-        if self.limit <= 0:
-            raise ValueError(f"the limit must be positive, got {self.limit:g}")
-        sign = 1 if self.is_at_most else -1
-        if not sign * self.ideal < sign * self.threshold < sign * self.unacceptable:
-            order = "ideal < at_most < unacceptable" if sign > 0 else "unacceptable < at_least < ideal"
-            raise ValueError(f"want {order}, tolerance counted in")
-        return self
-
-    @property
-    def name(self) -> str:
-        """Name of the criterion and of its score term, such as "Rectum V31Gy"."""
-        return f"{self.structure} {self.metric}"
-
-    @property
-    def unit(self) -> str:
-        """Unit of the metric: "Gy", "%" or "" for an index."""
-        return parse_metric(self.metric).unit
-
-    @property
-    def is_at_most(self) -> bool:
-        """Whether the limit is an upper one."""
-        return self.at_most is not None
-
-    @property
-    def limit(self) -> float:
-        """The limit, in the metric's unit."""
-        limit = self.at_least if self.at_most is None else self.at_most
-        assert limit is not None
-        return limit
-
-    @property
-    def threshold(self) -> float:
-        """The limit with its tolerance: the last value that passes."""
-        return self.limit + self.tolerance if self.is_at_most else self.limit - self.tolerance
-
-    def passes(self, value: float) -> bool:
-        """Return whether `value`, in the metric's unit, meets the criterion."""
-        return bool(value <= self.threshold if self.is_at_most else value >= self.threshold)
-
-
-class Slot(_Model):
-    """A structure that planning parameters are chosen for: where they start and between what they range.
-
-    Parameters
-    ----------
-    structure : str
-        TG-263 name.
-    start_weight, start_objective_dose_gy : float
-        Start parameters, those of a template plan.
-    weight_range, objective_dose_range_gy : (float, float)
-        Lowest and highest value an agent may choose. Weights are chosen on a logarithmic scale.
-    """
-
-    structure: str
-    start_weight: float
-    weight_range: tuple[float, float]
-    start_objective_dose_gy: float
-    objective_dose_range_gy: tuple[float, float]
-
-    @field_validator("structure")
-    @classmethod
-    def _known_structure(cls, name: str) -> str:
-        return _tg263(name)
-
-    @model_validator(mode="after")
-    def _starts_in_range(self) -> Self:
-        if self.weight_range[0] <= 0:
-            raise ValueError("weight_range must be positive, it is searched on a logarithmic scale")
-        if self.objective_dose_range_gy[0] < 0:
-            raise ValueError("objective_dose_range_gy must not be negative")
-        for what, (low, high), start in (
-            ("weight", self.weight_range, self.start_weight),
-            ("objective_dose_gy", self.objective_dose_range_gy, self.start_objective_dose_gy),
-        ):
-            if not low < high or not low <= start <= high:
-                raise ValueError(f"start_{what} {start:g} is not within a range {low:g} < {high:g}")
-        return self
-
-
-class Target(Slot):
-    """A target volume with its prescription; the inner loop holds D95 to it (Eq. 1)."""
-
-    prescription_gy: Annotated[float, Field(gt=0)]
-
-
-class Organ(Slot):
-    """An organ at risk, or the body."""
-
-
-class Protocol(_Model):
+class Protocol(Model):
     """What a treatment is to achieve and where planning starts.
 
     Parameters
@@ -195,6 +61,13 @@ class Protocol(_Model):
         Goals of the plan.
     gantry_angles_deg : tuple of float
         Coplanar beams. ``beams: 7`` in YAML stands for seven, equispaced from 0.
+    collimator_angles_deg : tuple of float
+        Of each beam; in YAML one value stands for all of them. 0 unless given.
+    scorecards : Mapping[str, Mapping]
+        What scorecards need of the protocol beyond its criteria, by name of the scorecard; see
+        `radplan_env.scorecards`.
+
+    Doses may be written in Gy or as ``102 % of Rx``, wherever there is one.
     """
 
     name: str
@@ -202,9 +75,11 @@ class Protocol(_Model):
     fractions: Annotated[int, Field(gt=0)]
     source: str
     gantry_angles_deg: Annotated[tuple[float, ...], Field(min_length=1)]
+    collimator_angles_deg: Annotated[tuple[float, ...], Field(validate_default=True)] = ()
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     organs: Annotated[tuple[Organ, ...], Field(min_length=1)]
     criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)]
+    scorecards: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -219,54 +94,42 @@ class Protocol(_Model):
         rest = {key: value for key, value in data.items() if key != "beams"}
         return {**rest, "gantry_angles_deg": equispaced_angles(beams)}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _percent_of_rx_to_gy(cls, data: Any) -> Any:
+        return doses_in_gy(data) if isinstance(data, Mapping) else data
+
     @field_validator("gantry_angles_deg")
     @classmethod
     def _different_angles(cls, angles: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= angle < 360 for angle in angles) or len(set(angles)) < len(angles):
-            raise ValueError("gantry angles must differ and lie in [0, 360)")
-        return angles
+        return gantry_angles(angles)
 
-    @field_validator("criteria", mode="before")
+    @field_validator("collimator_angles_deg", mode="before")
     @classmethod
-    def _percent_of_rx_to_gy(cls, criteria: Any, info: ValidationInfo) -> Any:
-        targets: tuple[Target, ...] = info.data.get("targets", ())
-        if not targets or not isinstance(criteria, list | tuple):
-            return criteria  # reported by pydantic
-        rx_gy = {target.structure: target.prescription_gy for target in targets}
-        return [_doses_in_gy(entry, rx_gy, targets[0].prescription_gy) for entry in criteria]
+    def _angle_of_each_beam(cls, angles: Any, info: ValidationInfo) -> Any:
+        try:
+            return collimator_angles(angles, len(info.data.get("gantry_angles_deg", ())) or len(angles))
+        except TypeError:
+            return angles  # reported by pydantic
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        prescriptions = [target.prescription_gy for target in self.targets]
-        if prescriptions != sorted(prescriptions, reverse=True):
-            raise ValueError("list the targets from the highest prescription to the lowest")
-        if wrong := [slot.structure for slot in self.targets if not is_target(slot.structure)]:
-            raise ValueError(f"{', '.join(wrong)} under targets: targets are named PTV, CTV or GTV")
-        if wrong := [slot.structure for slot in self.organs if is_target(slot.structure)]:
-            raise ValueError(f"{', '.join(wrong)} under organs: move it to targets")
-        if self.organs[-1].structure != "Body":
-            raise ValueError("the last of the organs must be Body")
-        for what, names in (("structure", self.slots), ("criterion", [c.name for c in self.criteria])):
-            if twice := sorted({name for name in names if list(names).count(name) > 1}):
-                raise ValueError(f"the same {what} twice: {', '.join(twice)}")
-        for criterion in self.criteria:
-            self._check_structure_of(criterion)
-        if self.primary.structure not in {criterion.structure for criterion in self.criteria}:
-            raise ValueError(f"no criterion for the primary target {self.primary.structure}")
+        if wrong := inconsistencies(self.targets, self.organs, self.criteria):
+            raise ValueError("\n".join(wrong))
         return self
 
-    def _check_structure_of(self, criterion: Criterion) -> None:
-        if criterion.structure not in (*self.slots, OUTSIDE_TARGETS):
-            raise ValueError(f"criterion {criterion.name!r}: its structure is no target or organ of the protocol")
-        if criterion.metric in ("HI", "CI") and not is_target(criterion.structure):
-            raise ValueError(f"criterion {criterion.name!r}: {criterion.metric} is for targets")
-        if criterion.metric == "R50" and criterion.structure != "Body":
-            raise ValueError(f"criterion {criterion.name!r}: R50 is for Body")
+    def __hash__(self) -> int:
+        return hash((self.name, self.digest()))
 
     @property
     def primary(self) -> Target:
         """The target with the highest prescription."""
         return self.targets[0]
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Every structure of the protocol; the same as `slots`."""
+        return self.slots
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -278,10 +141,30 @@ class Protocol(_Model):
         own = {target.structure: target.prescription_gy for target in self.targets}
         return own.get(structure, self.primary.prescription_gy)
 
-    def digest(self) -> str:
-        """SHA-256 of what the protocol asks, in hexadecimal; where its numbers come from (`source`) is left out."""
-        content = self.model_dump_json(exclude={"source": True, "criteria": {"__all__": {"source"}}})
+    def digest(self, scorecard: str | None = None) -> str:
+        """SHA-256 of what the protocol asks, in hexadecimal; where its numbers come from (`source`) is left out.
+
+        Parameters
+        ----------
+        scorecard : str, optional
+            Name of the scorecard that plans are judged by: its section of `scorecards` counts, no other does.
+        """
+        left_out: dict[str, Any] = {"source": True, "criteria": {"__all__": {"source"}}, "scorecards": True}
+        if not any(self.collimator_angles_deg):
+            left_out["collimator_angles_deg"] = True
+        content = self.model_dump_json(exclude=left_out)
+        if section := self.scorecards.get(scorecard or ""):
+            content += json.dumps({"scorecards": {scorecard: section}}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, fit for JSON and YAML, that `read_protocol` reads; doses are in Gy."""
+        plain: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        return plain
+
+    def to_yaml(self) -> str:
+        """Return the protocol as a YAML file that `load_protocol` reads."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
 
     def start_parameters(self) -> PlanningParameters:
         """Return the start parameters of every slot; the beams are left as they are."""
@@ -362,6 +245,16 @@ class BoundProtocol:
         return self.protocol.gantry_angles_deg
 
     @property
+    def collimator_angles_deg(self) -> tuple[float, ...]:
+        """Collimator angle of each beam."""
+        return self.protocol.collimator_angles_deg
+
+    @property
+    def scorecards(self) -> Mapping[str, Mapping[str, Any]]:
+        """What scorecards need of the protocol, by name of the scorecard."""
+        return self.protocol.scorecards
+
+    @property
     def structures(self) -> tuple[str, ...]:
         """Structures present: targets, then organs."""
         return tuple(slot.structure for slot in (*self.targets, *self.organs))
@@ -373,11 +266,6 @@ class BoundProtocol:
     def start_parameters(self) -> PlanningParameters:
         """Return the start parameters of the structures present; the beams are left as they are."""
         return _start_parameters((*self.targets, *self.organs))
-
-
-def equispaced_angles(beams: int) -> tuple[float, ...]:
-    """Return `beams` gantry angles in degrees, equispaced from 0 and rounded to 0.01."""
-    return tuple(round(360 * beam / beams, 2) for beam in range(beams))
 
 
 def available_protocols() -> tuple[str, ...]:
@@ -415,53 +303,46 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     return _parse(text, str(path))
 
 
+def read_protocol(content: Any, where: str) -> Protocol:
+    """Return the protocol that plain values describe, such as `Protocol.to_dict` gives them.
+
+    Parameters
+    ----------
+    content : Mapping
+    where : str
+        Where they come from: errors say it.
+
+    Raises
+    ------
+    ProtocolError
+        If it is no valid protocol; the message lists every fault.
+    """
+    try:
+        protocol = Protocol.model_validate(content)
+        faults = _faults_of_sections(protocol)
+    except ValidationError as error:
+        faults = explained(error, content)
+    if faults:
+        listed = faults[0] if len(faults) == 1 else f"{len(faults)} faults:\n  " + "\n  ".join(faults)
+        raise ProtocolError(f"protocol {where}: {listed}")
+    return protocol
+
+
 def _parse(text: str, file: str) -> Protocol:
     try:
-        return Protocol.model_validate(yaml.load(text, Loader=_UniqueKeyLoader))
-    except yaml.YAMLError as error:
-        raise ProtocolError(f"protocol {file}: not valid YAML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "top level"
-        message = first["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(first["input"], dict | list | tuple) else f" (got {first['input']!r})"
-        raise ProtocolError(f"protocol {file}: {key}: {message}{given}") from error
+        content = parse_yaml(text)
+    except YAMLFileError as error:
+        raise ProtocolError(f"protocol {file}: {error}") from error
+    return read_protocol(content, file)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe loader that rejects a key given twice, of which YAML would quietly keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            problem = f"key {twice[0]!r} given twice"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_PERCENT_OF_RX = re.compile(r"(\d+(?:\.\d+)?) ?% of Rx")
-
-
-def _doses_in_gy(criterion: Any, rx_gy: Mapping[str, float], highest_rx_gy: float) -> Any:
-    """Replace every "102 % of Rx" among a criterion's values by Gy."""
-    if not isinstance(criterion, Mapping):
-        return criterion
-
-    def in_gy(key: str, value: Any) -> Any:
-        match = _PERCENT_OF_RX.fullmatch(value) if isinstance(value, str) else None
-        if match is None or key in ("structure", "metric", "source"):
-            return value
-        if parse_metric(str(criterion.get("metric"))).unit != "Gy":
-            raise ValueError(f"{key}: % of Rx is for doses, and {criterion.get('metric')} is none")
-        return round(float(match[1]) / 100 * rx_gy.get(str(criterion.get("structure")), highest_rx_gy), 6)
-
-    return {key: in_gy(key, value) for key, value in criterion.items()}
-
-
-def _tg263(name: str) -> str:
-    if not is_tg263(name):
-        raise ValueError(f"{name!r} is not a TG-263 name known here")
-    return name
+def _faults_of_sections(protocol: Protocol) -> list[str]:
+    """What is wrong in the sections of the scorecards that are installed; others' are theirs to check."""
+    return [
+        f"scorecards.{name}: {fault}"
+        for name, section in protocol.scorecards.items()
+        for fault in check_section(name, section, protocol)
+    ]
 
 
 def _start_parameters(slots: tuple[Slot, ...]) -> PlanningParameters:

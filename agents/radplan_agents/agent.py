@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -116,7 +118,8 @@ def load_agent(name: str) -> type[Agent]:
     Parameters
     ----------
     name : str
-        A name in `REGISTRY`, or ``package.module:Class`` for an agent of your own.
+        A name in `REGISTRY`, or ``package.module:Class`` for an agent of your own, which is also looked for in the
+        current folder.
 
     Raises
     ------
@@ -132,6 +135,8 @@ def load_agent(name: str) -> type[Agent]:
     if not (module_name and separator and class_name):
         raise ValueError(f"unknown agent {name!r}; {_choices()}")
     try:
+        if name not in REGISTRY and (here := str(Path.cwd())) not in sys.path:
+            sys.path.append(here)  # agents of your own lie in the current folder
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if name in EXTRAS:

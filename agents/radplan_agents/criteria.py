@@ -63,9 +63,9 @@ def is_held(criterion: Criterion, prescriptions_gy: Mapping[str, float]) -> bool
     Parameters
     ----------
     criterion : Mapping
-        With structure, metric, at_most and limit.
+        With structure, metric, upper and limit.
     prescriptions_gy : Mapping[str, float]
         By target.
     """
     prescribed_gy = prescriptions_gy.get(criterion["structure"], 0.0)
-    return bool(criterion["metric"] == "D95%" and not criterion["at_most"] and criterion["limit"] <= prescribed_gy)
+    return bool(criterion["metric"] == "D95%" and not criterion["upper"] and criterion["limit"] <= prescribed_gy)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from radplan_agents.criteria import criterion_name
-from radplan_env.metrics import parse_metric
+from radplan_env.limits import Limit
 from radplan_env.planning import Summary
 from radplan_env.render.text import number
 
@@ -108,12 +108,7 @@ def limit_changes(before: Summary, after: Summary) -> list[str]:
 
 def limits_held(plan: Summary) -> list[str]:
     """Return the limits that a plan had to hold, such as "Rectum D8cc ≤ 68 Gy"."""
-    held = []
-    for limit in plan["limits"]:
-        sign, value = ("≤", limit["at_most"]) if "at_most" in limit else ("≥", limit["at_least"])
-        unit = parse_metric(limit["metric"]).unit
-        held.append(f"{criterion_name(limit)} {sign} {value:.4g} {unit}".rstrip())
-    return held
+    return [Limit.from_dict(limit).bound.words for limit in plan["limits"]]
 
 
 def effect_line(before: Summary, after: Summary, *, most: int = 5) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
 from radplan_env.sources import dicom, matrad, openkbp, synthetic
 from radplan_env.sources.cohort import Cohort
+from radplan_env.yaml_files import YAMLFileError, read_yaml
 
 SPLITS = ("train", "validation", "test")
 
@@ -120,9 +119,9 @@ def read_names(path: str | None) -> dict[str, str | None] | None:
     if path is None:
         return None
     try:
-        names = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"--names {path} cannot be read: {' '.join(str(error).split())}") from error
+        names = read_yaml(path)
+    except YAMLFileError as error:
+        raise UsageError(f"--names {path}: {error}") from error
     if not isinstance(names, Mapping) or not all(isinstance(new, str | None) for new in names.values()):
         raise UsageError(f"--names {path}: want lines such as 'Prostate PTV: PTV_7020' or 'Couch: null'")
     return {str(old): new for old, new in names.items()}

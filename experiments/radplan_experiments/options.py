@@ -1,4 +1,4 @@
-"""Options that several experiments share, as tyro reads them. Quick to import: help need not wait for the rest."""
+"""The options of every command, as tyro reads them. Quick to import: help need not wait for the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ class TaskOptions:
     """Treatment site: which environment and protocol."""
 
     protocol: Path | None = None
-    """YAML file of a protocol of your own, in place of the site's: take one of radplan_env/protocols and change it."""
+    """YAML file of a protocol of your own, in place of the site's: take one of radplan_env/protocols and change it. Or
+    the name of another that comes with the package."""
+
+    scorecard: str | None = None
+    """What scores plans: v0, or one that another package registers; see docs/scorecard.md. By default v0."""
+
+    gantry_angles_deg: tuple[float, ...] = ()
+    """Gantry angles of the beams, in place of the protocol's."""
+
+    collimator_angles_deg: tuple[float, ...] = ()
+    """Collimator angle of each beam, or one for all; by default the protocol's, or 0 for beams of your own."""
 
     source: Literal["synthetic", "openkbp", "dicom", "matrad"] | None = None
     """Where cases come from; by default synthetic (prostate), openkbp (head-and-neck) or matrad (tg119)."""
@@ -145,7 +155,8 @@ class ResultsOptions:
     """Write tables, figures and report of a results folder again."""
 
     rescore: Path | None = None
-    """Judge the plans of a results folder by the protocol as it is now, into --out, and report on them."""
+    """Judge the plans of a results folder anew, into --out, and report on them: by --protocol and --scorecard, or where
+    they are not given by the run's own protocol, as its folder holds it, and its scorecard, as that is now."""
 
     merge: tuple[Path, ...] = ()
     """Put results folders that differ in agents, cases or seeds together, into --out, and report on them."""
@@ -160,6 +171,208 @@ class CompareOptions(RunOptions):
     and fidelity."""
 
     results: tyro.conf.OmitArgPrefixes[ResultsOptions] = field(default_factory=ResultsOptions)
+
+
+@dataclass
+class AblationOptions(RunOptions):
+    """Which variants of GPT-RadPlan are compared."""
+
+    agents: tuple[str, ...] = (
+        "gpt-radplan",
+        "gpt-radplan:no-feedback",
+        "gpt-radplan:dvh-only",
+        "gpt-radplan:vision-only",
+        "gpt-radplan:joint",
+        "gpt-radplan:no-memory",
+        "gpt-radplan:no-remedies",
+        "gpt-radplan:no-references",
+        "gpt-radplan:fixed-references",
+    )
+    """Variants to compare; differences are taken against the first where the cases have no reference plans."""
+
+    out: Path = Path("results/ablation")
+    """Folder for the results; a run of the same settings in it is continued."""
+
+
+@dataclass
+class LibraryOptions(RunOptions):
+    """Which training patients are planned, and by whom, for a library of plans."""
+
+    split: Literal["train", "validation", "test"] = "train"
+    """Part of a synthetic or OpenKBP cohort; anything but train is refused."""
+
+    cases: tuple[str, ...] = ("6",)
+    """How many cases (the first so many), "all", or their ids."""
+
+    agents: tuple[str, ...] = ("coordinate",)
+    """Planning agents, by name or as package.module:Class; of several, the best plan is kept."""
+
+    out: Path = Path("results/library")
+    """Folder for the run, and in it the library; a run of the same settings in it is continued."""
+
+
+@dataclass
+class ParetoOptions(RunOptions):
+    """Which two metrics are traded for each other, and how."""
+
+    metrics: tuple[str, str] | None = None
+    """The two metrics, each a structure and what is measured of it; by default the mean doses of two organs."""
+
+    ratios: int = 9
+    """Points of the sweep over weights; 0 leaves it out."""
+
+    largest_ratio: float = 1000.0
+    """The ratio of the two weights goes from the template's divided by this to the template's times this."""
+
+    wishes: tuple[str, ...] = ()
+    """What language-model agents are told, one episode for each, after --instructions."""
+
+    cases: tuple[str, ...] = ("1",)
+    """How many cases (the first so many), "all", or their ids; each has a front of its own."""
+
+    agents: tuple[str, ...] = ("gpt-radplan",)
+    """Agents that are given the wishes."""
+
+    out: Path = Path("results/pareto")
+    """Folder for the results; episodes of the same settings in it are not played again."""
+
+
+@dataclass
+class ConverseOptions(LanguageModelOptions, TaskOptions):
+    """Which patient is planned in conversation, and with which agent."""
+
+    cases: tuple[str, ...] = ("1",)
+    """The case, by its id; "1" is the first."""
+
+    agent: str = "gpt-radplan"
+    """gpt-radplan or a variant of it, such as gpt-radplan:dvh-only."""
+
+    out: Path = Path("results/conversation")
+    """Folder for the conversations."""
+
+
+@dataclass
+class TrainOptions:
+    """What is trained, on which patients and for how long."""
+
+    algorithm: Literal["ppo", "sac", "dqn"] = "ppo"
+    """What trains the policy."""
+
+    site: Literal["prostate", "head-and-neck"] = "prostate"
+    """Treatment site: which environment and protocol."""
+
+    data: Path | None = None
+    """The provided-data folder of OpenKBP, for head-and-neck."""
+
+    solves: int = 6000
+    """Solves that the policy asks for in all; each episode takes one more for its start plan, which is counted."""
+
+    parallel: int = 8
+    """Episodes side by side."""
+
+    interval: int = 500
+    """Solves between two checkpoints; the policy is evaluated at each."""
+
+    validation_cases: int = 5
+    """How many validation cases the policy is evaluated on."""
+
+    seed: int = 0
+    """Seed of everything that is drawn. A training that was interrupted draws anew from where it goes on."""
+
+    hyperparameters: Path | None = None
+    """YAML file of your own, as those in experiments/radplan_experiments/training/hyperparameters."""
+
+    install: bool = False
+    """Put the policy into agents/policies, where compare.py finds it."""
+
+    out: Path | None = None
+    """Folder of the training; results/train/ALGORITHM-SITE by default."""
+
+
+@dataclass
+class AttackOptions:
+    """Which patients are planned badly."""
+
+    site: Literal["prostate", "head-and-neck"] = "prostate"
+    """Treatment site: which protocol."""
+
+    data: Path | None = None
+    """The provided-data folder of OpenKBP, for head-and-neck."""
+
+    cases: tuple[str, ...] = ("3",)
+    """How many test cases (the first so many), "all", or their ids."""
+
+    fidelity: Literal["fast", "standard", "paper"] = "fast"
+    """Dose grid and bixels."""
+
+
+@dataclass
+class ExportOptions:
+    """Which plan is exported, and where to."""
+
+    plan: tyro.conf.Positional[Path]
+    """A plan file in the folder of a run: DIR/plans/AGENT/CASE/seed_N.npz."""
+
+    out: Path = Path("dicom")
+    """Folder for the DICOM files; it must not hold any yet."""
+
+
+@dataclass
+class ValidateOptions:
+    """Which results are confirmed."""
+
+    folder: tyro.conf.Positional[Path]
+    """A results folder, yours or another's."""
+
+    data: tuple[Path, ...] = ()
+    """Where the cases' data lie on this machine, where that is not what the run's settings say."""
+
+    jobs: int = 0
+    """Plans computed at once. 0: one per core, at most 8."""
+
+
+@dataclass
+class ReportOptions:
+    """Which results are reported."""
+
+    folder: tyro.conf.Positional[Path]
+    """A results folder."""
+
+
+@dataclass
+class RescoreOptions(ValidateOptions):
+    """Which results are judged again."""
+
+    out: Path = field(kw_only=True)
+    """Folder for the results as they are judged now."""
+
+    protocol: Path | None = field(default=None, kw_only=True)
+    """YAML file of a protocol to judge by, or the name of one of the package's; by default the run's own."""
+
+    scorecard: str | None = field(default=None, kw_only=True)
+    """Scorecard to score by; by default the run's, as it is now."""
+
+
+@dataclass
+class MergeOptions:
+    """Which results are put together."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Results folders that differ in agents, cases or seeds."""
+
+    out: Path = field(kw_only=True)
+    """Folder for the whole."""
+
+
+@dataclass
+class PromptOptions:
+    """Which step's prompts are written, and where to."""
+
+    folder: Path = Path("docs") / "prompts"
+    """One Markdown file per site is written here."""
+
+    step: int = 4
+    """Step whose calls are shown; those before it are its history."""
 
 
 def given(arguments: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The dose-influence matrix K of a case and its beams: dose in Gy per unit fluence.
 
-By the singular-value decomposed pencil beam (Bortfeld, Schlegel & Rhein 1993) with pyRadPlan's data of a generic 6 MV
+By the singular-value decomposed pencil beam (Bortfeld, Schlegel & Rhein 1993) with the data of a generic 6 MV
 linac, on the case's CT.
 
     matrix        Fidelity, DoseInfluence, ENGINES, and `influence`, which computes K or finds it in the cache

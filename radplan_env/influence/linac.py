@@ -1,20 +1,19 @@
-"""The linac's beam data: pyRadPlan's generic 6 MV machine, read without importing pyRadPlan, which takes seconds."""
+"""The linac's beam data: a YAML file of `radplan_env/beam_models` and the table of kernels beside it."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
-from scipy import io
 
-MACHINE = "Generic"
-"""pyRadPlan's name of the linac."""
-
-ENERGY_MV = 6.0
+MACHINE = "matrad-generic"
+"""The generic 6 MV linac of matRad and pyRadPlan."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +35,8 @@ class Linac:
     radius_mm : ndarray, shape (radii,)
     kernels : ndarray, shape (ssds, components, radii)
         Lateral kernels in Gy per mm² and unit fluence.
+    digest : str
+        SHA-256 of the files the data come from.
     """
 
     sad_mm: float
@@ -45,6 +46,7 @@ class Linac:
     ssd_mm: NDArray[np.float64]
     radius_mm: NDArray[np.float64]
     kernels: NDArray[np.float64]
+    digest: str
 
     def kernels_at(self, ssd_mm: float) -> NDArray[np.float64]:
         """Return the kernels, shape (components, radii), of the nearest source-surface distance."""
@@ -54,19 +56,18 @@ class Linac:
 
 @lru_cache(maxsize=1)
 def linac() -> Linac:
-    """Return the machine that comes with pyRadPlan."""
-    spec = find_spec("pyRadPlan")
-    assert spec is not None and spec.submodule_search_locations is not None, "pyRadPlan is a dependency"
-    path = Path(spec.submodule_search_locations[0], "data", "machines", f"photons_{MACHINE}.mat")
-    machine = io.loadmat(path, simplify_cells=True)["machine"]
-    data = machine["data"]
-    components = len(data["betas"])
+    """Return the machine that K is computed with."""
+    folder = files("radplan_env") / "beam_models"
+    text = (folder / f"{MACHINE}.yaml").read_bytes()
+    data = yaml.safe_load(text)
+    table = (folder / data["kernels"]).read_bytes()
+    with np.load(io.BytesIO(table), allow_pickle=False) as arrays:
+        kernels = {name: arrays[name] for name in ("ssd_mm", "radius_mm", "kernels")}
     return Linac(
-        sad_mm=float(machine["meta"]["SAD"]),
-        attenuation_per_mm=float(data["m"]),
-        build_up_per_mm=np.asarray(data["betas"], dtype=float),
-        penumbra_fwhm_mm=float(data["penumbraFWHMatIso"]),
-        ssd_mm=np.array([kernel["SSD"] for kernel in data["kernel"]], dtype=float),
-        radius_mm=np.asarray(data["kernelPos"], dtype=float),
-        kernels=np.array([[kernel[f"kernel{c + 1}"] for c in range(components)] for kernel in data["kernel"]]),
+        sad_mm=float(data["sad_mm"]),
+        attenuation_per_mm=float(data["attenuation_per_mm"]),
+        build_up_per_mm=np.array(data["build_up_per_mm"], dtype=float),
+        penumbra_fwhm_mm=float(data["penumbra_fwhm_mm"]),
+        **kernels,
+        digest=hashlib.sha256(text + table).hexdigest(),
     )

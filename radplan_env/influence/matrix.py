@@ -19,14 +19,14 @@ from radplan_env.errors import CaseError
 from radplan_env.grid import Grid, resample
 from radplan_env.influence import pencil_beam, pyradplan
 from radplan_env.influence.cache import cached
-from radplan_env.influence.linac import ENERGY_MV, MACHINE
+from radplan_env.influence.linac import linac
 from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
 
 ENGINES: dict[str, Engine] = {"radplan": pencil_beam.compute, "pyradplan": pyradplan.compute}
 """By name: our compiled pencil beam, and pyRadPlan's, the reference it is compared with. One model, one set of beam
 data. Another engine is one more entry."""
 
-_FORMAT = 2  # of what the engines compute and the cache's files hold; part of every key
+_FORMAT = 3  # of what the engines compute and the cache's files hold; part of every key
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _checked_angles(gantry_angles_deg: Sequence[float]) -> tuple[float, ...]:
 
 def _key(setup: Setup, engine: str) -> str:
     """Hash of everything K depends on; not of organs, names or the case's id."""
-    machine = (version("pyRadPlan"), MACHINE, ENERGY_MV)
+    machine = linac().digest if engine == "radplan" else version("pyRadPlan")
     geometry = (setup.grid, setup.dose_grid, setup.gantry_angles_deg, setup.bixel_mm)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
     digest.update(setup.ct_hu.tobytes())

@@ -14,8 +14,10 @@ from scipy import sparse
 from tqdm import tqdm
 
 from radplan_env.grid import Grid
-from radplan_env.influence.linac import ENERGY_MV, MACHINE
 from radplan_env.influence.setup import Matrix, Setup
+
+MACHINE, ENERGY_MV = "Generic", 6.0
+"""pyRadPlan's name of the linac whose data K is computed with, see `radplan_env.influence.linac`."""
 
 
 def compute(setup: Setup, progress: bool) -> Matrix:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +13,75 @@ from numpy.typing import NDArray
 from radplan_env.evaluation import Evaluation
 from radplan_env.fluence import FluenceSolution
 from radplan_env.grid import Grid, resample
+from radplan_env.info import PlanSummary
 from radplan_env.parameters import PlanningParameters
-from radplan_env.protocol import Protocol, load_protocol
+from radplan_env.protocol import Protocol, read_protocol
+from radplan_env.scorecards import ScorecardIdentity
 
-Summary = Mapping[str, Any]
+from .stage import Stage, Volume
+
+FORMAT = 1
+"""Of plan files."""
+
+Summary = PlanSummary
 """A plan as `Plan.summary` gives it."""
-
-Volume = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What the inner loop made of one set of planning parameters, before sequencing.
+    """What the inner loop made of one set of planning parameters and, later, what a machine can deliver of it.
 
     Parameters
     ----------
     case_id : str
-    protocol : str
-        Name of the protocol.
+    protocol : Protocol
+        The whole protocol.
+    scorecard : ScorecardIdentity
+        By what the plan is scored: name, version and digest.
     fidelity : str
-    gantry_angles_deg : tuple of float
+    gantry_angles_deg, collimator_angles_deg : tuple of float
+        Of each beam.
     parameters : PlanningParameters
-    dose_gy : ndarray of float32, shape (z, y, x)
-        Total dose on the dose grid, 0 outside the body.
     grid : Grid
         The dose grid.
-    evaluation : Evaluation
+    ideal : Stage
+        Dose and evaluation of the ideal fluence, before sequencing.
     solution : FluenceSolution
         Fluence and the solver's report.
+    deliverable : Stage, optional
+        Dose and evaluation of the deliverable plan, once there is one.
     """
 
     case_id: str
-    protocol: str
+    protocol: Protocol
+    scorecard: ScorecardIdentity
     fidelity: str
     gantry_angles_deg: tuple[float, ...]
+    collimator_angles_deg: tuple[float, ...]
     parameters: PlanningParameters
-    dose_gy: Volume
     grid: Grid
-    evaluation: Evaluation
+    ideal: Stage
     solution: FluenceSolution
+    deliverable: Stage | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """The last stage there is: what is shown, exported and summed up."""
+        return self.ideal if self.deliverable is None else self.deliverable
+
+    @property
+    def dose_gy(self) -> Volume:
+        """Total dose of the last stage, shape (z, y, x)."""
+        return self.stage.dose_gy
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Evaluation of the last stage."""
+        return self.stage.evaluation
+
+    def delivered(self, dose_gy: Volume, evaluation: Evaluation) -> Plan:
+        """Return the plan with a deliverable stage."""
+        return replace(self, deliverable=Stage("deliverable", dose_gy, evaluation))
 
     @property
     def fluence(self) -> NDArray[np.float64]:
@@ -63,18 +92,22 @@ class Plan:
         """Return the dose in Gy on another grid, by linear interpolation."""
         return resample(self.dose_gy, self.grid, grid)
 
-    def summary(self) -> dict[str, Any]:
-        """Return the plan in plain dicts, lists and numbers: what agents read and records hold."""
+    def summary(self) -> PlanSummary:
+        """Return the last stage in plain dicts, lists and numbers: what agents read and records hold."""
         judged = self.evaluation
+        chosen = self.parameters.to_dict()
         return {
             "case": self.case_id,
+            "stage": self.stage.kind,
             "score": judged.score,
+            "screened": judged.screened,
             "met": judged.met,
             "metrics": {structure: dict(values) for structure, values in judged.metrics.items()},
             "criteria": [result.to_dict() for result in judged.criteria],
-            "parameters": self.parameters.to_dict()["structures"],
-            "limits": self.parameters.to_dict()["limits"],
+            "parameters": chosen["structures"],
+            "limits": chosen["limits"],
             "gantry_angles_deg": list(self.gantry_angles_deg),
+            "collimator_angles_deg": list(self.collimator_angles_deg),
             "terms": {
                 name: {"points": points, "available": judged.available[name]} for name, points in judged.terms.items()
             },
@@ -82,45 +115,59 @@ class Plan:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write the plan to a .npz file that `Plan.load` reads and `PlanningSystem.replay` confirms."""
+        """Write the plan, its protocol within, to a .npz file that `Plan.load` reads."""
         path = Path(path)
+        stages = [self.ideal] if self.deliverable is None else [self.ideal, self.deliverable]
         header = {
+            "format": FORMAT,
             "case_id": self.case_id,
-            "protocol": self.protocol,
+            "protocol": self.protocol.to_dict(),
+            "scorecard": self.scorecard,
             "fidelity": self.fidelity,
             "gantry_angles_deg": self.gantry_angles_deg,
+            "collimator_angles_deg": self.collimator_angles_deg,
             "parameters": self.parameters.to_dict(),
             "grid": asdict(self.grid),
-            "evaluation": self.evaluation.to_dict(),
+            "stages": {stage.kind: stage.evaluation.to_dict() for stage in stages},
             "solution": self.solution.summary(),
         }
+        arrays: dict[str, Any] = {f"{stage.kind}_dose_gy": stage.dose_gy for stage in stages}
         with path.open("wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), fluence=self.fluence, dose_gy=self.dose_gy)
+            np.savez_compressed(file, header=np.array(json.dumps(header)), fluence=self.fluence, **arrays)
         return path
 
     @classmethod
-    def load(cls, path: str | Path, protocol: Protocol | None = None) -> Plan:
-        """Read what `save` wrote; a protocol that is not the package's own must be handed in.
+    def load(cls, path: str | Path) -> Plan:
+        """Read what `save` wrote; nothing else is needed, neither of the package's protocols nor of the run.
 
         Raises
         ------
         ValueError
-            If the file is not a whole plan.
+            If the file is not a whole plan of this format.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                header, fluence, dose = json.loads(str(file["header"])), file["fluence"], file["dose_gy"]
-            protocol = load_protocol(header["protocol"]) if protocol is None else protocol
+                header = json.loads(str(file["header"]))
+                if header.get("format") != FORMAT:
+                    raise ValueError(f"it is of format {header.get('format', 'unknown')}, this is format {FORMAT}")
+                protocol = read_protocol(header["protocol"], f"of {path}")
+                stages = {
+                    kind: Stage(kind, file[f"{kind}_dose_gy"], Evaluation.from_dict(judged, protocol))
+                    for kind, judged in header["stages"].items()
+                }
+                ideal, fluence = stages["ideal"], file["fluence"]
             return cls(
                 case_id=header["case_id"],
-                protocol=header["protocol"],
+                protocol=protocol,
+                scorecard=header["scorecard"],
                 fidelity=header["fidelity"],
                 gantry_angles_deg=tuple(header["gantry_angles_deg"]),
+                collimator_angles_deg=tuple(header["collimator_angles_deg"]),
                 parameters=PlanningParameters.from_dict(header["parameters"]),
-                dose_gy=dose,
                 grid=Grid(**header["grid"]),
-                evaluation=Evaluation.from_dict(header["evaluation"], protocol),
-                solution=FluenceSolution.from_summary(header["solution"], fluence, dose.ravel()),
+                ideal=ideal,
+                solution=FluenceSolution.from_summary(header["solution"], fluence, ideal.dose_gy.ravel()),
+                deliverable=stages.get("deliverable"),
             )
         except FileNotFoundError:
             raise

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
+from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.case import Case
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import (
@@ -26,9 +28,11 @@ from radplan_env.influence import DoseInfluence, Fidelity, fidelity_named, influ
 from radplan_env.limits import Limit
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Protocol, load_protocol
+from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard
 
-from .plan import Plan
+from .plan import Plan, Summary
 from .request import PlanRequest
+from .stage import Stage
 
 _KEPT_BEAM_SETS = 2  # an outer loop that turns the beams compares few sets at a time; each holds a K
 
@@ -44,6 +48,10 @@ class PlanningSystem:
     fidelity : str or Fidelity
     gantry_angles_deg : sequence of float, optional
         The protocol's beams by default.
+    collimator_angles_deg : float or sequence of float, optional
+        One for all beams or one for each; the protocol's by default, or 0 where `gantry_angles_deg` are given.
+    scorecard : Scorecard or str
+        By what plans are scored, or its name: see `radplan_env.scorecards`.
     backend : str
         Solver of the inner loop, one of `radplan_env.fluence.BACKENDS`.
     engine, cache_dir : str, str or Path, optional
@@ -56,7 +64,7 @@ class PlanningSystem:
     CaseError
         If the case lacks the protocol's primary target.
     ValueError
-        If the fidelity, backend, engine, protocol or beams are unknown or invalid.
+        If the fidelity, backend, engine, protocol, scorecard or beams are unknown or invalid.
     """
 
     def __init__(
@@ -66,6 +74,8 @@ class PlanningSystem:
         *,
         fidelity: str | Fidelity = "standard",
         gantry_angles_deg: Any = None,
+        collimator_angles_deg: Any = None,
+        scorecard: Scorecard | str = "v0",
         backend: str = "newton",
         engine: str = "radplan",
         cache_dir: str | Path | None = None,
@@ -75,6 +85,8 @@ class PlanningSystem:
             protocol = load_protocol(protocol)
         self.case = case
         self.protocol = protocol.bind(case) if isinstance(protocol, Protocol) else protocol
+        self.scorecard = load_scorecard(scorecard)
+        check_scorecard(self.scorecard, self.protocol)
         self.fidelity = fidelity = fidelity_named(fidelity)
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
@@ -86,8 +98,13 @@ class PlanningSystem:
         self.solves = 0
         """How many inner optimisations this system has made: the unit of every budget."""
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
-        given = self.protocol.gantry_angles_deg if gantry_angles_deg is None else gantry_angles_deg
-        self.gantry_angles_deg = tuple(float(angle) for angle in given)
+        own = self.protocol.protocol
+        self.gantry_angles_deg = (
+            own.gantry_angles_deg if gantry_angles_deg is None else gantry_angles(gantry_angles_deg)
+        )
+        if collimator_angles_deg is None:
+            collimator_angles_deg = own.collimator_angles_deg if gantry_angles_deg is None else 0.0
+        self.collimator_angles_deg = collimator_angles(collimator_angles_deg, len(self.gantry_angles_deg))
         k, _ = self._beams(self.gantry_angles_deg)
         self.grid = k.grid
         self._body = k.body
@@ -147,14 +164,14 @@ class PlanningSystem:
         """
         return self.restore(plan.summary(), plan.fluence)
 
-    def restore(self, summary: Mapping[str, Any], fluence: NDArray[np.float64]) -> Plan:
+    def restore(self, summary: Summary, fluence: NDArray[np.float64]) -> Plan:
         """Make a plan again from its summary and its fluence, without solving.
 
         Dose, evaluation and objective are computed anew; how the solver fared is taken from the summary.
 
         Parameters
         ----------
-        summary : Mapping
+        summary : PlanSummary
             What `Plan.summary` returned.
         fluence : ndarray, shape (bixels,)
 
@@ -166,7 +183,7 @@ class PlanningSystem:
         """
         parameters = PlanningParameters.from_dict(
             {"structures": summary["parameters"], "limits": summary["limits"]}
-            | {"gantry_angles_deg": summary["gantry_angles_deg"]}
+            | {name: summary[name] for name in ("gantry_angles_deg", "collimator_angles_deg")}
         )
         self._check(parameters)
         angles = self._angles(parameters)
@@ -192,7 +209,9 @@ class PlanningSystem:
             raise ValueError(f"the dose has shape {dose_gy.shape}, the dose grid {self.grid.shape}")
         dose = dose_gy.ravel()[self._body]
         doses = {name: dose[rows] for name, rows in self.rows.items()}
-        return evaluate(doses, self.grid.voxel_cc, self.protocol)
+        return evaluate(
+            doses, self.grid.voxel_cc, self.protocol, self.scorecard, beyond_mm=lambda mm: dose[self._mm_outside > mm]
+        )
 
     @cached_property
     def reference(self) -> Evaluation | None:
@@ -206,8 +225,31 @@ class PlanningSystem:
             return None
         masks = dict(self.case.structures)
         targets = [masks[self.protocol.case_name[target.structure]] for target in self.protocol.targets]
-        masks[OUTSIDE_TARGETS] = masks["Body"] & ~np.logical_or.reduce(targets)
-        return evaluate({name: dose[mask] for name, mask in masks.items()}, self.case.grid.voxel_cc, self.protocol)
+        body, treated = masks["Body"], np.logical_or.reduce(targets)
+        masks[OUTSIDE_TARGETS] = body & ~treated
+        doses = {name: dose[mask] for name, mask in masks.items()}
+        grid = self.case.grid
+        return evaluate(
+            doses,
+            grid.voxel_cc,
+            self.protocol,
+            self.scorecard,
+            beyond_mm=lambda mm: dose[body & (_mm_outside(treated, grid) > mm)],
+        )
+
+    @cached_property
+    def _mm_outside(self) -> NDArray[np.float64]:
+        """How far each row of K lies from the nearest target, in mm; 0 within one."""
+        treated = np.zeros(self._body.size, dtype=bool)
+        for target in self.protocol.targets:
+            treated[self.rows[self.protocol.case_name[target.structure]]] = True
+        volume = np.zeros(int(np.prod(self.grid.shape)), dtype=bool)
+        volume[self._body] = treated
+        return _mm_outside(volume.reshape(self.grid.shape), self.grid).ravel()[self._body]
+
+    @cached_property
+    def _scorecard_identity(self) -> ScorecardIdentity:
+        return self.scorecard.identity
 
     def _rows(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Rows of K in a structure: body voxels whose centre it holds or, for one too small for that, touches."""
@@ -231,6 +273,12 @@ class PlanningSystem:
 
     def _angles(self, parameters: PlanningParameters) -> tuple[float, ...]:
         return self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
+
+    def _collimators(self, parameters: PlanningParameters, beams: int) -> tuple[float, ...]:
+        """Collimator angles of the parameters' beams; those of the system where the beams are its own, else 0."""
+        if parameters.collimator_angles_deg is not None:
+            return collimator_angles(parameters.collimator_angles_deg, beams)
+        return collimator_angles(self.collimator_angles_deg if beams == len(self.gantry_angles_deg) else 0.0, beams)
 
     def _problem(self, request: PlanRequest, angles: tuple[float, ...]) -> FluenceProblem:
         self._check(request.parameters)
@@ -277,10 +325,10 @@ class PlanningSystem:
                 f"structure; there are: {', '.join(known)}"
             )
         rows = self.rows[known[limit.structure]]
-        percent, dose_gy = limit.bound(rows.size * self.grid.voxel_cc)
+        percent, dose_gy = limit.dose_bound(rows.size * self.grid.voxel_cc)
         # Voxels held at a dose lie about it as closely as the solver aims. Just beyond it, V_d would count them all.
         hair = 2 * CONSTRAINT_TOLERANCE
-        if limit.is_at_most:
+        if limit.upper:
             return DoseConstraint(limit.structure, rows, "≤", dose_gy * (1 - hair), percent)
         return DoseConstraint(limit.structure, rows, "≥", dose_gy * (1 + hair), percent)
 
@@ -304,13 +352,14 @@ class PlanningSystem:
         dose = k.volume(solution.dose_gy)
         return Plan(
             case_id=self.case.id,
-            protocol=self.protocol.name,
+            protocol=self.protocol.protocol,
+            scorecard=self._scorecard_identity,
             fidelity=self.fidelity.name,
             gantry_angles_deg=angles,
+            collimator_angles_deg=self._collimators(parameters, len(angles)),
             parameters=parameters,
-            dose_gy=dose,
             grid=self.grid,
-            evaluation=self.evaluate(dose),
+            ideal=Stage("ideal", dose, self.evaluate(dose)),
             solution=solution,
         )
 
@@ -325,3 +374,9 @@ def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.
         indices.append(np.clip(nearest, 0, target.shape[axis] - 1))
     touched[tuple(indices)] = True
     return touched
+
+
+def _mm_outside(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    """Distance in mm from the centre of each voxel to that of the nearest voxel of the mask; 0 within it."""
+    found: NDArray[np.float64] = distance_transform_edt(~mask, sampling=grid.spacing_mm)
+    return found

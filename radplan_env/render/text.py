@@ -91,7 +91,7 @@ def criterion_row(criterion: Mapping[str, Any]) -> tuple[str, str, str, str, str
         "PASS" if criterion["passed"] else "FAIL",
         str(criterion["structure"]),
         str(criterion["metric"]),
-        f"{'≤' if criterion['at_most'] else '≥'} {number(limit, digits)}{suffix}",
+        f"{'≤' if criterion['upper'] else '≥'} {number(limit, digits)}{suffix}",
         f"{number(value, digits)}{suffix}",
         number(float(criterion["margin"]), f"{{:+.{digits}f}}"),
     )

@@ -7,7 +7,7 @@ import pytest
 from radplan_agents import REGISTRY, load_agent, make_agent
 from radplan_env import Case, RadPlanEnv
 from radplan_env.influence import Fidelity
-from radplan_experiments.runner import episode
+from radplan_experiments.running.runner import episode
 
 DETERMINISTIC = {"template", "coordinate", "wish-list", "nelder-mead", "ppo", "sac", "dqn"}
 

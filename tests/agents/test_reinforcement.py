@@ -18,7 +18,7 @@ from radplan_env import Case, RadPlanEnv
 from radplan_env.influence import Fidelity
 from radplan_env.observations import ObservationMap
 from radplan_env.protocol import load_protocol
-from radplan_experiments.runner import episode
+from radplan_experiments.running.runner import episode
 
 POLICIES = sorted(path.stem for path in SHIPPED.glob("*.zip"))
 

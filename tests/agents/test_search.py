@@ -170,7 +170,7 @@ def test_a_package_that_is_missing_is_named_with_what_to_install(
     name: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("bayes_gp", "bayes_tpe", "optuna_search", "cma_es"):
-        monkeypatch.delitem(sys.modules, f"agents.{module}", raising=False)
+        monkeypatch.delitem(sys.modules, f"radplan_agents.search.{module}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"{name}.*{package}.*pip install 'radplan_env\[search\]'"):
         load_agent(name)

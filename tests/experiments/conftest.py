@@ -157,8 +157,8 @@ def _write_csv(file: Path, mask: NDArray[np.bool_], values: NDArray[np.float64] 
 def tiny_run(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run on the two tiny patients: template once, random search with two seeds, an agent that fails."""
     from radplan_env.protocol import load_protocol
-    from radplan_experiments import runner
     from radplan_experiments.recording.run_folder import open_run_folder
+    from radplan_experiments.running import runner
 
     tiny = replace(
         settings,
@@ -185,7 +185,7 @@ def tiny_run(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.Te
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replays cases one after the other, without processes, which take seconds to start."""
-    from radplan_experiments.recording import replay
+    from radplan_experiments.auditing import replay
 
     def by_case(folder: RunFolder, work: Any, jobs: int) -> list[Any]:
         records = list(folder.records.values())

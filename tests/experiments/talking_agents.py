@@ -73,6 +73,6 @@ class Shower(Talker):
     needs_pictures = True
 
     def _pictures(self) -> list[Image]:
-        from radplan_experiments.language_model import _grey_square
+        from radplan_experiments.running.language_model import _grey_square
 
         return [Image(png=_grey_square(), name="dose")]

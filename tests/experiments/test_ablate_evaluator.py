@@ -13,15 +13,16 @@ import scripted_server as scripted
 from scripted_planner import answers
 
 from radplan_agents import REGISTRY
-from radplan_experiments.commands.ablate_evaluator import Args, main
+from radplan_experiments.commands.ablate_evaluator import main
+from radplan_experiments.options import AblationOptions
 
 SCRIPTS = Path(__file__).parents[2] / "experiments"
 
 
 def test_every_variant_takes_part_and_is_explained() -> None:
     variants = [name for name in REGISTRY if name.startswith("gpt-radplan")]
-    assert sorted(Args().agents) == sorted(variants)
-    assert Args().agents[0] == "gpt-radplan"  # what the others are compared with
+    assert sorted(AblationOptions().agents) == sorted(variants)
+    assert AblationOptions().agents[0] == "gpt-radplan"  # what the others are compared with
     text = subprocess.run([sys.executable, SCRIPTS / "ablate_evaluator.py", "--help"], capture_output=True, text=True)
     assert all(f"  {name}  " in text.stdout for name in variants)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.command import BESIDE, check_together
 from radplan_experiments.commands.compare import main
+from radplan_experiments.commands.comparing import BESIDE, check_together
 from radplan_experiments.options import given
 from radplan_experiments.suites import available_suites
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from radplan_experiments.commands.render_prompts import rendered
+from radplan_experiments.reporting.prompts import rendered
 
 DOCS = Path(__file__).parents[2] / "docs" / "prompts"
 

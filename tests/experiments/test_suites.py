@@ -20,7 +20,7 @@ from radplan_experiments.options import CompareOptions
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.recording.standing import altered_cases, standing
-from radplan_experiments.run_settings import settings_of_suite
+from radplan_experiments.running.run_settings import settings_of_suite
 from radplan_experiments.suites import Suite, available_suites, load_suite
 
 Record = dict[str, Any]

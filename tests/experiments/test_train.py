@@ -19,9 +19,10 @@ from radplan_env.protocol import load_protocol
 from radplan_env.sources import synthetic
 from radplan_experiments.cohort import SITES, UsageError
 from radplan_experiments.commands import train
-from radplan_experiments.hyperparameters import Hyperparameters, load_hyperparameters
+from radplan_experiments.options import TrainOptions
 from radplan_experiments.training.checkpoint import Progress, resume
 from radplan_experiments.training.environments import training_environments
+from radplan_experiments.training.hyperparameters import Hyperparameters, load_hyperparameters
 from radplan_experiments.training.loop import train as train_policy
 from radplan_experiments.training.setup import Setup, setup_of
 from radplan_experiments.training.validation import Validation
@@ -122,7 +123,7 @@ def test_cases_to_judge_by_are_not_trained_on(box_case: Case) -> None:
 
 
 def test_synthetic_training_never_meets_a_validation_or_test_case() -> None:
-    cases = setup_of(train.Args(validation_cases=1)).training
+    cases = setup_of(TrainOptions(validation_cases=1)).training
     held_out = [*synthetic.load("validation").ids, *synthetic.load("test").ids]
     assert not any(case_id in cases.ids for case_id in held_out)  # type: ignore[attr-defined]
 

@@ -187,5 +187,5 @@ def test_the_linac_is_pyradplans() -> None:
     kernel = theirs.get_kernel_by_energy(6.0)
     assert (ours.sad_mm, ours.attenuation_per_mm, ours.penumbra_fwhm_mm) == (theirs.sad, kernel.m, kernel.penumbra)
     np.testing.assert_array_equal(ours.build_up_per_mm, kernel.kernel_betas)
-    for ssd_mm in (850.2, 913.7, 1000.0):
+    for ssd_mm in [*ours.ssd_mm, 850.2, 913.7]:
         np.testing.assert_array_equal(ours.kernels_at(ssd_mm), kernel.get_kernels_at_ssd(ssd_mm))

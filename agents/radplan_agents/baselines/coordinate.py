@@ -90,7 +90,7 @@ class CoordinateAgent:
             lower = False
             if name == move:
                 values["weight"] *= FACTOR**stride
-                lower = any(criterion["at_most"] and not criterion["passed"] for criterion in criteria)
+                lower = any(criterion["upper"] and not criterion["passed"] for criterion in criteria)
             elif move == SPARE:
                 lower = organ and all(criterion["passed"] for criterion in criteria)
             elif organ and all(criterion["relative_margin"] > ROOM for criterion in criteria):

@@ -130,7 +130,7 @@ def kind(criterion: Mapping[str, Any], task: Task) -> Kind:
     if decided_by_body(criterion["structure"], criterion["metric"]):
         return "conformity"
     if criterion["structure"] in task.prescriptions_gy:
-        return "homogeneity" if criterion["at_most"] else "coverage"
+        return "homogeneity" if criterion["upper"] else "coverage"
     if lies_in_overlap(criterion, task.prescription_gy):
         return "overlap"
     if criterion["unit"] == "Gy" and criterion["metric"] != "mean" and criterion["limit"] >= _high_dose_gy(task):

@@ -20,7 +20,7 @@ def standing(criterion: Criterion) -> str:
     distance = f"{margin} {criterion['unit']}".rstrip()
     if criterion["passed"]:
         return f"{distance} to spare" if criterion["margin"] >= 0 else "within tolerance"
-    return f"over by {distance}" if criterion["at_most"] else f"short by {distance}"
+    return f"over by {distance}" if criterion["upper"] else f"short by {distance}"
 
 
 def criteria_table(criteria: Sequence[Criterion], task: Task, examples: Sequence[Summary] = ()) -> str:

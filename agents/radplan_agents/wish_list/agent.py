@@ -83,8 +83,8 @@ class WishListAgent:
                 {
                     "wish": goal.name,
                     "priority": wish.priority,
-                    "goal": goal.limit,
-                    "value": None if furthest is None else goal.value(furthest),
+                    "goal": goal.value,
+                    "value": None if furthest is None else goal.reached(furthest),
                     "reached": furthest is not None and goal.miss(furthest) <= 0,
                 }
                 for wish in self._asked

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from radplan_agents.criteria import decided_by_body, is_held
+from radplan_env.bound import Bound
 from radplan_env.limits import Limit
 from radplan_env.planning import Plan, PlanningSystem, Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
@@ -20,35 +21,21 @@ BODY = "Body"
 
 
 @dataclass(frozen=True)
-class Goal:
-    """A limit on one metric of one structure: a criterion of the protocol, or how far it has been met."""
+class Goal(Bound):
+    """A bound on one metric of one structure: a criterion of the protocol, or how far it has been met."""
 
-    structure: str
-    metric: str
-    at_most: bool
-    limit: float
-
-    @property
-    def name(self) -> str:
-        """Structure and metric."""
-        return f"{self.structure} {self.metric}"
-
-    def value(self, plan: Summary) -> float:
+    def reached(self, plan: Summary) -> float:
         """Return the metric's value in a plan's summary."""
         return float(plan["metrics"][self.structure][self.metric])
 
     def miss(self, plan: Summary) -> float:
-        """Return by how much a plan misses the goal, as a fraction of the limit; not above 0 where it is met."""
-        excess = self.value(plan) / self.limit - 1
-        return excess if self.at_most else -excess
+        """Return by how much a plan misses the goal, as a fraction of its value; not above 0 where it is met."""
+        excess = self.reached(plan) / self.value - 1
+        return excess if self.upper else -excess
 
     def let_go(self, plan: Summary, slack: float) -> Goal:
         """Return the goal that a plan reaches with so much to spare."""
-        return replace(self, limit=self.value(plan) * (1 + slack if self.at_most else 1 - slack))
-
-    def stricter(self, other: Goal) -> Goal:
-        """Return the stricter of two goals for the same metric."""
-        return min(self, other, key=lambda goal: goal.limit if self.at_most else -goal.limit)
+        return replace(self, value=self.reached(plan) * (1 + slack if self.upper else 1 - slack))
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,7 @@ def wish_list(protocol: Mapping[str, Any]) -> tuple[Wish, ...]:
     for c in sorted(protocol["criteria"], key=lambda c: int(c["priority"])):
         if is_held(c, rx_gy):
             continue
-        goal = Goal(c["structure"], c["metric"], c["at_most"], c["limit"])
+        goal = Goal.of(c)
         structure = BODY if decided_by_body(goal.structure, goal.metric) else goal.structure
         grouped.setdefault((c["priority"], structure), []).append(goal)
     return (*wishes, *(Wish(structure, priority, tuple(g)) for (priority, structure), g in grouped.items()))
@@ -94,9 +81,9 @@ def limits(wishes: Iterable[Wish], system: PlanningSystem, plan: Plan) -> tuple[
     """
     found: dict[tuple[str, bool], Limit] = {}
     for limit in (limit for wish in wishes for goal in wish.goals for limit in _limits(goal, system, plan)):
-        known = found.setdefault((limit.name, limit.is_at_most), limit)
-        if (limit.value < known.value) == limit.is_at_most:
-            found[limit.name, limit.is_at_most] = limit
+        known = found.setdefault((limit.name, limit.upper), limit)
+        if limit.bound.stricter(known.bound) == limit.bound:
+            found[limit.name, limit.upper] = limit
     return tuple(found.values())
 
 
@@ -106,13 +93,13 @@ def _limits(goal: Goal, system: PlanningSystem, plan: Plan) -> list[Limit]:
     if goal.metric == "R50":
         level_gy = 0.5 * system.protocol.primary.prescription_gy
         body, outside = (system.rows[name].size for name in (BODY, OUTSIDE_TARGETS))
-        return [Limit(BODY, f"V{level_gy:.6g}Gy", at_most=min(100 * goal.limit * (1 - outside / body), 100.0))]
+        return [Limit(BODY, f"V{level_gy:.6g}Gy", at_most=min(100 * goal.value * (1 - outside / body), 100.0))]
     if goal.metric == "HI":  # (D5 − D95) / Rx, where D95 is held at Rx
         rx_gy = system.protocol.prescription_gy(goal.structure)
-        return [Limit(goal.structure, "D5%", at_most=rx_gy * (1 + goal.limit / 100))]
-    if goal.at_most:
-        return [Limit(goal.structure, goal.metric, at_most=goal.limit)]
-    return [Limit(goal.structure, goal.metric, at_least=goal.limit)]
+        return [Limit(goal.structure, "D5%", at_most=rx_gy * (1 + goal.value / 100))]
+    if goal.upper:
+        return [Limit(goal.structure, goal.metric, at_most=goal.value)]
+    return [Limit(goal.structure, goal.metric, at_least=goal.value)]
 
 
 def _conformity(goal: Goal, system: PlanningSystem, plan: Plan) -> list[Limit]:
@@ -129,8 +116,8 @@ def _conformity(goal: Goal, system: PlanningSystem, plan: Plan) -> list[Limit]:
     beyond = {name: np.count_nonzero(plan.solution.dose_gy[where] >= level_gy) for name, where in rows.items()}
     share = NEAR_MINIMUM_VOLUME / 100
     target = system.rows[system.protocol.case_name[goal.structure]].size
-    factor = max(share**2 / goal.limit - share, 0.0) * target / max(sum(beyond.values()), 1)
-    if goal.miss({"metrics": plan.evaluation.metrics}) <= 0:
+    factor = max(share**2 / goal.value - share, 0.0) * target / max(sum(beyond.values()), 1)
+    if goal.miss(plan.summary()) <= 0:
         factor = max(factor, 1.0)
     return [
         Limit(name, f"V{level_gy:.6g}Gy", at_most=min(100 * factor * voxels / rows[name].size, 100.0))

@@ -1,6 +1,1 @@
-"""What each command does, one module each; `experiments/*.py` are their doors."""
-
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path.cwd()))  # agents of your own
+"""What each command does, one module each: `radplan NAME` and `python experiments/NAME.py` are their doors."""

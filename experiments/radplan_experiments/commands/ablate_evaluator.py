@@ -28,39 +28,18 @@ Stop the run whenever you like: the same command goes on where it stopped, and p
 
 from __future__ import annotations
 
-import shlex
-import sys
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-import tyro
+from radplan_experiments.commands.invocation import Invocation
+from radplan_experiments.options import AblationOptions
 
-from radplan_experiments.options import RunOptions
+PROGRAM = ("python", "experiments/ablate_evaluator.py")
 
 
-@dataclass
-class Args(RunOptions):
-    agents: tuple[str, ...] = (
-        "gpt-radplan",
-        "gpt-radplan:no-feedback",
-        "gpt-radplan:dvh-only",
-        "gpt-radplan:vision-only",
-        "gpt-radplan:joint",
-        "gpt-radplan:no-memory",
-        "gpt-radplan:no-remedies",
-        "gpt-radplan:no-references",
-        "gpt-radplan:fixed-references",
-    )
-    """Variants to compare; differences are taken against the first where the cases have no reference plans."""
+def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) -> int:
+    """Run the ablation; return the exit code, 1 also for a failed episode."""
+    invoked = Invocation.of(program, argv)
+    args = invoked.options(AblationOptions, __doc__)
+    from radplan_experiments.running import comparison  # slow to import: help and mistyped options need not wait for it
 
-    out: Path = Path("results/ablation")
-    """Folder for the results; a run of the same settings in it is continued."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the ablation; return the exit code: 0 done, 1 an error or failed episode, 2 wrong usage, 130 interrupted."""
-    script, arguments = ("experiments/ablate_evaluator.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
-    args = tyro.cli(Args, args=arguments, description=__doc__)
-    from radplan_experiments import comparison  # slow to import: help and mistyped options need not wait for it
-
-    return comparison.run(args, command=shlex.join(["python", script, *arguments]))
+    return comparison.run(args, invoked.command)

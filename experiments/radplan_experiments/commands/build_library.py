@@ -18,40 +18,21 @@ The library, DIR/library, names no patient, but it holds pictures of their CT: g
 
 from __future__ import annotations
 
-import shlex
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Sequence
 
-import tyro
+from radplan_experiments.commands.invocation import Invocation
+from radplan_experiments.options import LibraryOptions
 
-from radplan_experiments.options import RunOptions
+PROGRAM = ("python", "experiments/build_library.py")
 
 
-@dataclass
-class Args(RunOptions):
-    split: Literal["train", "validation", "test"] = "train"
-    """Part of a synthetic or OpenKBP cohort; anything but train is refused."""
-
-    cases: tuple[str, ...] = ("6",)
-    """How many cases (the first so many), "all", or their ids."""
-
-    agents: tuple[str, ...] = ("coordinate",)
-    """Who plans, by name or as package.module:Class; of several, the best plan is kept."""
-
-    out: Path = Path("results/library")
-    """Folder for the run, and in it the library; a run of the same settings in it is continued."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Build a library; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
-    script, arguments = ("experiments/build_library.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
-    args = tyro.cli(Args, args=arguments, description=__doc__)
-    from radplan_experiments import (  # slow to import: help and mistyped options need not wait for it
+def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) -> int:
+    """Build a library; return the exit code, as `guarded` says it."""
+    invoked = Invocation.of(program, argv)
+    args = invoked.options(LibraryOptions, __doc__)
+    from radplan_experiments.running import (  # slow to import: help and mistyped options need not wait for it
         comparison,
         past_plans,
     )
 
-    command = shlex.join(["python", script, *arguments])
-    return comparison.guarded(command, lambda: past_plans.build(args, command))
+    return comparison.guarded(invoked.command, lambda: past_plans.build(args, invoked.command))

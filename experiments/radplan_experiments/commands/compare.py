@@ -26,21 +26,18 @@ Plans are ideal fluences, before sequencing: they are not deliverable plans yet.
 
 from __future__ import annotations
 
-import shlex
-import sys
+from collections.abc import Sequence
 
-import tyro
-
+from radplan_experiments.commands.invocation import Invocation
 from radplan_experiments.options import CompareOptions, given
 
+PROGRAM = ("python", "experiments/compare.py")
 
-def main(argv: list[str] | None = None) -> int:
-    """Run what was asked for; return the exit code.
 
-    0 is done, 1 an error, an episode that failed or a plan not confirmed, 2 wrong usage, 130 interrupted.
-    """
-    script, arguments = ("experiments/compare.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
-    args = tyro.cli(CompareOptions, args=arguments, description=__doc__)
-    from radplan_experiments import command  # slow to import: help and mistyped options need not wait for it
+def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) -> int:
+    """Run what was asked for; return the exit code, 1 also for a failed episode or a plan not confirmed."""
+    invoked = Invocation.of(program, argv)
+    args = invoked.options(CompareOptions, __doc__)
+    from radplan_experiments.commands import comparing  # slow to import: help and mistyped options need not wait for it
 
-    return command.run(args, given(arguments), command=shlex.join(["python", script, *arguments]))
+    return comparing.run(args, given(invoked.arguments), invoked.command)

@@ -25,36 +25,21 @@ Plans are ideal fluences, before sequencing: they are not deliverable plans yet.
 
 from __future__ import annotations
 
-import shlex
-import sys
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-import tyro
+from radplan_experiments.commands.invocation import Invocation
+from radplan_experiments.options import ConverseOptions
 
-from radplan_experiments.options import LanguageModelOptions, TaskOptions
+PROGRAM = ("python", "experiments/converse.py")
 
 
-@dataclass
-class Args(LanguageModelOptions, TaskOptions):
-    cases: tuple[str, ...] = ("1",)
-    """The case, by its id; "1" is the first."""
-
-    agent: str = "gpt-radplan"
-    """gpt-radplan or a variant of it, such as gpt-radplan:dvh-only."""
-
-    out: Path = Path("results/conversation")
-    """Folder for the conversations."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Converse; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
-    script, arguments = ("experiments/converse.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
-    args = tyro.cli(Args, args=arguments, description=__doc__)
-    from radplan_experiments import (  # slow to import: help and mistyped options need not wait for it
+def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) -> int:
+    """Converse; return the exit code, as `guarded` says it."""
+    invoked = Invocation.of(program, argv)
+    args = invoked.options(ConverseOptions, __doc__)
+    from radplan_experiments.running import (  # slow to import: help and mistyped options need not wait for it
         comparison,
         conversation,
     )
 
-    command = shlex.join(["python", script, *arguments])
-    return comparison.guarded(command, lambda: conversation.run(args))
+    return comparison.guarded(invoked.command, lambda: conversation.run(args))

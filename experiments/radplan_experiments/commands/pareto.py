@@ -22,44 +22,18 @@ Plans are ideal fluences, before sequencing: they are not deliverable plans yet.
 
 from __future__ import annotations
 
-import shlex
-import sys
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-import tyro
+from radplan_experiments.commands.invocation import Invocation
+from radplan_experiments.options import ParetoOptions
 
-from radplan_experiments.options import RunOptions
+PROGRAM = ("python", "experiments/pareto.py")
 
 
-@dataclass
-class Args(RunOptions):
-    metrics: tuple[str, str] | None = None
-    """The two metrics, each a structure and what is measured of it; by default the mean doses of two organs."""
+def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) -> int:
+    """Run the sweeps; return the exit code, as `guarded` says it."""
+    invoked = Invocation.of(program, argv)
+    args = invoked.options(ParetoOptions, __doc__)
+    from radplan_experiments.running import sweep  # slow to import: help and mistyped options need not wait for it
 
-    ratios: int = 9
-    """Points of the sweep over weights; 0 leaves it out."""
-
-    largest_ratio: float = 1000.0
-    """The ratio of the two weights goes from the template's divided by this to the template's times this."""
-
-    wishes: tuple[str, ...] = ()
-    """What language-model agents are told, one episode for each, after --instructions."""
-
-    cases: tuple[str, ...] = ("1",)
-    """How many cases (the first so many), "all", or their ids; each has a front of its own."""
-
-    agents: tuple[str, ...] = ("gpt-radplan",)
-    """Agents that are given the wishes."""
-
-    out: Path = Path("results/pareto")
-    """Folder for the results; episodes of the same settings in it are not played again."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the sweeps; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
-    script, arguments = ("experiments/pareto.py", argv) if argv is not None else (sys.argv[0], sys.argv[1:])
-    args = tyro.cli(Args, args=arguments, description=__doc__)
-    from radplan_experiments import sweep  # slow to import: help and mistyped options need not wait for it
-
-    return sweep.run(args, command=shlex.join(["python", script, *arguments]))
+    return sweep.run(args, invoked.command)

@@ -1,156 +1,23 @@
-"""Writes what the model of GPT-RadPlan sees to docs/prompts: each call of one step, for a prostate and a neck.
+"""Write what the model of GPT-RadPlan sees to docs/prompts: each call of one step, for a prostate and a neck.
 
 Both patients are made up. The first steps are played with scripted replies, so that the step shown has a history.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-import numpy as np
-import tyro
-from tqdm import tqdm
+from radplan_experiments.commands.invocation import Invocation
+from radplan_experiments.options import PromptOptions
 
-from radplan_agents.gpt_radplan import GPTRadPlanAgent
-from radplan_agents.llm import Image, Message, MockClient, Request, Session
-from radplan_env.case import Case
-from radplan_env.env import RadPlanEnv
-from radplan_env.sources import synthetic
-
-CHARACTERS_PER_TOKEN = 2.5
-"""Qwen2.5's tokenizer has 2.05 on the DVH expert's tables (numbers take a token a digit), 2.7 on the planner's prompts
-and 3.0 on the evaluator's; others have more."""
-
-EXPERTS = ("vision expert", "DVH expert", "evaluator", "planner")
-"""Who is called in each step, in order."""
-
-HEADER = """# What the model sees: {title}
-
-Made by `python experiments/render_prompts.py`; do not edit. Step {step} of an episode of a made-up patient with the
-agent's default options, after steps with scripted replies (those that read "scripted"). Words and layout are the
-templates' in `agents/radplan_agents/gpt_radplan/prompts/`.
-
-Tokens are counted as characters / {ratio}, about what Qwen2.5's tokenizer makes of such prompts; pictures come on top,
-in tokens that the service counts its own way.
-
-| call | prompt tokens | pictures |
-|---|---|---|
-{rows}
-"""
+PROGRAM = ("python", "experiments/render_prompts.py")
 
 
-@dataclass
-class Args:
-    """Where the prompts go."""
+def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) -> int:
+    """Write the prompts of every site; return the exit code, as `guarded` says it."""
+    invoked = Invocation.of(program, argv)
+    args = invoked.options(PromptOptions, __doc__)
+    from radplan_experiments.reporting import prompts  # slow to import: help and mistyped options need not wait for it
+    from radplan_experiments.running import comparison
 
-    folder: Path = Path("docs") / "prompts"
-    """One Markdown file per site is written here."""
-
-    step: int = 4
-    """Step whose calls are shown; those before it are its history."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Write the prompts of every site; return the exit code."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    args.folder.mkdir(parents=True, exist_ok=True)
-    for site in tqdm(("prostate", "head-and-neck"), desc="prompts", unit="site"):
-        (args.folder / f"{site}.md").write_text(rendered(site, args.step), encoding="utf-8")
-    return 0
-
-
-def rendered(site: str, step: int) -> str:
-    """Return the calls of one step at a site ("prostate" or "head-and-neck") as Markdown."""
-    case = neck() if site == "head-and-neck" else synthetic.load("train", 1, voxel_size_mm=5)[0]
-    env = RadPlanEnv(protocol=site, cases=[case], budget=10, progress=False)
-    client = MockClient([_reply] * len(EXPERTS) * step)
-    agent = GPTRadPlanAgent(env, session=Session(client))
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    for _ in range(step):
-        action = agent.act(observation, info)
-        assert action is not None
-        observation, _, terminated, _, info = env.step(action)
-        assert not terminated, "the patient is too easy: there is nothing left to plan"
-    agent.act(observation, info)
-    calls = dict(zip(EXPERTS, client.requests[-len(EXPERTS) :], strict=True))
-    rows = [f"| {who} | {_tokens(call)} | {_pictures(call)} |" for who, call in calls.items()]
-    rows.append(f"| all | {sum(map(_tokens, calls.values()))} | {sum(map(_pictures, calls.values()))} |")
-    header = HEADER.format(title=env.protocol.title, step=step, ratio=CHARACTERS_PER_TOKEN, rows="\n".join(rows))
-    return header + "".join(f"\n## {who}\n\n{_call(call)}" for who, call in calls.items())
-
-
-def neck() -> Case:
-    """A neck made of balls in water: nobody's anatomy. The left parotid overlaps the target and cannot be spared."""
-    spacing_mm, shape = 5.0, (41, 35, 35)
-    z, y, x = np.meshgrid(*(spacing_mm * (np.arange(n) - (n - 1) / 2) for n in shape), indexing="ij")
-    balls = {
-        "PTV_7000": (0, -15, 20, 18),
-        "PTV_5600": (0, -10, -28, 16),
-        "SpinalCord": (0, 25, 0, 9),
-        "Parotid_L": (10, -5, 42, 16),
-        "Parotid_R": (25, 0, -45, 14),
-        "Larynx": (-40, -20, 0, 14),
-    }
-    body = y**2 + x**2 <= 75**2
-    masks = {
-        name: (z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2 <= radius**2 for name, (cz, cy, cx, radius) in balls.items()
-    }
-    return Case.from_arrays(
-        id="made-up neck",
-        ct_hu=np.where(body, 0.0, -1000.0),
-        structures={"Body": body, **masks},
-        voxel_size_mm=(spacing_mm,) * 3,
-        source="phantom",
-        synthetic=True,
-    )
-
-
-def _reply(request: Request) -> str:
-    """A reply of the form asked for."""
-    if request.json_schema is None:
-        return "(scripted) The high dose follows the target; the organ beside it has a hot spot."
-    if request.json_schema["title"] == "DVHReport":
-        return json.dumps({"tight": [], "room": [], "remark": "(scripted) The organ beside the target has a hot spot."})
-    names = request.json_schema["$defs"]
-    if request.json_schema["title"] == "Feedback":
-        criteria = names["Shortcoming"]["properties"]["criterion"]["enum"]
-        failing = [{"criterion": criteria[0], "remedy": "raise the weight of Body"}]
-        return json.dumps({"acceptable": [], "failing": failing, "advice": "(scripted) Go on."})
-    return json.dumps(
-        {
-            "reasoning": "(scripted) Body has room.",
-            "action": "change",
-            "start_from": "last",
-            "changes": [{"lever": "raise the weight of Body", "amount": 1.5, "reason": "(scripted)"}],
-            "predictions": [
-                {"criterion": names["Prediction"]["properties"]["criterion"]["enum"][0], "effect": "better"}
-            ],
-        }
-    )
-
-
-def _call(request: Request) -> str:
-    """One call as Markdown."""
-    parts = [part for message in request.messages for part in _message(message)]
-    if request.json_schema is not None:
-        schema = json.dumps(request.json_schema, indent=1, ensure_ascii=False)
-        parts.append(f"<details><summary>JSON Schema of the reply</summary>\n\n```json\n{schema}\n```\n\n</details>")
-    return "\n\n".join(parts) + "\n"
-
-
-def _message(message: Message) -> Iterator[str]:
-    yield f"**{message.role}**"
-    for part in message.parts:
-        yield f"*[picture: {part.name}]*" if isinstance(part, Image) else f"```text\n{part.text}\n```"
-
-
-def _tokens(request: Request) -> int:
-    return round(sum(len(message.text) for message in request.messages) / CHARACTERS_PER_TOKEN)
-
-
-def _pictures(request: Request) -> int:
-    return sum(len(message.images) for message in request.messages)
+    return comparison.guarded(invoked.command, lambda: prompts.run(args))

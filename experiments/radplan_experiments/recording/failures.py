@@ -6,9 +6,9 @@ import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from radplan_experiments.own_agents import source_file
 from radplan_experiments.recording.records import FAILED, Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
+from radplan_experiments.running.own_agents import source_file
 from radplan_experiments.wording import counted
 from radplan_experiments.writing import write_text
 

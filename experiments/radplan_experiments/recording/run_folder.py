@@ -1,6 +1,7 @@
 """Results on disk: a folder that can be killed at any moment and continued.
 
 DIR/run.json          the settings, fixed when the folder is made
+DIR/protocol.yaml     the protocol that the run's plans are made and judged by
 DIR/episodes.jsonl    one JSON object per episode, appended when the episode is over
 DIR/failures.txt      the tracebacks of the episodes that agents failed in
 DIR/set_aside.jsonl   lines of episodes.jsonl that could not be read; never used, never deleted
@@ -25,9 +26,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from radplan_env.protocol import ProtocolError, load_protocol
 from radplan_experiments.recording.records import FAILED, SCHEMA, Key, Record, key_of, parse
 from radplan_experiments.recording.settings import Settings, different_settings
-from radplan_experiments.writing import UNFINISHED, slug, write_atomically, write_json
+from radplan_experiments.writing import UNFINISHED, slug, write_atomically, write_json, write_text
+
+PROTOCOL = "protocol.yaml"
 
 
 class RunFolderError(Exception):
@@ -167,6 +171,7 @@ def _check_settings(path: Path, settings: Settings, command: str, versions: dict
             )
         for prepared in (path / "cases").glob("*.json"):
             prepared.unlink()
+    write_text(path / PROTOCOL, settings.protocol.to_yaml())
     write_json(file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions})
 
 
@@ -200,9 +205,13 @@ def read_run_folder(path: Path) -> RunFolder:
     """
     stored = read_settings(path)
     try:
-        folder = RunFolder(path, Settings.from_json(stored))
-    except TypeError as error:
+        folder = RunFolder(path, Settings.from_json(stored, load_protocol(path / PROTOCOL)))
+    except ProtocolError as error:
+        raise RunFolderError(str(error)) from error
+    except (TypeError, KeyError) as error:
         raise RunFolderError(f"cannot read {path / 'run.json'}: {error}; give another folder") from error
+    if folder.settings.protocol_digest != stored["protocol_digest"]:
+        raise RunFolderError(f"{path / PROTOCOL} is not the protocol that {path / 'run.json'} names: restore it")
     kept, aside = _sorted_lines(folder, retry_failed=False)
     folder.records = {key_of(record): record for record in kept.values()}
     folder.set_aside = len(aside)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from radplan_env.protocol import Protocol
+from radplan_env.scorecards import Scorecard
 from radplan_experiments.recording.records import Key
 
 
@@ -35,13 +37,30 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
+class ScorecardChoice:
+    """What scores a run's plans: the scorecard's name, version and `Scorecard.digest`."""
+
+    name: str
+    version: str
+    digest: str
+
+    @classmethod
+    def of(cls, scorecard: Scorecard) -> ScorecardChoice:
+        """The choice of a scorecard as it is now."""
+        return cls(**scorecard.identity)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that decides what the episodes of a run are. Where it differs, so may the results.
 
     Parameters
     ----------
-    site, protocol, source, data, split, names, cases, budget, fidelity
+    site, source, data, split, names, cases, budget, fidelity
         The task: see `radplan_experiments.options.TaskOptions`; `data` and `names` are paths, `cases` ids.
+    protocol : Protocol
+        The whole protocol; run.json has its name and digest, and protocol.yaml beside it the rest.
+    scorecard : ScorecardChoice
     agents : tuple of str
         By name, or as package.module:Class.
     seeds : int
@@ -50,14 +69,15 @@ class Settings:
         The language model, what it is told and the folder of its examples.
     deterministic : tuple of str
         Those of the agents whose episodes do not depend on the seed: they play each case once.
-    protocol_digest : str
-        `Protocol.digest` of the protocol.
+    gantry_angles_deg, collimator_angles_deg : tuple of float
+        Beams other than the protocol's; none are the protocol's own.
     suite : str, optional
         Suite that was asked for; whether the run is that suite, `Suite.departures` tells.
     """
 
     site: str
-    protocol: str
+    protocol: Protocol
+    scorecard: ScorecardChoice
     source: str
     data: tuple[str, ...]
     split: str
@@ -71,8 +91,14 @@ class Settings:
     instructions: str = ""
     library: str | None = None
     deterministic: tuple[str, ...] = ()
-    protocol_digest: str = ""
+    gantry_angles_deg: tuple[float, ...] = ()
+    collimator_angles_deg: tuple[float, ...] = ()
     suite: str | None = None
+
+    @property
+    def protocol_digest(self) -> str:
+        """`Protocol.digest` of what the protocol asks and its scorecard reads of it."""
+        return self.protocol.digest(self.scorecard.name)
 
     def episodes(self) -> Iterator[Key]:
         """Every (agent, case, seed) of the run; one case's episodes stand together, as they share its K."""
@@ -82,17 +108,26 @@ class Settings:
                     yield agent, case, seed
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; tuples become lists, as JSON gives them back."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """Plain values; tuples become lists, as JSON gives them back. Of the protocol name and digest."""
+        plain: dict[str, Any] = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {**plain, "protocol": self.protocol.name, "protocol_digest": self.protocol_digest}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Settings:
-        """What `to_json` gave."""
+    def from_json(cls, data: Mapping[str, Any], protocol: Protocol) -> Settings:
+        """What `to_json` gave of a run by this protocol."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
-        model = values.pop("model", None)
-        return cls(**values, model=None if model is None else ModelChoice(**model))
+        del values["protocol_digest"]
+        model, scorecard = values.pop("model", None), ScorecardChoice(**values.pop("scorecard"))
+        model = None if model is None else ModelChoice(**model)
+        return cls(**{**values, "protocol": protocol, "scorecard": scorecard, "model": model})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return asdict(value) if isinstance(value, ModelChoice | ScorecardChoice) else value
 
 
 def different_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

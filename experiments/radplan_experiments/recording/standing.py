@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from radplan_env.protocol import load_protocol
+from radplan_env.protocol import available_protocols, load_protocol
+from radplan_env.scorecards import load_scorecard
 from radplan_env.structure_names import is_target
 from radplan_experiments.recording.records import FAILED
 from radplan_experiments.recording.run_folder import RunFolder
@@ -28,9 +29,21 @@ def unjudged(folder: RunFolder) -> list[str]:
     return [_unjudged_line(folder.settings, cases, *lacking) for lacking, cases in found.items()]
 
 
-def protocol_has_changed(settings: Settings) -> bool:
-    """Return whether a run's plans were judged by another version of its protocol than the present one."""
-    return settings.protocol_digest not in ("", load_protocol(settings.protocol).digest())
+def other_in_package(settings: Settings) -> bool:
+    """Return whether the package has another protocol of the same name than the run's: an earlier or later version."""
+    name = settings.protocol.name
+    return name in available_protocols() and load_protocol(name).digest() != settings.protocol.digest()
+
+
+def scorecard_has_changed(settings: Settings) -> bool:
+    """Return whether a run's plans were scored by another version of its scorecard than the present one.
+
+    One that is not installed counts as another.
+    """
+    try:
+        return load_scorecard(settings.scorecard.name).digest != settings.scorecard.digest
+    except ValueError:
+        return True
 
 
 def altered_cases(folder: RunFolder) -> dict[str, str]:
@@ -42,7 +55,7 @@ def altered_cases(folder: RunFolder) -> dict[str, str]:
 
 
 def _unjudged_line(settings: Settings, cases: list[str], organs: tuple[str, ...], unmapped: tuple[str, ...]) -> str:
-    criteria = [criterion.structure for criterion in load_protocol(settings.protocol).criteria]
+    criteria = [criterion.structure for criterion in settings.protocol.criteria]
     lost = sum(structure in organs for structure in criteria)
     where = "any patient" if len(cases) == len(settings.cases) > 1 else listed(cases)
     line = (

@@ -8,8 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from radplan_env.planning import Summary
-from radplan_env.protocol import load_protocol
+from radplan_env.planning import Summary, captioned
 from radplan_env.render import plan_figure
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.run_folder import RunFolder
@@ -71,7 +70,7 @@ def _plan(plans: StoredPlans, record: Record) -> Figure | None:
         plan.dose_on(case.grid),
         plan.summary(),
         prescription_gy=_prescription_gy(plans.folder),
-        title=f"{case.id}: {record['agent']}, before sequencing",
+        title=captioned(f"{case.id}: {record['agent']}", [plan.stage.kind]),
         reference_dose_gy=case.reference_dose_gy,
     )
 
@@ -84,4 +83,4 @@ def _trajectory(plans: StoredPlans, record: Record) -> Figure:
 
 
 def _prescription_gy(folder: RunFolder) -> float:
-    return load_protocol(folder.settings.protocol).primary.prescription_gy
+    return folder.settings.protocol.primary.prescription_gy

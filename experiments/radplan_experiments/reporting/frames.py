@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radplan_env.bound import Bound
 from radplan_env.planning import Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target
@@ -44,14 +45,14 @@ def plans(records: Iterable[Record], references: Mapping[str, Summary]) -> list[
 
 
 def metrics(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
-    """Dose metrics of the compared plans: method, case, seed, structure, its kind, metric, value."""
+    """Dose metrics of the compared plans: method, case, seed, structure, its kind, metric, value, stage."""
     rows = [
-        (method, case, seed, structure, kind_of(structure), metric, float(value))
+        (method, case, seed, structure, kind_of(structure), metric, float(value), plan.get("stage"))
         for method, case, seed, plan in plans(records, references)
         for structure, values in plan["metrics"].items()
         for metric, value in values.items()
     ]
-    return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "kind", "metric", "value"])
+    return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "kind", "metric", "value", "stage"])
 
 
 def criteria(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
@@ -120,8 +121,7 @@ def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
 
 def criterion_label(item: Summary) -> str:
     """A criterion as planners write it: "Rectum V31Gy ≤ 34 %"."""
-    sign = "≤" if item["at_most"] else "≥"
-    return f"{item['structure']} {item['metric']} {sign} {item['limit']:g} {item['unit']}".rstrip()
+    return Bound.of(item).words
 
 
 def kind_of(structure: str) -> str:

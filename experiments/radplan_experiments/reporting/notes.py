@@ -6,13 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from radplan_env.protocol import load_protocol
-from radplan_experiments.language_model import spending
-from radplan_experiments.own_agents import other_versions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.run_folder import RunFolder
-from radplan_experiments.recording.standing import protocol_has_changed
+from radplan_experiments.recording.standing import other_in_package, scorecard_has_changed
+from radplan_experiments.running.language_model import spending
+from radplan_experiments.running.own_agents import other_versions
 
 OTHER_PRESCRIPTION = 0.1
 """A reference plan whose D95 is off the prescription by more than this fraction was not made for it."""
@@ -29,10 +28,16 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
     lines = []
     if len(versions(records)) > 1:
         lines.append("Mixed: these episodes were not all played with the same versions.")
-    if protocol_has_changed(folder.settings):
+    if other_in_package(folder.settings):
+        name = folder.settings.protocol.name
         lines.append(
-            "The protocol has changed since these plans were judged: criteria, points and scores are not those of this "
-            "version. compare.py --rescore judges them anew."
+            f"The protocol is not the package's {name}, or not its present version: criteria, points and scores are the "
+            f"run's own. compare.py --rescore --protocol {name} judges these plans by the package's."
+        )
+    if scorecard_has_changed(folder.settings):
+        lines.append(
+            f"The scorecard {folder.settings.scorecard.name} has changed since these plans were scored, or is not "
+            "installed. compare.py --rescore scores them anew."
         )
     lines += other_versions(folder, records)
     if len(folder.settings.cases) == 1:
@@ -40,7 +45,7 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
     lines += rescorings(records)
     if any(record["case"].startswith("synthetic/") for record in records):
         lines.append("The patients are synthetic.")
-    primary = load_protocol(folder.settings.protocol).primary
+    primary = folder.settings.protocol.primary
     for case, reference in references.items():
         d95 = reference["metrics"][primary.structure]["D95%"]
         if abs(d95 / primary.prescription_gy - 1) > OTHER_PRESCRIPTION:

@@ -12,7 +12,7 @@ from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.standing import standing
-from radplan_experiments.reporting import figures, html_report, notes, tables
+from radplan_experiments.reporting import figures, html_report, notes, stages, tables
 from radplan_experiments.reporting.drawings import all_figures
 from radplan_experiments.reporting.html_report import Picture
 from radplan_experiments.reporting.stored_plans import StoredPlans
@@ -47,11 +47,14 @@ def read_references(folder: RunFolder) -> dict[str, Any]:
 def _draw(plans: StoredPlans, references: Mapping[str, Any]) -> dict[str, Picture]:
     """Write every figure; return those of the HTML report."""
     pictures = {}
+    below = stages.footnote(stages.stages_of_records(plans.records))
     drawings = list(all_figures(plans, references))
     for name, draw in tqdm(drawings, desc="figures", unit="figure", file=sys.stderr):
         if (figure := draw()) is None:
             continue
         path = plans.folder.path / "figures" / f"{name}.png"
+        if not name.startswith("plan"):
+            figures.add_footnote(figure, below)
         figures.save(figure, path, pdf=not name.startswith("plan"))
         if html_report.shows(name):
             pictures[name] = Picture.of(figure, path)
@@ -63,8 +66,15 @@ def _heading(
 ) -> str:
     """What was run, with what, and what is missing from it."""
     settings = folder.settings
-    lines = [f"# {settings.site}: {', '.join(settings.agents)}", "", *standing(folder), *notes.versions(records)]
+    lines = [
+        f"# {settings.protocol.title}: {', '.join(settings.agents)}",
+        "",
+        *standing(folder),
+        *notes.versions(records),
+    ]
     lines += notes.warnings(folder, records, references)
     lines += notes.language_model(folder, records)
     lines += notes.missing(records, left_out)
-    return "\n".join(line if line.startswith("#") or not line else f"- {line}" for line in lines)
+    listed = [line if line.startswith("#") or not line else f"- {line}" for line in lines]
+    said = stages.warning(stages.stages_of_records(records))
+    return "\n".join([*listed, *(["", said] if said else [])])

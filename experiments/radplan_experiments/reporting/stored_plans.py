@@ -16,7 +16,7 @@ from radplan_experiments.recording.records import Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.reporting import frames
 from radplan_experiments.reporting.frames import REFERENCE
-from radplan_experiments.runner import read_case
+from radplan_experiments.running.runner import read_case
 
 EXAMPLE_AGENTS = 3
 
@@ -52,7 +52,7 @@ class StoredPlans:
         except FileNotFoundError:
             problem = "missing"
         except ValueError:
-            problem = "damaged, or of another protocol"
+            problem = "damaged, or of another format"
         self.unreadable[str(path.relative_to(self.folder.path))] = problem
         return None
 

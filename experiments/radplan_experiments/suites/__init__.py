@@ -6,15 +6,25 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from radplan_env.influence import FIDELITIES, Fidelity
+from radplan_env.yaml_files import YAMLFileError, read_yaml
 from radplan_experiments.recording.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class SuiteScorecard(BaseModel):
+    """The scorecard of a suite: name, version and `Scorecard.digest`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: str
+    digest: Digest
 
 
 class Suite(BaseModel):
@@ -29,7 +39,8 @@ class Suite(BaseModel):
     site, protocol : str
         Environment and protocol.
     protocol_digest : str
-        `Protocol.digest` of the protocol.
+        `Protocol.digest` of the protocol, the scorecard's section of it included.
+    scorecard : SuiteScorecard
     source, split : str
         Where the cases come from.
     fidelity : str
@@ -51,6 +62,7 @@ class Suite(BaseModel):
     site: Literal["prostate", "head-and-neck", "tg119"]
     protocol: str
     protocol_digest: Digest
+    scorecard: SuiteScorecard
     source: Literal["synthetic", "openkbp", "dicom", "matrad"]
     split: Literal["train", "validation", "test"]
     fidelity: Literal["fast", "standard", "paper"]
@@ -74,14 +86,21 @@ class Suite(BaseModel):
 
         Agents, their language model and what it is told are the run's own affair.
         """
-        wanted = {what: getattr(self, what) for what in ("site", "protocol", "source", "split", "budget", "seeds")}
+        wanted = {what: getattr(self, what) for what in ("site", "source", "split", "budget", "seeds")}
         found = {what: getattr(settings, what) for what in wanted}
+        wanted["protocol"], found["protocol"] = self.protocol, settings.protocol.name
         texts = [f"{what} {found[what]}, not {wanted[what]}" for what in wanted if found[what] != wanted[what]]
         if FIDELITIES.get(settings.fidelity) != Fidelity(self.fidelity, self.dose_grid_mm, self.bixel_mm):
             grids = f"{self.dose_grid_mm:g} mm dose grid, {self.bixel_mm:g} mm bixels"
             texts.append(f"fidelity {settings.fidelity}, not {self.fidelity} ({grids})")
         if settings.protocol_digest != self.protocol_digest:
             texts.append(f"another version of the protocol (digest {settings.protocol_digest})")
+        if settings.scorecard.name != self.scorecard.name:
+            texts.append(f"scorecard {settings.scorecard.name}, not {self.scorecard.name}")
+        elif settings.scorecard.digest != self.scorecard.digest:
+            texts.append(f"another version of scorecard {self.scorecard.name} (digest {settings.scorecard.digest})")
+        if settings.gantry_angles_deg or settings.collimator_angles_deg:
+            texts.append("beams of its own")
         if others := [case for case in settings.cases if case not in self.cases]:
             texts.append(f"cases of its own ({', '.join(others)})")
         return tuple(texts)
@@ -104,9 +123,9 @@ def load_suite(name: str) -> Suite:
         raise ValueError(f"no suite {name!r}; there are {', '.join(available_suites())}")
     path = FOLDER / f"{name}.yaml"
     try:
-        suite = Suite.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"suite {path} cannot be read: {' '.join(str(error).split())}") from error
+        suite = Suite.model_validate(read_yaml(path))
+    except YAMLFileError as error:
+        raise ValueError(f"suite {path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "top level"

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from radplan_agents.reinforcement import Policy
 from radplan_env.stable_baselines import VecStartPlan
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.runner import versions
+from radplan_experiments.running.runner import versions
 from radplan_experiments.training.checkpoint import Progress, begin, claim, policy_bytes, resume, save
 from radplan_experiments.training.environments import training_environments
 from radplan_experiments.training.setup import Setup

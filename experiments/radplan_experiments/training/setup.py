@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from radplan_env.case import Case
 from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.sources import synthetic
 from radplan_experiments.cohort import SITES, Origin, open_cohort
-from radplan_experiments.hyperparameters import Hyperparameters, load_hyperparameters
-
-if TYPE_CHECKING:
-    from radplan_experiments.commands.train import Args
+from radplan_experiments.options import TrainOptions
+from radplan_experiments.training.hyperparameters import Hyperparameters, load_hyperparameters
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Setup:
         }
 
 
-def setup_of(args: Args) -> Setup:
+def setup_of(args: TrainOptions) -> Setup:
     """Read the cases and hyperparameters that were asked for.
 
     Raises

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 
 from radplan_agents.reinforcement import DQNAgent, Policy, PolicyAgent, PPOAgent, SACAgent
-from radplan_experiments.runner import episode
+from radplan_experiments.running.runner import episode
 from radplan_experiments.training.setup import Setup
 
 AGENTS: dict[str, type[PolicyAgent]] = {agent.algorithm: agent for agent in (PPOAgent, SACAgent, DQNAgent)}

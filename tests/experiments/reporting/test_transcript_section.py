@@ -16,7 +16,6 @@ from page_checks import Page
 from pydantic import BaseModel
 
 from radplan_agents.llm import Image, MockClient, ModelSettings, ServiceError, Session, Transcript, system, user
-from radplan_experiments.language_model import EPISODE_BEGINS
 from radplan_experiments.recording.records import Key, key_of
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
@@ -25,6 +24,7 @@ from radplan_experiments.reporting.html_report import page as report_page
 from radplan_experiments.reporting.transcripts.entries import read
 from radplan_experiments.reporting.transcripts.questions import questions, turns
 from radplan_experiments.reporting.transcripts.shown import passages
+from radplan_experiments.running.language_model import EPISODE_BEGINS
 
 FIRST, SECOND = ("coordinate", "synthetic/test/0", 0), ("coordinate", "synthetic/test/1", 0)
 TITLE = "What the language model saw and said"

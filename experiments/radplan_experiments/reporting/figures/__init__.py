@@ -7,12 +7,12 @@ from radplan_experiments.reporting.figures.scores import (
     sample_efficiency,
     score_differences,
 )
-from radplan_experiments.reporting.figures.style import AGENT_COLORS, FOOTNOTE, save
+from radplan_experiments.reporting.figures.style import AGENT_COLORS, add_footnote, save
 from radplan_experiments.reporting.figures.trajectories import trajectory
 
 __all__ = [
     "AGENT_COLORS",
-    "FOOTNOTE",
+    "add_footnote",
     "differences",
     "dvh_comparison",
     "mean_dvhs",

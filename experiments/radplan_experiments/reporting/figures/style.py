@@ -21,7 +21,6 @@ AGENT_COLORS = (
 )
 """Okabe and Ito's palette, then colours of Paul Tol's muted one: apart for every colour vision."""
 
-FOOTNOTE = "Our plans are ideal fluences, before sequencing."
 FOOTNOTE_INCHES = 3.0
 
 DASH = 5.0
@@ -71,5 +70,10 @@ def grid_of_panels(rows: int, columns: int, *, width: float, height: float | Non
         axes.grid(True, color="#D9D9D9", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel(FOOTNOTE, x=0.01, ha="left", fontsize=8, color="#555555")
     return figure, panels
+
+
+def add_footnote(figure: Figure, text: str) -> None:
+    """Write a line below the panels, where there is one."""
+    if text:
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=8, color="#555555")

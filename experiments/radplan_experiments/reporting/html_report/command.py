@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 
+from radplan_env.protocol import load_protocol
+from radplan_env.scorecards import DEFAULT
 from radplan_experiments.cohort import SITES
 from radplan_experiments.recording.settings import Settings
 
@@ -35,11 +37,29 @@ def _task(settings: Settings) -> list[str]:
     data = ["--data", *["DATA"] * len(settings.data)] if settings.data else []
     if settings.suite is not None:
         return ["--suite", settings.suite, *data]
-    own_protocol = ["--protocol", "PROTOCOL.yaml"] if settings.protocol != SITES[settings.site].protocol else []
-    words = ["--site", settings.site, *own_protocol, "--source", settings.source, "--split", settings.split, *data]
+    words = [
+        "--site",
+        settings.site,
+        *_own_protocol(settings),
+        "--source",
+        settings.source,
+        "--split",
+        settings.split,
+        *data,
+    ]
     words += ["--names", "NAMES.yaml"] if settings.names else []
     words += ["--cases", *settings.cases, "--fidelity", settings.fidelity]
+    words += ["--scorecard", settings.scorecard.name] if settings.scorecard.name != DEFAULT else []
+    for name in ("gantry_angles_deg", "collimator_angles_deg"):
+        if angles := getattr(settings, name):
+            words += [f"--{name.replace('_', '-')}", *(f"{angle:g}" for angle in angles)]
     return [*words, "--budget", str(settings.budget), "--seeds", str(settings.seeds)]
+
+
+def _own_protocol(settings: Settings) -> list[str]:
+    """The protocol, unless it is the site's: each results folder holds its own."""
+    sites = load_protocol(SITES[settings.site].protocol)
+    return [] if sites.digest() == settings.protocol.digest() else ["--protocol", "DIR/protocol.yaml"]
 
 
 def _language_model(settings: Settings) -> list[str]:

@@ -16,13 +16,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from radplan_agents.agent import REGISTRY
 from radplan_agents.plan_changes import limits_held
-from radplan_env.evaluation import CREDIT_AT_LIMIT, CriterionResult, available_points
 from radplan_env.influence import fidelity_named
 from radplan_env.planning import Summary
-from radplan_env.protocol import Protocol, load_protocol
+from radplan_env.scorecards import Scorecard, load_scorecard
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
+from radplan_experiments.recording.settings import Settings
 from radplan_experiments.recording.standing import digests, standing
 from radplan_experiments.reporting import frames, notes, transcripts
 from radplan_experiments.reporting.answer import answer
@@ -30,14 +30,13 @@ from radplan_experiments.reporting.drawings import trajectory_episodes
 from radplan_experiments.reporting.html_report.command import command, without_paths
 from radplan_experiments.reporting.html_report.picture import Picture
 from radplan_experiments.reporting.solves import Solve, solves_of
+from radplan_experiments.reporting.stages import stages_of_records, warning
 from radplan_experiments.reporting.stats import ENOUGH_CASES
 from radplan_experiments.reporting.stored_plans import example_case
-from radplan_experiments.reporting.tables import BEFORE_SEQUENCING, UNKNOWN, Table
+from radplan_experiments.reporting.tables import UNKNOWN, Table
 from radplan_experiments.writing import slug, write_text
 
 FILE = "report.html"
-
-SITES = {"prostate": "prostate patients", "head-and-neck": "head & neck patients", "tg119": "the TG-119 phantom"}
 
 FIGURES = (
     *("score_differences", "sample_efficiency", "performance_profile", "probability_of_improvement"),
@@ -105,7 +104,7 @@ def write(
     """
     records = sorted(folder.records.values(), key=key_of)
     settings = folder.settings
-    protocol = load_protocol(settings.protocol)
+    protocol, scorecard = settings.protocol, _scorecard(settings)
     example = example_case(records)
     said = transcripts.gather(folder, records, example)
     text = _template().render(
@@ -115,15 +114,15 @@ def write(
         example=example,
         scored_cases=len({record["case"] for record in frames.complete(records)}),
         own_agents=[agent for agent in settings.agents if agent not in REGISTRY],
-        question=f"Who plans {SITES.get(settings.site, settings.site)} best for the same effort?",
+        question=f"{protocol.title}: who plans it best for the same effort?",
         answer=answer(settings, records, references),
         standing=[without_paths(line, settings) for line in standing(folder)],
         warnings=[without_paths(line, settings) for line in notes.warnings(folder, records, references)],
-        before_sequencing=BEFORE_SEQUENCING,
+        before_sequencing=warning(stages_of_records(records)),
         settings=settings,
         protocol=protocol,
-        criteria=_criteria(protocol),
-        points_at_limit=_points_at_limit(protocol),
+        terms=[] if scorecard is None else scorecard.terms(protocol),
+        scoring=[] if scorecard is None else scorecard.rules,
         model=notes.language_model(folder, records),
         tables={table.name: table for table in tables},
         pictures=pictures,
@@ -150,28 +149,12 @@ def _sections(*, with_transcripts: bool) -> list[tuple[str, str]]:
     return sections
 
 
-def _points_at_limit(protocol: Protocol) -> dict[int, float]:
-    """By priority, the points for just meeting a criterion, on a case that has every structure."""
-    available = available_points(protocol.criteria)
-    by_priority = sorted(protocol.criteria, key=lambda criterion: criterion.priority)
-    return {criterion.priority: CREDIT_AT_LIMIT * available[criterion.name] for criterion in by_priority}
-
-
-def _criteria(protocol: Protocol) -> list[dict[str, Any]]:
-    """The protocol's criteria, with the points each gives on a case that has every structure."""
-    available = available_points(protocol.criteria)
-    return [
-        {
-            "criterion": frames.criterion_label(CriterionResult(criterion, criterion.limit).to_dict()),
-            "unit": criterion.unit,
-            "ideal": criterion.ideal,
-            "unacceptable": criterion.unacceptable,
-            "priority": criterion.priority,
-            "points": available[criterion.name],
-            "source": criterion.source,
-        }
-        for criterion in protocol.criteria
-    ]
+def _scorecard(settings: Settings) -> Scorecard | None:
+    """The scorecard that the run was scored by, where it is installed."""
+    try:
+        return load_scorecard(settings.scorecard.name)
+    except ValueError:
+        return None
 
 
 def _trajectories(folder: RunFolder, records: Sequence[Record], pictures: Mapping[str, Picture]) -> list[Trajectory]:

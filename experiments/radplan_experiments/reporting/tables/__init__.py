@@ -22,11 +22,10 @@ from radplan_experiments.reporting.tables.effort import effort, language_model
 from radplan_experiments.reporting.tables.patients import scores_by_case
 from radplan_experiments.reporting.tables.scores import overview, score_by_solve, score_statistics
 from radplan_experiments.reporting.tables.solves import solves
-from radplan_experiments.reporting.tables.table import BEFORE_SEQUENCING, UNKNOWN, Table
+from radplan_experiments.reporting.tables.table import UNKNOWN, Table
 from radplan_experiments.writing import write_text
 
 __all__ = [
-    "BEFORE_SEQUENCING",
     "UNKNOWN",
     "Table",
     "agent_records",
@@ -96,4 +95,4 @@ def save(tables: Sequence[Table], folder: Path, heading: str) -> str:
 
 
 def _text(heading: str, tables: Iterable[Table]) -> str:
-    return "\n".join([heading, "", BEFORE_SEQUENCING, "", *(table.markdown() for table in tables)])
+    return "\n".join([heading, "", *(table.markdown() for table in tables)])

@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radplan_env.metrics import parse_metric
-from radplan_env.planning import Summary
+from radplan_env.planning import Summary, caption
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
+from radplan_experiments.reporting.stages import stages_of_records
 from radplan_experiments.reporting.tables.scores import milestones
 from radplan_experiments.reporting.tables.table import SD, WIDENED, Table, known_columns, with_interval
 
@@ -128,8 +129,10 @@ def dose_differences(settings: Settings, records: Sequence[Record], references: 
             rows.append(row)
     note = (
         "Plan handed over minus that of the other, paired by case, seeds averaged; mean [95 % bootstrap interval, "
-        f"{WIDENED}] over cases. Below zero is better for organs. Ours before sequencing."
+        f"{WIDENED}] over cases. Below zero is better for organs."
     )
+    if said := caption(sorted(stages_of_records(records))):
+        note += f" Ours {said}."
     return Table("dose_differences", "Dose, case by case against the others", note, pd.DataFrame(rows), decimals=1)
 
 

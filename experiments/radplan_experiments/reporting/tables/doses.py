@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from radplan_env.metrics import parse_metric
-from radplan_env.planning import Summary
+from radplan_env.planning import Summary, caption
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
-from radplan_experiments.reporting.tables.table import SD, Table, kind_of_plan
+from radplan_experiments.reporting.stages import kind_of_plan
+from radplan_experiments.reporting.tables.table import SD, Table
 
 TABLE_1 = ("mean", "min", "D95%", "HI", "CI")
 TABLE_2 = ("mean", "D5%", "D50%", "V15Gy", "V30Gy")
@@ -49,17 +50,18 @@ def organ_metrics(settings: Settings, records: Sequence[Record], references: Map
     return _metric_table("table_2_organs", "Table 2: dose to organs at risk", TABLE_2, settings, organs)
 
 
-def _metric_table(name: str, title: str, columns: Sequence[str], settings: Settings, frame: pd.DataFrame) -> Table:
+def _metric_table(name: str, title: str, columns: Sequence[str], settings: Settings, metrics: pd.DataFrame) -> Table:
     """Mean and SD over cases of some metrics, a row for each structure and method, literature rows below."""
     literature = pd.read_csv(LITERATURE)
     literature = literature[literature["site"] == settings.site]
     rows = []
-    for structure, part in frame.groupby("structure", sort=False):
+    for structure, part in metrics.groupby("structure", sort=False):
         by_case = part.groupby(["method", "case", "metric"])["value"].mean().unstack("metric")
         for method in frames.ordered(settings, part["method"]):
             own = by_case.loc[method]
             values = {m: (own[m].mean(), own[m].std()) if m in own else (np.nan, np.nan) for m in columns}
-            rows.append(_metric_row(str(structure), method, kind_of_plan(method), len(own), values))
+            kind = kind_of_plan(frozenset(part[part["method"] == method]["stage"].dropna()))
+            rows.append(_metric_row(str(structure), method, kind, len(own), values))
         for author, paper in literature[literature["structure"] == structure].groupby("method"):
             known = {row.metric: (row.mean, row.sd) for row in paper.itertuples()}
             values = {m: known.get(m, (np.nan, np.nan)) for m in columns}
@@ -69,7 +71,9 @@ def _metric_table(name: str, title: str, columns: Sequence[str], settings: Setti
     if len(literature):
         note += " Rows (paper): Liu et al., arXiv:2406.15609, VMAT plans of other patients, for orientation only."
     frame = pd.DataFrame(rows)
-    return Table(name, f"{title} — ours before sequencing", note, frame, decimals_of={"CI": 3})  # between 0.8 and 1
+    said = caption(sorted(set(metrics["stage"].dropna())))
+    title += f" — ours {said}" if said else ""
+    return Table(name, title, note, frame, decimals_of={"CI": 3})  # between 0.8 and 1
 
 
 def _metric_row(

@@ -13,12 +13,12 @@ from radplan_experiments.recording.records import FAILED, Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
 from radplan_experiments.reporting.frames import REFERENCE, runs_by_case
+from radplan_experiments.reporting.stages import kind_of_plan, stages_of_records
 from radplan_experiments.reporting.tables.table import (
     SD,
     UNKNOWN,
     WIDENED,
     Table,
-    kind_of_plan,
     mean_or_nan,
     told,
     with_interval,
@@ -42,10 +42,11 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
             continue
         by_case = own.groupby("case")[["score", "handed", "last", "met"]].mean()
         judged = criteria[criteria["method"] == method]
+        stages = stages_of_records(episodes)
         rows.append(
             {
                 "method": method,
-                "plan": kind_of_plan(method),
+                "plan": kind_of_plan(stages) if stages or method == REFERENCE else UNKNOWN,
                 "cases": len(by_case),
                 "episodes": len(episodes),
                 "failed": sum(r["status"] == FAILED for r in episodes),

@@ -10,13 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from radplan_experiments.reporting.frames import REFERENCE
-
 UNKNOWN = "–"
-BEFORE_SEQUENCING = (
-    "Our plans are ideal fluences, before sequencing: not yet deliverable, and better than they could be "
-    "delivered. Do not read a lead over a delivered plan out of them."
-)
 WIDENED = "widened for few cases"
 """What percentile intervals of a bootstrap are, see `reporting.stats`; the overview's note says how."""
 SD, LOW, HIGH = " SD", " CI low", " CI high"
@@ -98,11 +92,6 @@ def with_interval(column: str, value: float, ends: ArrayLike) -> dict[str, float
 def known_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """The columns of which anything is known."""
     return frame.drop(columns=[name for name in frame if frame[name].isna().all()])
-
-
-def kind_of_plan(method: str) -> str:
-    """What a method's plans are."""
-    return "given with the case" if method == REFERENCE else "before sequencing"
 
 
 def mean_or_nan(values: Sequence[float]) -> float:

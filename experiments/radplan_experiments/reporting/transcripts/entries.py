@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from radplan_agents.llm import Reply, read_lines
-from radplan_experiments.language_model import EPISODE_BEGINS
+from radplan_experiments.running.language_model import EPISODE_BEGINS
 
 
 class Words(BaseModel):

@@ -1,0 +1,1 @@
+"""Results that are there, looked at again: plans computed anew, judged anew, folders put together."""

@@ -1,0 +1,135 @@
+"""Plans of a results folder made again from their fluences, without solving."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from radplan_env.case import Case, CaseError
+from radplan_env.planning import PlanningSystem
+from radplan_experiments.recording import fluences
+from radplan_experiments.recording.records import Record, key_of
+from radplan_experiments.recording.run_folder import RunFolder, read_run_folder
+from radplan_experiments.running.backends import open_backend
+from radplan_experiments.running.runner import planning_system, read_case
+
+Result = TypeVar("Result", covariant=True)
+
+
+class Work(Protocol[Result]):
+    """What is done with the episodes of a case; it can be sent to other processes."""
+
+    def __call__(self, folder: RunFolder, case: str, records: list[Record], /) -> Result:
+        """Of the run's folder, without its records, a case's id and its episodes."""
+
+
+class UnusableError(Exception):
+    """Something stored cannot be replayed; the message says what and why."""
+
+
+def open_folder(path: Path, data: Sequence[Path] = ()) -> RunFolder:
+    """A results folder to read.
+
+    Parameters
+    ----------
+    path : Path
+    data : sequence of Path
+        Where the cases' data lie now, if not where the run found them.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in the folder.
+    """
+    folder = read_run_folder(path)
+    if data:
+        found = tuple(str(each.expanduser().resolve()) for each in data)
+        folder.settings = replace(folder.settings, data=found)
+    return folder
+
+
+def by_case(folder: RunFolder, work: Work[Result], jobs: int) -> list[Result]:
+    """Do something with the recorded episodes of each case, on several processes.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    work : Work
+    jobs : int
+        Processes; 0 is one per core, at most 8.
+    """
+    bare = RunFolder(folder.path, folder.settings)
+    episodes: dict[str, list[Record]] = {}
+    for record in folder.records.values():
+        episodes.setdefault(record["case"], []).append(record)
+    if not episodes:
+        return []
+    with open_backend(len(episodes), jobs) as backend:
+        return backend.map(partial(_call, work, bare), list(episodes.items()), "replay", "case")
+
+
+def _call(work: Work[Result], folder: RunFolder, task: tuple[str, list[Record]]) -> Result:
+    case, records = task
+    return work(folder, case, records)
+
+
+def recorded_case(folder: RunFolder, case: str) -> Case:
+    """A case of a run, read again from where its data lie.
+
+    Raises
+    ------
+    UnusableError
+        If it cannot be read, or is not the one that was planned.
+    """
+    path = folder.case_path(case)
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnusableError(f"{path.relative_to(folder.path)} cannot be read ({error})") from error
+    try:
+        found = read_case(folder.settings, case)
+    except Exception as error:  # every source has its own ways to fail
+        raise UnusableError(f"the case cannot be read ({type(error).__name__}: {error})") from error
+    if found.digest() != recorded:
+        raise UnusableError(f"the case is not the one that was planned: its digest was {recorded}, is {found.digest()}")
+    return found
+
+
+def open_case(folder: RunFolder, case: str) -> PlanningSystem:
+    """The planning system of a case of a run.
+
+    Raises
+    ------
+    UnusableError
+        If it cannot be planned, or is not the one that was.
+    """
+    found = recorded_case(folder, case)
+    try:
+        return planning_system(folder.settings, found)
+    except (CaseError, ValueError) as error:
+        raise UnusableError(f"the case cannot be planned ({error})") from error
+
+
+def stored_fluences(folder: RunFolder, record: Record) -> list[fluences.Fluence]:
+    """The fluence of every solve of an episode.
+
+    Raises
+    ------
+    UnusableError
+        If they are not all there.
+    """
+    path = folder.fluences_path(key_of(record))
+    name = path.relative_to(folder.path)
+    try:
+        found = fluences.load(path)
+    except FileNotFoundError as error:
+        raise UnusableError(f"{name} is missing") from error
+    except ValueError as error:
+        raise UnusableError(f"{name} is damaged ({error.__cause__})") from error
+    if len(found) != len(record["steps"]):
+        raise UnusableError(f"{name} holds {len(found)} fluences, the record {len(record['steps'])} solves")
+    return found

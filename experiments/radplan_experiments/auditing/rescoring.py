@@ -1,0 +1,143 @@
+"""Plans of a results folder judged by another protocol or scorecard, in a folder of their own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from radplan_env.planning import PlanningSystem
+from radplan_env.protocol import Protocol
+from radplan_env.scorecards import check_scorecard, load_scorecard
+from radplan_experiments.auditing import replay
+from radplan_experiments.auditing.copying import add_calls, copy_transcript, new_run_folder
+from radplan_experiments.auditing.replay import UnusableError
+from radplan_experiments.recording.records import Record, key_of
+from radplan_experiments.recording.run_folder import RunFolder, RunFolderError
+from radplan_experiments.recording.settings import ScorecardChoice, Settings
+from radplan_experiments.reporting import report
+from radplan_experiments.running import runner
+from radplan_experiments.writing import write_json
+
+JUDGED = ("score", "screened", "met", "metrics", "criteria", "terms")
+"""What of a plan's summary comes from the protocol and the scorecard."""
+
+
+def rescore(
+    path: Path,
+    out: Path,
+    *,
+    protocol: Protocol | None = None,
+    scorecard: str | None = None,
+    data: Sequence[Path] = (),
+    jobs: int = 0,
+    command: str = "",
+) -> int:
+    """Judge the plans of a results folder anew, into another folder, and report on them.
+
+    By the protocol and the scorecard that are given, else by the run's own protocol, which its folder holds, and the
+    scorecard of the name it was scored by, as that is now.
+
+    What agents did stays as it was, though another protocol might have led them elsewhere: the records and the
+    report say that they are re-scored, and the result bears no suite's name. Episodes that cannot be replayed are left
+    out, and said.
+
+    Parameters
+    ----------
+    path : Path
+        A results folder; nothing in it is changed.
+    out : Path
+        Folder for the result; it must not hold a run yet.
+    protocol : Protocol, optional
+    scorecard : str, optional
+        Name of one.
+    data : sequence of Path
+        Where the cases' data lie now, if not where the run found them.
+    jobs : int
+        Processes; 0 is one per core, at most 8.
+    command : str
+        Noted in run.json.
+
+    Returns
+    -------
+    int
+        Exit code: 0 if every episode is there again, 1 if fewer.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in the folder, or one in `out`; if protocol and scorecard do not fit.
+    """
+    source = replay.open_folder(path, data)
+    settings = _settings(source.settings, protocol, scorecard)
+    with new_run_folder(out, settings, command) as target:
+        empty = RunFolder(target.path, target.settings)
+        for records, problems in replay.by_case(source, partial(rescore_case, empty), jobs):
+            for record in records:
+                copy_transcript(source, target, key_of(record))
+                target.append(record)
+            for problem in problems:
+                print(f"left out: {problem}", file=sys.stderr)
+        add_calls(source, target)
+        print(report.write(target, {}))
+        return 0 if len(target.records) == len(source.records) else 1
+
+
+def _settings(settings: Settings, protocol: Protocol | None, scorecard: str | None) -> Settings:
+    """Those of the re-scored run: of no suite, as its agents planned for another protocol."""
+    protocol = protocol or settings.protocol
+    try:
+        chosen = load_scorecard(scorecard or settings.scorecard.name)
+        check_scorecard(chosen, protocol)
+    except ValueError as error:
+        raise RunFolderError(str(error)) from error
+    return replace(settings, protocol=protocol, scorecard=ScorecardChoice.of(chosen), suite=None)
+
+
+def rescore_case(
+    target: RunFolder, source: RunFolder, case: str, records: list[Record]
+) -> tuple[list[Record], list[str]]:
+    """Judge the episodes of a case, write their plans, and return their records and what cannot be judged."""
+    try:
+        system = replay.open_case(RunFolder(source.path, target.settings), case)
+    except UnusableError as error:
+        return [], [f"{case}: {error}"]
+    write_json(target.case_path(case), runner.facts(system))
+    judged, problems = [], []
+    for record in records:
+        try:
+            judged.append(_rescored(target, source, system, record))
+        except (UnusableError, ValueError, KeyError, TypeError) as error:
+            agent, _, seed = key_of(record)
+            problems.append(f"{agent}, {case}, seed {seed}: {error}")
+    return judged, problems
+
+
+def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, record: Record) -> Record:
+    """An episode's record by the protocol and scorecard of `target`; its plans are written first."""
+    solved = replay.stored_fluences(source, record) if record["steps"] else []
+    plans = [system.restore(step, fluence) for step, fluence in zip(record["steps"], solved, strict=True)]
+    summaries = [plan.summary() for plan in plans]
+    steps = [
+        {**step, **{name: value for name, value in summary.items() if name in JUDGED}}
+        for step, summary in zip(record["steps"], summaries, strict=True)
+    ]
+    came_to = runner.outcome(steps)
+    if plans:
+        runner.keep(target, key_of(record), solved, plans[came_to["handed_over"]])
+    return {
+        **record,
+        **came_to,
+        "protocol": target.settings.protocol.name,
+        "scorecard": system.scorecard.identity,
+        "steps": steps,
+        "rescored": {
+            "from": str(source.path),
+            "protocol_digest": target.settings.protocol_digest,
+            "was": source.settings.protocol_digest,
+            "scorecard_digest": target.settings.scorecard.digest,
+            "scorecard_was": source.settings.scorecard.digest,
+        },
+    }

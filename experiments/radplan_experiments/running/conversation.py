@@ -1,0 +1,284 @@
+"""What converse.py does once its options are read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from pydantic import BaseModel
+
+from radplan_agents.agent import Action, EpisodeInterruptedError, load_agent, make_agent
+from radplan_agents.gpt_radplan import GPTRadPlanAgent
+from radplan_agents.gpt_radplan.evaluator import Feedback
+from radplan_agents.gpt_radplan.planner import Proposal
+from radplan_agents.llm import Failed, SettingsError
+from radplan_agents.plan_changes import changes
+from radplan_env.env import RadPlanEnv
+from radplan_env.planning import Plan
+from radplan_env.render import plan_text
+from radplan_experiments.cohort import SITES, UsageError, open_cohort
+from radplan_experiments.options import ConverseOptions
+from radplan_experiments.running import comparison, language_model, run_settings, runner
+from radplan_experiments.writing import slug
+
+PROMPT = "[Enter] go on, words, undo, accept [N] or stop> "
+
+
+class Conversation:
+    """The terminal and a Markdown file that keeps what was seen and said in it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    read : callable
+        Asks for a line; EOFError where there are no more.
+    """
+
+    def __init__(self, path: Path, read: Callable[[str], str]) -> None:
+        self._path = path
+        self._read = read
+
+    def show(self, title: str, text: str) -> None:
+        """Show something under a title."""
+        print(f"\n{title}\n\n{text}", flush=True)
+        self._keep(f"## {title}\n\n```text\n{text}\n```\n\n")
+
+    def ask(self) -> str:
+        """Return what the physicist says; "stop" at the end of the input."""
+        try:
+            line = self._read(PROMPT).strip()
+        except EOFError:
+            line = "stop"
+        self._keep(f"> **physicist**: {line or '(go on)'}\n\n")
+        return line
+
+    def _keep(self, text: str) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+@dataclass
+class Dialogue:
+    """One episode, steered by agent and physicist.
+
+    Parameters
+    ----------
+    env : RadPlanEnv
+        Reset to the case.
+    agent : GPTRadPlanAgent
+        Reset to it, too.
+    conversation : Conversation
+        Where it is talked.
+    """
+
+    env: RadPlanEnv
+    agent: GPTRadPlanAgent
+    conversation: Conversation
+    plans: list[Plan] = field(default_factory=list)
+    _path: list[int] = field(default_factory=list)
+    """Numbers of the plans that lead to the current one, without those that were undone."""
+
+    def hold(self, action: Action | None) -> int | None:
+        """Plan and talk until one of both ends it; return the number of the plan kept, None if there is none.
+
+        Parameters
+        ----------
+        action : ndarray, optional
+            The agent's first.
+        """
+        while action is not None:
+            observation, _, terminated, truncated, info = self.env.step(action)
+            assert self.env.plan is not None
+            self.plans.append(self.env.plan)
+            self._path.append(len(self.plans))
+            self.conversation.show(f"Plan {len(self.plans)} of {self.env.budget}", plan_text(info["plan"]))
+            if terminated or truncated:
+                why = "The plan meets every criterion." if terminated else "The solves are used up."
+                self.conversation.show("The end", f"{why} Say accept N to keep another plan than the best.")
+                return self._answer(None, over=True)[1]
+            comparison.say("(asking the model)")
+            action = self.agent.act(observation, info)
+            self._show_thoughts(action)
+            action, kept = self._answer(action)
+            if kept is not None:
+                return kept
+        return self.best()
+
+    def _answer(self, action: Action | None, *, over: bool = False) -> tuple[Action | None, int | None]:
+        """What the physicist makes of a proposed action: the action to take, or the number of the plan to keep."""
+        while True:
+            line = self.conversation.ask()
+            word, _, rest = line.partition(" ")
+            if line == "stop" or (line == "" and action is None):
+                return None, self.best()
+            if word == "accept" and (not rest or rest.isdigit()):
+                number = int(rest or len(self.plans))
+                if 1 <= number <= len(self.plans):
+                    return None, number
+                self.conversation.show("Not understood", f"there are plans 1 to {len(self.plans)}")
+            elif over:
+                self.conversation.show("Not understood", "no solves are left: say accept N, or stop to keep the best")
+            elif line == "":
+                return action, None
+            elif line == "undo":
+                if len(self._path) > 1:
+                    return self._undone(), None
+                self.conversation.show("Not understood", "there is no plan before this one")
+            else:
+                self._tell(f"After plan {len(self.plans)}: {line}")
+                comparison.say("(asking the model)")
+                action = self.agent.reconsider()
+                self._show_thoughts(action)
+
+    def _undone(self) -> Action:
+        """Back to the plan before, which the physicist prefers."""
+        rejected, before = self._path.pop(), self._path.pop()
+        self._tell(f"Plan {rejected} was rejected in favour of plan {before}: go on from that one in another way.")
+        return self.agent.plan_again(self.agent.memory.trajectory[before - 1])
+
+    def _tell(self, text: str) -> None:
+        """Add to what the agent is to heed in everything that follows."""
+        self.agent.instructions = f"{self.agent.instructions}\n{text}".strip()
+
+    def best(self) -> int | None:
+        """Number of the plan that an episode hands over, None before the first."""
+        best = runner.handed_over([plan.summary() for plan in self.plans])
+        return None if best is None else best + 1
+
+    def _show_thoughts(self, action: Action | None) -> None:
+        """Show what the agent says of the plan, and what it wants to change."""
+        feedback, proposal = self.agent.feedback, self.agent.proposal
+        if feedback is not None:
+            self.conversation.show("The evaluator", _feedback_text(feedback))
+        assert proposal is not None
+        before = self.agent.memory.last.parameters
+        if isinstance(proposal, Proposal) and proposal.start_from == "best":
+            before = self.agent.memory.best.parameters
+        changed = []
+        if action is not None:
+            structures = self.env.system.protocol.structures
+            after = self.env.action_map.to_parameters(action, structures).to_dict()["structures"]
+            changed = changes(before, after)
+        self.conversation.show("The planner", _proposal_text(proposal, changed))
+
+
+def _feedback_text(feedback: Feedback | Failed) -> str:
+    if isinstance(feedback, Failed):
+        return f"gave no usable answer: {feedback}"
+    lines = [f"Acceptable: {', '.join(feedback.acceptable) or 'nothing'}", "Failing:", *map(_item, feedback.failing)]
+    return "\n".join([*lines, f"Advice: {feedback.advice}"])
+
+
+def _proposal_text(proposal: Proposal | Failed, changed: list[str]) -> str:
+    if isinstance(proposal, Failed):
+        return f"gave no usable answer, so the parameters stay as they are: {proposal}"
+    if proposal.action == "stop":
+        return f"would stop: {proposal.reasoning}"
+    lines = [proposal.reasoning, f"From the {proposal.start_from} plan:", *(f"- {line}" for line in changed)]
+    return "\n".join(
+        [*lines, "Because:", *map(_item, proposal.changes), "Expected:", *map(_item, proposal.predictions)]
+    )
+
+
+def _item(item: BaseModel) -> str:
+    """One point of a list, in the model's words."""
+    return "- " + ": ".join(f"{value:g}" if isinstance(value, float) else str(value) for _, value in item)
+
+
+def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
+    """Hold a conversation; return the exit code.
+
+    Parameters
+    ----------
+    args : ConverseOptions
+        The options of converse.py.
+    read : callable
+        Asks for a line.
+
+    Raises
+    ------
+    UsageError
+        If something asked for is not there.
+    EpisodeInterruptedError
+        If the model's service fails; the best plan so far is kept.
+    """
+    case_id = _check(args)
+    library = None if args.library is None else language_model.library_of(str(args.library.expanduser()))
+    protocol = run_settings.protocol_of(args)
+    gantry, collimator = run_settings.beams_of(args, protocol)
+    folder = _new_folder(args.out / slug(case_id))
+    case = open_cohort(run_settings.origin_of(args))[case_id]
+    with ExitStack() as stack:
+        model = stack.enter_context(language_model.reached(args, args.out))
+        env: gymnasium.Env[Any, Any] = gymnasium.make(
+            SITES[args.site].environment,
+            protocol=protocol,
+            scorecard=run_settings.scorecard_of(args, protocol),
+            gantry_angles_deg=gantry or None,
+            collimator_angles_deg=collimator or None,
+            cases=[case],
+            fidelity=args.fidelity,
+            budget=args.budget,
+            progress=sys.stderr.isatty(),
+        )
+        base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
+        session = model.session(0, folder / "transcript")
+        agent = make_agent(args.agent, base, session=session, instructions=args.instructions, library=library)
+        assert isinstance(agent, GPTRadPlanAgent)
+        observation, info = base.reset(options={"case": case_id})
+        agent.reset(observation, info)
+        dialogue = Dialogue(base, agent, Conversation(folder / "conversation.md", read))
+        try:
+            kept = dialogue.hold(agent.act(observation, info))
+        except (EpisodeInterruptedError, KeyboardInterrupt):
+            _save(dialogue, dialogue.best(), folder)
+            raise
+    _save(dialogue, kept, folder)
+    return 0
+
+
+def _check(args: ConverseOptions) -> str:
+    """Check what was asked for; return the case's id."""
+    if args.budget < 1:
+        raise UsageError(f"--budget must be at least 1, got {args.budget}")
+    try:
+        if not issubclass(load_agent(args.agent), GPTRadPlanAgent):
+            raise UsageError(f"--agent: {args.agent} cannot be talked to; choose gpt-radplan or a variant of it")
+        language_model.choose(args)
+    except (ValueError, TypeError, ImportError) as error:
+        raise UsageError(f"--agent: {error}") from error
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
+    cases = run_settings.cases_of(args)
+    if len(cases) != 1:
+        raise UsageError(f"--cases: a conversation is about one case, not {len(cases)}")
+    return cases[0]
+
+
+def _new_folder(parent: Path) -> Path:
+    """An empty folder beside those of earlier conversations about the case."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        try:
+            (parent / str(number)).mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return parent / str(number)
+
+
+def _save(dialogue: Dialogue, kept: int | None, folder: Path) -> None:
+    if kept is None:
+        comparison.say(f"no plan was made; what was said is in {folder}")
+        return
+    plan = dialogue.plans[kept - 1]
+    plan.save(folder / "plan.npz")
+    score = plan.evaluation.score
+    dialogue.conversation.show("Kept", f"plan {kept}, score {score:.1f} of 100: {folder / 'plan.npz'}")

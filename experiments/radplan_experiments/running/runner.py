@@ -1,0 +1,264 @@
+"""Plays an episode: an agent, a case, a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from radplan_agents.agent import Agent, EpisodeInterruptedError, make_agent
+from radplan_agents.llm import Session
+from radplan_env.case import Case
+from radplan_env.env import RadPlanEnv
+from radplan_env.planning import Plan, PlanningSystem
+from radplan_experiments.cohort import SITES, Origin, open_cohort
+from radplan_experiments.recording import failures, fluences
+from radplan_experiments.recording.records import COMPLETE, FAILED, Key, Record
+from radplan_experiments.recording.run_folder import RunFolder
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.running.language_model import LanguageModel, library_of, reads_library, talks
+from radplan_experiments.running.own_agents import source_digest
+from radplan_experiments.wording import counted
+from radplan_experiments.writing import write_atomically, write_json
+
+PACKAGES = ("radplan-env", "numpy", "scipy", "numba", "pyRadPlan", "gymnasium")
+
+
+def episode(env: gymnasium.Env[Any, Any], agent: Agent, case: str, seed: int) -> Iterator[Plan]:
+    """Let an agent plan a case; yield the plan of each solve."""
+    observation, info = env.reset(seed=seed, options={"case": case})
+    agent.reset(observation, info)
+    over = False
+    while not over and (action := agent.act(observation, info)) is not None:
+        observation, _, terminated, truncated, info = env.step(action)
+        over = terminated or truncated
+        yield env.unwrapped.plan  # type: ignore[attr-defined]
+
+
+def seeds_of(key: Key) -> tuple[int, int]:
+    """Seeds of the environment and the agent, from the episode's name alone: their order is no matter."""
+    digest = hashlib.sha256(json.dumps(key).encode()).digest()
+    environment, agent = np.random.SeedSequence(list(digest)).generate_state(2)
+    return int(environment), int(agent)
+
+
+def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Record:
+    """One episode's record; the fluences of its plans and the plan it hands over are saved first.
+
+    An agent that raises, or stops without a plan, is recorded as failed, with what it had done until then.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run's; its records are not used.
+    key : Key
+        Agent, case and seed.
+    model : LanguageModel, optional
+        For the agents that talk to one.
+
+    Raises
+    ------
+    EpisodeInterruptedError
+        If the agent cannot go on for reasons that are not its own: there is nothing to record.
+    """
+    settings, (agent, case, seed) = folder.settings, key
+    env = _environment_of(settings, case)
+    started = time.perf_counter()
+    plans, agent_record, error = _attempt(env, folder, key, model)
+    seconds = time.perf_counter() - started
+    steps = [plan.summary() for plan in plans]
+    came_to = outcome(steps)
+    if plans:
+        keep(folder, key, [plan.fluence for plan in plans], plans[came_to["handed_over"]])
+    return {
+        "status": COMPLETE if error is None else FAILED,
+        "error": error,
+        "agent": agent,
+        "case": case,
+        "seed": seed,
+        "site": settings.site,
+        "protocol": settings.protocol.name,
+        "scorecard": asdict(settings.scorecard),
+        "fidelity": settings.fidelity,
+        "budget": settings.budget,
+        **came_to,
+        "steps": steps,
+        "agent_record": agent_record,
+        "agent_source": source_digest(agent),
+        "seconds": round(seconds, 3),
+        "versions": versions(),
+    }
+
+
+def _attempt(
+    env: gymnasium.Env[Any, Any], folder: RunFolder, key: Key, model: LanguageModel | None
+) -> tuple[list[Plan], Record | None, dict[str, str | None] | None]:
+    """The plans of an episode, what the agent says of it, and how it failed if it did.
+
+    A third party's agent may raise anything.
+    """
+    base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
+    before = base.system.solves
+    plans: list[Plan] = []
+    agent: Agent | None = None
+    try:
+        session = _session(folder, key, model)
+        agent = _agent(base, folder, key, session)
+        for plan in episode(env, agent, key[1], seeds_of(key)[0]):
+            plans.append(plan)  # one by one, so that they survive an agent that raises
+            if session is not None:
+                session.step(len(plans), f"Plan {len(plans)} is solved: score {plan.evaluation.score:.2f}.")
+        said = record_of(agent)
+    except EpisodeInterruptedError:
+        raise
+    except (Exception, SystemExit) as raised:
+        at = failures.place(raised, key[0])
+        error = {"message": f"{type(raised).__name__}: {raised}", "at": at, "traceback": traceback.format_exc()}
+        said = None
+        with suppress(Exception):  # who has failed may have nothing more to say
+            said = record_of(agent)
+        return plans, said, error
+    hidden = base.system.solves - before - len(plans)
+    if not plans:
+        return plans, said, {"message": "the agent stopped before its first solve", "traceback": ""}
+    if hidden > 0:
+        message = f"the agent made {counted(hidden, 'solve')} behind the environment's back"
+        return plans, said, {"message": message, "traceback": ""}
+    return plans, said, None
+
+
+def _session(folder: RunFolder, key: Key, model: LanguageModel | None) -> Session | None:
+    """The conversation with the model of an episode whose agent talks to one."""
+    name, _, seed = key
+    if model is None or not talks(name):
+        return None
+    transcript = RunFolder(model.folder, folder.settings).transcript_path(key)  # where it can be watched
+    return model.session(seed, transcript)
+
+
+def _agent(env: RadPlanEnv, folder: RunFolder, key: Key, session: Session | None) -> Agent:
+    """The agent of an episode, with its session if it talks to a model."""
+    name = key[0]
+    settings: dict[str, Any] = {}
+    if session is not None:
+        settings = {"session": session, "instructions": folder.settings.instructions}
+    if folder.settings.library is not None and reads_library(name):
+        settings["library"] = library_of(folder.settings.library)
+    return make_agent(name, env, seed=seeds_of(key)[1], **settings)
+
+
+def record_of(agent: Agent | None) -> Record | None:
+    """What an agent says of its last episode, None if it says nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no dict of plain JSON data.
+    """
+    record = getattr(agent, "record", None)
+    if record is None:
+        return None
+    plain: Record | None = json.loads(json.dumps(record(), allow_nan=False))
+    if not isinstance(plain, dict | None):
+        raise TypeError(f"record() of an agent returns a dict or None, not {plain!r}")
+    return plain
+
+
+def keep(folder: RunFolder, key: Key, solved: Sequence[fluences.Fluence], chosen: Plan) -> None:
+    """Store the fluence of every solve of an episode, and whole the plan that it hands over."""
+    write_atomically(folder.fluences_path(key), lambda path: fluences.save(path, solved))
+    write_atomically(folder.plan_path(key), chosen.save)
+
+
+def outcome(steps: Sequence[Record]) -> Record:
+    """What an episode comes to, from the summaries of its plans."""
+    scores = [step["score"] for step in steps]
+    return {
+        "best_score": max(scores, default=None),
+        "final_score": scores[-1] if scores else None,
+        "handed_over": handed_over(steps),
+    }
+
+
+def handed_over(steps: Sequence[Record]) -> int | None:
+    """Index of the plan an episode hands over: one that meets every criterion, else the best score's."""
+    return max(range(len(steps)), key=lambda i: (steps[i]["met"], steps[i]["score"]), default=None)
+
+
+def prepare(settings: Settings, case_id: str, path: Path) -> None:
+    """See that a case can be planned, and note what is known of it before anyone plans."""
+    write_json(path, facts(planning_system(settings, read_case(settings, case_id))))
+
+
+def facts(system: PlanningSystem) -> Record:
+    """What is known of a case, and what the protocol says of its reference plan, where it has one."""
+    case, reference = system.case, system.reference
+    return {
+        "case": case.id,
+        "digest": case.digest(),
+        "synthetic": case.synthetic,
+        "missing": list(system.protocol.missing),
+        "unmapped": list(case.unmapped),
+        "reference": None if reference is None else reference.to_dict(),
+    }
+
+
+def read_case(settings: Settings, case_id: str) -> Case:
+    """The case of an id of the run."""
+    return open_cohort(Origin(settings.source, settings.data, settings.split, settings.names))[case_id]
+
+
+def planning_system(settings: Settings, case: Case) -> PlanningSystem:
+    """The planning system that the environment uses for a case."""
+    return PlanningSystem(case, settings.protocol, progress=False, **_task(settings))
+
+
+def _task(settings: Settings) -> dict[str, Any]:
+    """What planning system and environment are told alike."""
+    return {
+        "fidelity": settings.fidelity,
+        "scorecard": settings.scorecard.name,
+        "gantry_angles_deg": settings.gantry_angles_deg or None,
+        "collimator_angles_deg": settings.collimator_angles_deg or None,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@lru_cache(maxsize=1)
+def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]:
+    """The environment of one case; the last one is kept, as a case's episodes follow each other.
+
+    It is reset here once: a matrix that cannot be read is no agent's failure.
+    """
+    env: gymnasium.Env[Any, Any] = gymnasium.make(
+        SITES[settings.site].environment,
+        protocol=settings.protocol,
+        cases=[read_case(settings, case_id)],
+        budget=settings.budget,
+        progress=False,
+        **_task(settings),
+    )
+    env.reset(options={"case": case_id})
+    return env

@@ -1,0 +1,101 @@
+"""What changes from step to step, and what the environment tells of it in `info`."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from radplan_env.actions import ActionMap
+from radplan_env.criterion import Criterion
+from radplan_env.info import CriterionTask, HistoryEntry, PlanSummary, TaskInfo
+from radplan_env.parameters import PlanningParameters
+from radplan_env.planning import Plan, PlanningSystem
+from radplan_env.render import CaseImage
+
+
+@dataclass
+class Episode:
+    """An episode under way: the case, the parameters and plan of the last step, and what came before."""
+
+    system: PlanningSystem
+    parameters: PlanningParameters
+    image: CaseImage | None = None
+    plan: Plan | None = None
+    history: list[HistoryEntry] = field(default_factory=list)
+    over: bool = False
+
+    def add(self, plan: Plan) -> None:
+        """Take up the plan that a step made."""
+        self.plan, self.parameters = plan, plan.parameters
+        self.history.append(
+            {
+                "step": len(self.history) + 1,
+                "score": plan.evaluation.score,
+                "met": plan.evaluation.met,
+                "parameters": plan.parameters.to_dict()["structures"],
+            }
+        )
+
+    def summary(self) -> PlanSummary:
+        """Return ``info["plan"]``."""
+        if self.plan is None:
+            return _no_plan(self.system, self.parameters)
+        return {**self.plan.summary(), "history": deepcopy(self.history)}
+
+    def task(self, action_map: ActionMap, budget: int) -> TaskInfo:
+        """Return what there is to know before the first solve."""
+        bound, case, scorecard = self.system.protocol, self.system.case, self.system.scorecard
+        ranges = action_map.ranges()
+        return {
+            "case": {
+                "id": case.id,
+                "source": case.source,
+                "synthetic": case.synthetic,
+                "structures": list(bound.structures),
+                "missing": list(bound.missing),
+            },
+            "protocol": {
+                "name": bound.name,
+                "title": bound.protocol.title,
+                "fractions": bound.protocol.fractions,
+                "prescriptions_gy": {target.structure: target.prescription_gy for target in bound.targets},
+                "criteria": [_described(criterion) for criterion in bound.criteria],
+            },
+            "scorecard": {"name": scorecard.name, "version": scorecard.version},
+            "ranges": {name: ranges[name] for name in bound.structures},
+            "start_parameters": self.parameters.to_dict()["structures"],
+            "budget": budget,
+        }
+
+
+def _no_plan(system: PlanningSystem, parameters: PlanningParameters) -> PlanSummary:
+    """The summary, to be drawn, of an episode before its first solve."""
+    chosen = parameters.to_dict()
+    nan = float("nan")
+    return {
+        "case": system.case.id,
+        "stage": "ideal",
+        "score": 0.0,
+        "screened": None,
+        "met": False,
+        "metrics": {},
+        "criteria": [],
+        "parameters": chosen["structures"],
+        "limits": chosen["limits"],
+        "gantry_angles_deg": list(system.gantry_angles_deg),
+        "collimator_angles_deg": list(system.collimator_angles_deg),
+        "terms": {},
+        "solver": {"converged": False, "iterations": 0, "objective": nan, "kkt_residual": nan},
+        "history": [],
+    }
+
+
+def _described(criterion: Criterion) -> CriterionTask:
+    return {
+        "structure": criterion.structure,
+        "metric": criterion.metric,
+        "upper": criterion.upper,
+        "limit": criterion.limit,
+        "unit": criterion.unit,
+        "priority": criterion.priority,
+    }

@@ -1,0 +1,116 @@
+"""What travels as plain values: what `RadPlanEnv` tells in `info`, what records keep, what agents read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict
+
+PlainParameters = dict[str, dict[str, float]]
+"""Weight and objective dose by structure: ``{"Rectum": {"weight": 5, "objective_dose_gy": 0}, …}``."""
+
+StageKind = Literal["ideal", "deliverable"]
+
+
+class CriterionTask(TypedDict):
+    """A criterion before there is a plan."""
+
+    structure: str
+    metric: str
+    upper: bool
+    """Whether the limit is an upper one."""
+    limit: float
+    unit: str
+    priority: int
+
+
+class CriterionReport(CriterionTask):
+    """How a plan does on a criterion."""
+
+    value: float
+    passed: bool
+    """Tolerance counted in."""
+    margin: float
+    """Room to the limit in the metric's unit, negative beyond it."""
+    relative_margin: float
+    """The margin as a fraction of the limit."""
+
+
+class TermReport(TypedDict):
+    """A term of the score: points earned, and points there are."""
+
+    points: float
+    available: float
+
+
+class PlanSummary(TypedDict):
+    """A plan as `Plan.summary` gives it: ``info["plan"]``, and a step of a record."""
+
+    case: str
+    stage: StageKind
+    """What the plan's dose is of: an ideal fluence, or a deliverable plan; see `radplan_env.planning.caption`."""
+    score: float
+    screened: bool | None
+    met: bool
+    metrics: Mapping[str, Mapping[str, float]]
+    criteria: list[CriterionReport]
+    parameters: PlainParameters
+    limits: list[dict[str, Any]]
+    gantry_angles_deg: list[float]
+    collimator_angles_deg: list[float]
+    terms: dict[str, TermReport]
+    solver: dict[str, Any]
+    history: NotRequired[list[HistoryEntry]]
+
+
+class HistoryEntry(TypedDict):
+    """A solve of an episode so far."""
+
+    step: int
+    score: float
+    met: bool
+    parameters: PlainParameters
+
+
+class CaseTask(TypedDict):
+    """The patient of an episode."""
+
+    id: str
+    source: str
+    synthetic: bool
+    structures: list[str]
+    missing: list[str]
+
+
+class ProtocolTask(TypedDict):
+    """What an episode's plan is to achieve."""
+
+    name: str
+    title: str
+    fractions: int
+    prescriptions_gy: dict[str, float]
+    criteria: list[CriterionTask]
+
+
+class ScorecardTask(TypedDict):
+    """By what an episode's plans are scored."""
+
+    name: str
+    version: str
+
+
+class TaskInfo(TypedDict):
+    """What `RadPlanEnv.reset` tells."""
+
+    case: CaseTask
+    protocol: ProtocolTask
+    scorecard: ScorecardTask
+    ranges: dict[str, dict[str, list[float]]]
+    start_parameters: PlainParameters
+    budget: int
+
+
+class StepInfo(TypedDict):
+    """What `RadPlanEnv.step` tells."""
+
+    plan: PlanSummary
+    reward_terms: dict[str, float]

@@ -1,0 +1,75 @@
+"""Scorecards by name: those of the package, and those that other packages register.
+
+Another package registers one by an entry point, whose name is the scorecard's::
+
+    [project.entry-points."radplan_env.scorecards"]
+    toy = "my_package.toy:Toy"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from radplan_env.scorecards.scorecard import Goals, Scorecard
+from radplan_env.scorecards.v0 import V0
+
+GROUP = "radplan_env.scorecards"
+DEFAULT = "v0"
+
+_OWN: dict[str, type[Scorecard]] = {"v0": V0}
+
+
+def available_scorecards() -> tuple[str, ...]:
+    """Return the names of the scorecards that are installed."""
+    return tuple(sorted({*_OWN, *(point.name for point in entry_points(group=GROUP))}))
+
+
+def load_scorecard(name: str | Scorecard = DEFAULT) -> Scorecard:
+    """Return a scorecard by name; one that is handed in comes back as it is.
+
+    Parameters
+    ----------
+    name : str or Scorecard
+        One of `available_scorecards`.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name, two packages register it, or what is registered is no scorecard of this name.
+    """
+    if isinstance(name, Scorecard):
+        return name
+    if name in _OWN:
+        return _OWN[name]()
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        raise ValueError(f"no scorecard {name!r}; there are {', '.join(available_scorecards())}")
+    if len(found) > 1:
+        raise ValueError(f"several packages register a scorecard {name!r}: {', '.join(p.value for p in found)}")
+    loaded = found[0].load()
+    scorecard = loaded() if isinstance(loaded, type) else loaded
+    if not isinstance(scorecard, Scorecard) or scorecard.name != name:
+        raise ValueError(
+            f"the entry point {name} = {found[0].value} of group {GROUP} is to be a radplan_env.scorecards.Scorecard "
+            f"whose name is {name!r}"
+        )
+    return scorecard
+
+
+def check_section(name: str, section: Mapping[str, Any], goals: Goals) -> list[str]:
+    """Say what is wrong with a scorecard's section of a protocol; nothing where the scorecard is not installed."""
+    return load_scorecard(name).faults(section, goals) if name in available_scorecards() else []
+
+
+def check_scorecard(scorecard: Scorecard, goals: Goals) -> None:
+    """See that a protocol has what a scorecard needs.
+
+    Raises
+    ------
+    ValueError
+        The message lists what is wrong or missing.
+    """
+    if faults := scorecard.faults(goals.scorecards.get(scorecard.name, {}), goals):
+        raise ValueError(f"scorecard {scorecard.name} and protocol {goals.name!r} do not fit: {'; '.join(faults)}")
