@@ -320,7 +320,8 @@ def parse_metric(name: str) -> Metric:
 
 def computations(kinds: Iterable[str]) -> list[Callable[..., float]]:
     """Return what computes metrics of these kinds, such as "D%" and "HI": what a digest of a score must cover."""
-    return [_NAMED[kind][1] if kind in _NAMED else _PARAMETRIC[kind][1] for kind in kinds]
+    by_kind = {name: entry[-1] for table in (_NAMED, _PARAMETRIC, _MODELS) for name, entry in table.items()}
+    return [by_kind[kind] for kind in kinds]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,12 @@ from typing import Any
 
 from radplan_env.scorecards.scorecard import Goals, Scorecard
 from radplan_env.scorecards.v0 import V0
+from radplan_env.scorecards.v1 import V1
 
 GROUP = "radplan_env.scorecards"
 DEFAULT = "v0"
 
-_OWN: dict[str, type[Scorecard]] = {"v0": V0}
+_OWN: dict[str, type[Scorecard]] = {"v0": V0, "v1": V1}
 
 
 def available_scorecards() -> tuple[str, ...]:
