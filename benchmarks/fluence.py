@@ -35,7 +35,17 @@ from scipy import sparse
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import peak_memory_gb, print_figures, print_machine
-from radplan_env.fluence import FluenceProblem, FluenceSolution, FluenceSolver, Term, solver, threads
+from radplan_env.beams import Bixels
+from radplan_env.fluence import (
+    FluenceProblem,
+    FluenceSolution,
+    InnerSolver,
+    Term,
+    inner_solver,
+    lagrangian,
+    solver,
+    threads,
+)
 
 BATCH = 16
 PARTS = {
@@ -83,7 +93,12 @@ class Peer:
     dij: Any
     plan: Any
     matrix: sparse.csr_array
+    bixels: Bixels
     terms: tuple[Term, ...]
+
+    def ours(self) -> InnerSolver:
+        """Return our solver, fresh."""
+        return inner_solver("newton", self.matrix, self.bixels)
 
     def solve(self, terms: Sequence[Term], name: str, seconds: float) -> tuple[np.ndarray, float]:
         """Have pyRadPlan optimise; return fluence and the seconds its solver took."""
@@ -104,12 +119,12 @@ def main(args: Args) -> None:
     print(
         f"{args.case}: {peer.matrix.shape[1]} bixels, {peer.matrix.nnz / 1e6:.1f} M non-zeros in the objective's rows"
     )
-    FluenceSolver(peer.matrix).solve(terms)  # compiles
+    solve(peer.ours(), terms)  # compiles
 
-    cold_seconds, ours = _median(lambda: FluenceSolver(peer.matrix).solve(terms), args.repeats)
+    cold_seconds, ours = _median(lambda: solve(peer.ours(), terms), args.repeats)
     print(f"ours, cold: {cold_seconds:.2f} s, objective {ours.objective:.3f}, {ours.iterations} Newton steps")
-    print("share of a cold solve: " + shares(lambda: FluenceSolver(peer.matrix).solve(terms)))
-    optimum = _optimum(peer.matrix, terms)
+    print("share of a cold solve: " + shares(lambda: solve(peer.ours(), terms)))
+    optimum = _optimum(peer)
 
     results = {}
     for name in args.peers:
@@ -143,6 +158,12 @@ def main(args: Args) -> None:
     )
 
 
+def solve(ours: InnerSolver, terms: Sequence[Term], start: FluenceSolution | None = None) -> FluenceSolution:
+    """Solve one problem without constraints."""
+    (solution,) = ours.solve_batch([FluenceProblem(terms, start=start)])
+    return solution
+
+
 def value(matrix: sparse.csr_array, terms: Sequence[Term], fluence: np.ndarray) -> float:
     """Return Eq. 1 by SciPy and numpy alone."""
     dose = matrix @ fluence
@@ -171,12 +192,12 @@ def shares(solve: Callable[[], object]) -> str:
 def _walk(args: Args, peer: Peer, start: FluenceSolution, name: str) -> float:
     """Return the median ratio of the peer's time to our warm one, each on the same problem."""
     rng = np.random.default_rng(args.seed)
-    ours = FluenceSolver(peer.matrix)
-    ours.solve(peer.terms)
+    ours = peer.ours()
+    solve(ours, peer.terms)
     terms, ratios = peer.terms, []
     for step in range(args.walk or (3 if args.case == "tg119" else 1)):
         terms = _changed(terms, rng)
-        seconds, solution = _median(lambda t=terms, s=start: ours.solve(t, start=s), args.repeats)  # type: ignore[misc]
+        seconds, solution = _median(lambda t=terms, s=start: solve(ours, t, s), args.repeats)  # type: ignore[misc]
         fluence, theirs = peer.solve(terms, name, args.peer_seconds)
         ratios.append(theirs / seconds)
         print(
@@ -191,10 +212,10 @@ def _walk(args: Args, peer: Peer, start: FluenceSolution, name: str) -> float:
 def _batch(args: Args, peer: Peer) -> float:
     rng = np.random.default_rng(args.seed + 1)
     problems = [FluenceProblem(_changed(peer.terms, rng)) for _ in range(BATCH)]
-    ours = FluenceSolver(peer.matrix)
-    ours.solve(peer.terms)
+    ours = peer.ours()
+    solve(ours, peer.terms)
     began = time.perf_counter()
-    singles = [ours.solve(problem.terms) for problem in problems]
+    singles = [solve(ours, problem.terms) for problem in problems]
     single_seconds = time.perf_counter() - began
     began = time.perf_counter()
     together = ours.solve_batch(problems)
@@ -239,13 +260,14 @@ def _stream_bandwidth() -> float:
     return values.nbytes / best
 
 
-def _optimum(matrix: sparse.csr_array, terms: Sequence[Term]) -> float:
+def _optimum(peer: Peer) -> float:
     """Solve far beyond the usual tolerance."""
-    usual, solver.KKT_TOLERANCE = solver.KKT_TOLERANCE, 1e-6
+    usual = solver.KKT_TOLERANCE
+    lagrangian.KKT_TOLERANCE = 1e-6
     try:
-        exact = FluenceSolver(matrix).solve(terms)
+        exact = solve(peer.ours(), peer.terms)
     finally:
-        solver.KKT_TOLERANCE = usual
+        lagrangian.KKT_TOLERANCE = usual
     print(f"optimum: {exact.objective:.4f}, certified within {exact.kkt_residual:.0e}")
     return exact.objective
 
@@ -257,13 +279,13 @@ def _peak_of_a_patient(peer: Peer) -> float:
         matrix = peer.matrix
         np.savez(path, data=matrix.data, indices=matrix.indices, indptr=matrix.indptr, shape=np.array(matrix.shape))
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-            return process.submit(_solve_alone, path, peer.terms).result()
+            return process.submit(_solve_alone, path, peer.bixels, peer.terms).result()
 
 
-def _solve_alone(path: Path, terms: Sequence[Term]) -> float:
+def _solve_alone(path: Path, bixels: Bixels, terms: Sequence[Term]) -> float:
     with np.load(path) as file:
         matrix = sparse.csr_array((file["data"], file["indices"], file["indptr"]), shape=tuple(file["shape"]))
-    FluenceSolver(matrix).solve(terms)
+    solve(inner_solver("newton", matrix, bixels), terms)
     return peak_memory_gb()
 
 
@@ -295,7 +317,10 @@ def tg119() -> Peer:
     with _quiet():
         steering = pyRadPlan.generate_stf(ct, structures, plan)
         dij = pyRadPlan.calc_dose_influence(ct, structures, steering, plan)
-    return _peer(ct, structures, steering, dij, plan, aims)
+    centres_mm = [ray.ray_pos_bev[[0, 2]] for beam in steering.beams for ray in beam.rays]
+    places = np.rint(np.array(centres_mm) / steering.beams[0].bixel_width).astype(np.int64)
+    bixels = Bixels(np.asarray(dij.beam_num, dtype=np.int64), places, float(steering.beams[0].bixel_width))
+    return _peer(ct, structures, steering, dij, plan, bixels, aims)
 
 
 def openkbp(args: Args) -> Peer:
@@ -354,16 +379,22 @@ def openkbp(args: Args) -> Peer:
         dose_grid=fine,
         ct_grid=fine,
         physical_dose=held,
-        num_of_beams=len(k.gantry_angles_deg),
+        num_of_beams=len(k.beams),
         bixel_num=0 * count,
         ray_num=count,
-        beam_num=k.beam,
+        beam_num=k.bixels.beam,
     )
-    return _peer(ct, structures, steering, dij, plan, aims)
+    return _peer(ct, structures, steering, dij, plan, k.bixels, aims)
 
 
 def _peer(
-    ct: Any, structures: Any, steering: Any, dij: Any, plan: Any, aims: dict[str, tuple[float, float, bool]]
+    ct: Any,
+    structures: Any,
+    steering: Any,
+    dij: Any,
+    plan: Any,
+    bixels: Bixels,
+    aims: dict[str, tuple[float, float, bool]],
 ) -> Peer:
     """Take the voxels of each objective from pyRadPlan's own problem, so that both solve the same."""
     for voi in structures.vois:
@@ -381,7 +412,8 @@ def _peer(
         Term(name, place[np.flatnonzero(mask)], *aims[name][:2], one_sided=aims[name][2])
         for name, mask in masks.items()
     )
-    return Peer(ct, structures, steering, dij, plan, sparse.csr_array(dij.physical_dose.flat[0].tocsr()[seen]), terms)
+    matrix = sparse.csr_array(dij.physical_dose.flat[0].tocsr()[seen])
+    return Peer(ct, structures, steering, dij, plan, matrix, bixels, terms)
 
 
 def _objective(weight: float, dose_gy: float, one_sided: bool) -> Any:

@@ -2,16 +2,27 @@
 
 from .constraints import DoseConstraint
 from .objective import Objective, Term
-from .solver import BACKENDS, CONSTRAINT_TOLERANCE, ConstraintReport, FluenceProblem, FluenceSolution, FluenceSolver
+from .solver import (
+    CONSTRAINT_TOLERANCE,
+    ConstraintReport,
+    FluenceProblem,
+    FluenceSolution,
+    InnerSolver,
+    inner_solver,
+    register_solver,
+    solver_names,
+)
 
 __all__ = [
-    "BACKENDS",
     "CONSTRAINT_TOLERANCE",
     "ConstraintReport",
     "DoseConstraint",
     "FluenceProblem",
     "FluenceSolution",
-    "FluenceSolver",
+    "InnerSolver",
     "Objective",
     "Term",
+    "inner_solver",
+    "register_solver",
+    "solver_names",
 ]

@@ -1,10 +1,12 @@
-"""Where to start: the same problem with wide bixels and few voxels, solved in a twinkling."""
+"""Where to start: the same problem with wide bixels and few voxels, solved in milliseconds."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
 import numpy as np
+
+from radplan_env.beams import Bixels
 
 from . import newton
 from .gram import Gram
@@ -24,15 +26,21 @@ class CoarseProblem:
     Parameters
     ----------
     matrix : InfluenceMatrix
+    bixels : Bixels
+        What its columns are: those beside each other on their beam are joined.
     """
 
-    def __init__(self, matrix: InfluenceMatrix) -> None:
+    def __init__(self, matrix: InfluenceMatrix, bixels: Bixels) -> None:
         self._fine = matrix
+        rank = np.empty(len(bixels), dtype=np.int64)
+        rank[bixels.order] = np.arange(len(bixels))
+        self._group = rank // _GROUP
+        self._first = bixels.order[::_GROUP]
         self._rows = np.arange(0, matrix.shape[0], _STRIDE)
 
     @cached_property
     def _matrix(self) -> InfluenceMatrix:
-        return self._fine.coarsened(self._rows, _GROUP)
+        return self._fine.coarsened(self._rows, self._group)
 
     def start(self, loss: Loss, fluence: Vector) -> Vector:
         """Improve on a uniform fluence (bixels,) before the fine problem sees it."""
@@ -41,9 +49,9 @@ class CoarseProblem:
         minimum = newton.minimise(
             self._matrix,
             loss.on(self._rows),
-            fluence[::_GROUP],
+            fluence[self._first],
             Gram(self._matrix),
             tolerance=_TOLERANCE,
             max_iterations=_MAX_ITERATIONS,
         )
-        return np.repeat(minimum.fluence, _GROUP)[: fluence.size]
+        return minimum.fluence[self._group]

@@ -6,30 +6,41 @@ Needs the extra `radplan_env[ipopt]`. The Hessian is approximated from gradients
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
-from .gram import Gram
+from radplan_env.beams import Bixels
+
+from .lagrangian import LagrangianSolver
 from .loss import Loss
-from .matrix import DoseOperator, Vector
+from .matrix import DoseOperator, InfluenceMatrix, Vector
 from .newton import Minimum, kkt_residual
 
+_MAX_ITERATIONS = 1200
 _UNBOUNDED = 1e19  # IPOPT reads bounds beyond this as infinite
 
 
-def minimise(
-    matrix: DoseOperator,
-    loss: Loss,
-    start: Vector,
-    gram: Gram,
-    *,
-    tolerance: float,
-    max_iterations: int,
-    negligible: float = 0.0,
-    ridge: float = 0.0,
-) -> Minimum:
-    """Minimise a loss over x ≥ 0; see `newton.minimise`.
+def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> LagrangianSolver:
+    """Return IPOPT as the solver for K; see `solver.inner_solver`."""
+    return LagrangianSolver(InfluenceMatrix(matrix), _IpoptMinimiser)
 
-    IPOPT judges its own convergence and takes many cheap iterations: `tolerance` scales its stopping rules, and it
-    may take 20 times `max_iterations`. `ridge` is of no use to it.
+
+class _IpoptMinimiser:
+    """IPOPT for the losses of one solve: see `lagrangian.Minimiser`."""
+
+    def __init__(self, matrix: DoseOperator) -> None:
+        self._matrix = matrix
+
+    def improved(self, loss: Loss, fluence: Vector) -> Vector:
+        return fluence
+
+    def minimise(self, loss: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool) -> Minimum:
+        return minimise(self._matrix, loss, start, tolerance=tolerance, negligible=negligible)
+
+
+def minimise(matrix: DoseOperator, loss: Loss, start: Vector, *, tolerance: float, negligible: float = 0.0) -> Minimum:
+    """Minimise a loss over x ≥ 0.
+
+    IPOPT judges its own convergence: `tolerance`, which is that of `newton.kkt_residual`, scales its stopping rules.
 
     Raises
     ------
@@ -76,7 +87,7 @@ def minimise(
         ipopt_options={
             "hessian_approximation": "limited-memory",
             "limited_memory_max_history": 20,
-            "max_iter": 20 * max_iterations,
+            "max_iter": _MAX_ITERATIONS,
             "tol": 1e-2 * tolerance,
             "acceptable_tol": 1e6,  # leave it to the objective: stop when it no longer falls
             "acceptable_obj_change_tol": 1e-2 * tolerance,

@@ -78,12 +78,12 @@ def _mean_rows(indptr, indices, data, out, total):  # type: ignore[no-untyped-de
 def _grouped(  # type: ignore[no-untyped-def]
     indptr, indices, data, rows, group, out_indptr, out_indices, out_data
 ):  # pragma: no cover
-    """Sum neighbouring columns, whose entries lie side by side; return the number of entries."""
+    """Sum the columns of each group where their entries lie side by side; return the number of entries."""
     filled = 0
     for k in range(rows.size):
         last = -1
         for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
-            column = indices[entry] // group
+            column = group[indices[entry]]
             if column != last:
                 last = column
                 out_indices[filled] = column
@@ -143,14 +143,16 @@ class InfluenceMatrix:
         self.entries = int(self._data.size)
         self.nbytes = sum(array.nbytes for array in self._csr)
 
-    def coarsened(self, rows: Rows, group: int) -> InfluenceMatrix:
-        """Return the given rows, with every `group` neighbouring columns added up."""
-        shape = (rows.size, -(-self.shape[1] // group))
+    def coarsened(self, rows: Rows, group: Rows) -> InfluenceMatrix:
+        """Return the given rows, with the columns of each group added up; `group` (bixels,) counts from 0."""
+        shape = (rows.size, int(group.max(initial=-1)) + 1)
         indptr = np.zeros(rows.size + 1, dtype=np.int64)
         indices = np.empty(self.entries_in(rows), dtype=np.int32)
         data = np.empty(indices.size, dtype=np.float32)
         filled = _grouped(*self._csr, rows, group, indptr, indices, data)
-        return InfluenceMatrix(sparse.csr_array((data[:filled], indices[:filled], indptr), shape=shape))
+        coarse = sparse.csr_array((data[:filled], indices[:filled], indptr), shape=shape)
+        coarse.sum_duplicates()  # a group's entries may lie apart
+        return InfluenceMatrix(coarse)
 
     def entries_in(self, rows: Rows) -> int:
         """Return how many non-zeros the rows hold."""

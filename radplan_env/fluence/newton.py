@@ -10,7 +10,6 @@ SIAM J. Control Optim. 14, 1976, doi 10.1137/0314056, for the proximal term.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -58,23 +57,6 @@ class Minimum:
     value: float
     kkt_residual: float
     iterations: int
-
-
-class Minimiser(Protocol):
-    """Minimises a loss over x ≥ 0; see `minimise`."""
-
-    def __call__(
-        self,
-        matrix: DoseOperator,
-        loss: Loss,
-        start: Vector,
-        gram: Gram,
-        *,
-        tolerance: float,
-        max_iterations: int,
-        negligible: float = ...,
-        ridge: float = ...,
-    ) -> Minimum: ...
 
 
 def kkt_residual(fluence: Vector, gradient: Vector, value: float) -> float:

@@ -5,7 +5,7 @@ linac, on the case's CT.
 
     matrix        Fidelity, DoseInfluence, ENGINES, and `influence`, which computes K or finds it in the cache
     setup         what an engine computes K from
-    pencil_beam   our engine: beams (bixels), depth (ray tracing), linac (beam data)
+    pencil_beam   our engine: bixels (which cover the target), depth (ray tracing), linac (beam data)
     pyradplan     pyRadPlan's engine, the reference
     cache         matrices on the disk
 """

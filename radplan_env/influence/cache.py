@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 from scipy import sparse
 
+from radplan_env.beams import Bixels
 from radplan_env.influence.setup import Matrix
+
+_PARTS = ("data", "indices", "indptr", "shape", "beam", "place", "width_mm", "offset")
 
 
 def cached(path: Path, build: Callable[[], Matrix]) -> Matrix:
@@ -29,12 +31,12 @@ def cached(path: Path, build: Callable[[], Matrix]) -> Matrix:
     with lock:
         if (stored := _read(path)) is not None:
             return stored
-        matrix, beam = build()
+        matrix, bixels = build()
         try:
-            _write(path, matrix, beam)
+            _write(path, matrix, bixels)
         except OSError as error:
             _warn_uncached(path, error)
-        return matrix, beam
+        return matrix, bixels
 
 
 def _read(path: Path) -> Matrix | None:
@@ -43,17 +45,18 @@ def _read(path: Path) -> Matrix | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            parts = {name: file[name] for name in ("data", "indices", "indptr", "shape", "beam")}
+            parts = {name: file[name] for name in _PARTS}
         shape = (int(parts["shape"][0]), int(parts["shape"][1]))
         indices = parts["indices"].astype(np.int32)
         matrix = sparse.csr_array((parts["data"], indices, parts["indptr"]), shape=shape)
-        return matrix, parts["beam"]
+        x, z = (float(offset) for offset in parts["offset"])
+        return matrix, Bixels(parts["beam"], parts["place"], float(parts["width_mm"]), (x, z))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         warnings.warn(f"dose-influence matrix {path} is damaged ({error}) and will be computed anew", stacklevel=2)
         return None
 
 
-def _write(path: Path, matrix: sparse.csr_array, beam: NDArray[np.int64]) -> None:
+def _write(path: Path, matrix: sparse.csr_array, bixels: Bixels) -> None:
     """Write beside the entry, then move into place: a reader sees a whole file or none."""
     small = matrix.shape[1] <= np.iinfo(np.uint16).max
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
@@ -65,7 +68,10 @@ def _write(path: Path, matrix: sparse.csr_array, beam: NDArray[np.int64]) -> Non
                 indices=matrix.indices.astype(np.uint16 if small else np.int32),
                 indptr=matrix.indptr,
                 shape=np.array(matrix.shape),
-                beam=beam,
+                beam=bixels.beam,
+                place=bixels.place,
+                width_mm=bixels.width_mm,
+                offset=bixels.offset,
             )
         os.replace(name, path)
     except BaseException:

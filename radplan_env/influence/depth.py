@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from radplan_env.beams import Beam
 from radplan_env.grid import Grid
-from radplan_env.influence.beams import Beam
 
 TISSUE_DENSITY = 0.05
 """Relative electron density at which the body begins, for the source-surface distance."""
@@ -33,7 +33,7 @@ def electron_density(ct_hu: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def radiological_depth(
-    density: NDArray[np.float32], grid: Grid, beam: Beam, lateral_cutoff_mm: float
+    density: NDArray[np.float32], grid: Grid, beam: Beam, bixels_mm: NDArray[np.float64], lateral_cutoff_mm: float
 ) -> tuple[NDArray[np.float32], float]:
     """Trace a beam through a patient.
 
@@ -43,6 +43,8 @@ def radiological_depth(
         Electron density relative to water.
     grid : Grid
     beam : Beam
+    bixels_mm : ndarray, shape (bixels, 2)
+        Centres (x, z) in the isocentre plane, along the collimator's axes.
     lateral_cutoff_mm : float
         How far from a bixel rays are traced, on the plane behind the patient where they end.
 
@@ -56,7 +58,7 @@ def radiological_depth(
     corners = np.array(list(product(*(grid.coordinates_mm(axis)[[0, -1]] for axis in range(3))))).T
     plane_mm = float(beam.from_source(*corners)[1].max() + max(grid.spacing_mm))
     spacing_mm = min(grid.spacing_mm) / math.sqrt(2.0)
-    bixels = beam.positions_mm * plane_mm / beam.sad_mm
+    bixels = np.column_stack(beam.from_collimator(*bixels_mm.T)) * plane_mm / beam.sad_mm
     rays = _lattice_near(bixels, spacing_mm, lateral_cutoff_mm)
     central = bixels[[np.argmin((bixels**2).sum(axis=1))]]
     depth = np.full(grid.shape, np.nan, dtype=np.float32)

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
 from radplan_env.grid import Grid, resample
 from radplan_env.influence import pencil_beam, pyradplan
+from radplan_env.influence.bixels import centre_of_mass
 from radplan_env.influence.cache import cached
 from radplan_env.influence.linac import linac
 from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
@@ -39,17 +41,21 @@ class Fidelity:
     dose_grid_mm : float
         Spacing of the isotropic dose grid.
     bixel_mm : float
-        Width of a bixel at the isocentre.
+        Width of a bixel in the isocentre plane.
+    bixel_offset : tuple of float
+        How far (x, z) the bixels' lattice is moved off the central axis, in bixel widths; (0, 0.5) puts edges where
+        the leaf boundaries of a multileaf collimator are whose leaves meet on the axis.
 
     Raises
     ------
     ValueError
-        If the dose grid is not at least 0.5 and the bixel not at least 1 mm.
+        If the dose grid is not at least 0.5 and the bixel not at least 1 mm, or the offset not finite.
     """
 
     name: str
     dose_grid_mm: float
     bixel_mm: float
+    bixel_offset: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not (0.5 <= self.dose_grid_mm < np.inf and 1.0 <= self.bixel_mm < np.inf):
@@ -57,6 +63,10 @@ class Fidelity:
                 f"fidelity {self.name!r}: a dose grid of {self.dose_grid_mm} mm and bixels of {self.bixel_mm} mm; "
                 "the grid needs at least 0.5 mm, bixels at least 1 mm"
             )
+        offset = tuple(float(fraction) for fraction in self.bixel_offset)
+        if len(offset) != 2 or not np.isfinite(offset).all():
+            raise ValueError(f"fidelity {self.name!r}: a bixel offset is two finite numbers, got {self.bixel_offset}")
+        object.__setattr__(self, "bixel_offset", offset)
 
 
 FIDELITIES = {
@@ -79,16 +89,16 @@ class DoseInfluence:
         The dose grid.
     body : ndarray of int, shape (voxels,)
         Flat (C-order) index on `grid` of each row: the voxels of the body, in ascending order.
-    beam : ndarray of int, shape (bixels,)
-        Index of the beam each column belongs to.
-    gantry_angles_deg : tuple of float
+    beams : tuple of Beam
+    bixels : Bixels
+        What each column is.
     """
 
     matrix: sparse.csr_array
     grid: Grid
     body: NDArray[np.int64]
-    beam: NDArray[np.int64]
-    gantry_angles_deg: tuple[float, ...]
+    beams: tuple[Beam, ...]
+    bixels: Bixels
 
     def volume(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Return values per row as an array on the dose grid, 0 outside the body."""
@@ -133,6 +143,7 @@ def influence(
     targets: Sequence[str],
     fidelity: str | Fidelity = "standard",
     *,
+    collimator_angles_deg: float | Sequence[float] = 0.0,
     engine: str = "radplan",
     cache_dir: str | Path | None = None,
     progress: bool = True,
@@ -147,6 +158,8 @@ def influence(
     targets : sequence of str
         Structures (names in the case) that the beams are to cover; the isocentre is their common centre of mass.
     fidelity : str or Fidelity
+    collimator_angles_deg : float or sequence of float
+        Of all beams, or one for each.
     engine : str
         One of `ENGINES`.
     cache_dir : str or Path, optional
@@ -168,33 +181,43 @@ def influence(
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}: choose from {', '.join(ENGINES)}")
-    setup = setup_of(case, gantry_angles_deg, targets, fidelity)
+    setup = setup_of(case, gantry_angles_deg, targets, fidelity, collimator_angles_deg)
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
 
     def build() -> Matrix:
         return ENGINES[engine](setup, progress)
 
-    matrix, beam = build() if directory is None else cached(directory / f"{_key(setup, engine)}.npz", build)
-    return DoseInfluence(matrix, setup.dose_grid, setup.rows, beam, setup.gantry_angles_deg)
+    matrix, bixels = build() if directory is None else cached(directory / f"{_key(setup, engine)}.npz", build)
+    return DoseInfluence(matrix, setup.dose_grid, setup.rows, setup.beams, bixels)
 
 
-def setup_of(case: Case, gantry_angles_deg: Sequence[float], targets: Sequence[str], fidelity: str | Fidelity) -> Setup:
+def setup_of(
+    case: Case,
+    gantry_angles_deg: Sequence[float],
+    targets: Sequence[str],
+    fidelity: str | Fidelity,
+    collimator_angles_deg: float | Sequence[float] = 0.0,
+) -> Setup:
     """Return what engines compute K from; arguments and errors as `influence`."""
     fidelity = fidelity_named(fidelity)
     angles = _checked_angles(gantry_angles_deg)
+    collimators = _checked_collimators(collimator_angles_deg, len(angles))
     if missing := [name for name in targets if name not in case.structures] or not targets:
         raise CaseError(f"case {case.id!r}: no target to aim at: {missing or 'none given'}")
     grid, body = dose_grid(case, fidelity), case.structures["Body"]
+    target = _union(case, targets)
+    isocentre_mm, sad_mm = centre_of_mass(target, case.grid), linac().sad_mm
     return Setup(
         title=f"K of {case.id}",
         ct_hu=case.ct_hu,
         body=body,
-        target=_union(case, targets),
+        target=target,
         grid=case.grid,
         dose_grid=grid,
         rows=np.flatnonzero(resample(body, case.grid, grid)),
-        gantry_angles_deg=angles,
+        beams=tuple(Beam(a, isocentre_mm, sad_mm, c) for a, c in zip(angles, collimators, strict=True)),
         bixel_mm=fidelity.bixel_mm,
+        bixel_offset=fidelity.bixel_offset,
     )
 
 
@@ -207,10 +230,18 @@ def _checked_angles(gantry_angles_deg: Sequence[float]) -> tuple[float, ...]:
     return angles
 
 
+def _checked_collimators(angles_deg: float | Sequence[float], beams: int) -> tuple[float, ...]:
+    given = (angles_deg,) * beams if isinstance(angles_deg, int | float) else angles_deg
+    angles = tuple(float(angle) for angle in given)
+    if len(angles) != beams or not np.isfinite(angles).all():
+        raise ValueError(f"collimator angles must be one finite number, or one for each beam; got {angles_deg!r}")
+    return angles
+
+
 def _key(setup: Setup, engine: str) -> str:
     """Hash of everything K depends on; not of organs, names or the case's id."""
     machine = linac().digest if engine == "radplan" else version("pyRadPlan")
-    geometry = (setup.grid, setup.dose_grid, setup.gantry_angles_deg, setup.bixel_mm)
+    geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
     digest.update(setup.ct_hu.tobytes())
     for mask in (setup.body, setup.target):

@@ -12,6 +12,7 @@ Every entry within the lateral cutoff is kept: no threshold, no sampling.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from scipy import signal, sparse
 from tqdm import tqdm
 
+from radplan_env.beams import Beam, Bixels
 from radplan_env.grid import resample
-from radplan_env.influence.beams import Beam, beams_covering_target
+from radplan_env.influence.bixels import bixels_covering_target
 from radplan_env.influence.depth import electron_density, radiological_depth
 from radplan_env.influence.linac import Linac, linac
 from radplan_env.influence.setup import Matrix, Setup
@@ -40,7 +42,7 @@ Table = NDArray[np.float32]
 def compute(setup: Setup, progress: bool) -> Matrix:
     """Compute K; see `radplan_env.influence.ENGINES`."""
     machine = linac()
-    beams = beams_covering_target(setup, machine.sad_mm)
+    beams, bixels = setup.beams, bixels_covering_target(setup)
     density = np.where(setup.body, electron_density(setup.ct_hu), 0.0)
     density = resample(density, setup.grid, setup.dose_grid)
     z, y, x = np.unravel_index(setup.rows, setup.dose_grid.shape)
@@ -51,10 +53,12 @@ def compute(setup: Setup, progress: bool) -> Matrix:
     bar = tqdm(total=len(beams) + _BLOCKS, desc=setup.title, disable=not progress, leave=False)
     with bar:
         for b, beam in enumerate(beams):
-            depth, ssd_mm = radiological_depth(density, setup.dose_grid, beam, LATERAL_CUTOFF_MM)
-            seen = np.stack(beam.from_source(*centres))
+            centres_mm = bixels.centres_mm[bixels.of_beam(b)]
+            depth, ssd_mm = radiological_depth(density, setup.dose_grid, beam, centres_mm, LATERAL_CUTOFF_MM)
+            across, away, along = beam.from_source(*centres)
+            across, along = beam.onto_collimator(across, along)
             _depth_doses(
-                seen,
+                np.stack([across, away, along]),
                 depth.ravel()[setup.rows],
                 beam.sad_mm,
                 machine.attenuation_per_mm,
@@ -63,7 +67,7 @@ def compute(setup: Setup, progress: bool) -> Matrix:
             )
             tables.append(lateral_kernels(machine, setup.bixel_mm, ssd_mm))
             bar.update()
-        return _assemble(points, beams, tables, bar)
+        return _assemble(points, beams, bixels, tables, bar), bixels
 
 
 def lateral_kernels(machine: Linac, bixel_mm: float, ssd_mm: float) -> tuple[Table, float]:
@@ -96,12 +100,15 @@ def lateral_kernels(machine: Linac, bixel_mm: float, ssd_mm: float) -> tuple[Tab
     return np.ascontiguousarray(np.moveaxis(table, 0, -1), dtype=np.float32), step * first
 
 
-def _assemble(points: Table, beams: list[Beam], tables: list[tuple[Table, float]], bar: tqdm[Any]) -> Matrix:
+def _assemble(
+    points: Table, beams: Sequence[Beam], bixels: Bixels, tables: list[tuple[Table, float]], bar: tqdm[Any]
+) -> sparse.csr_array:
     """Fill K by blocks of rows: first count the entries of each row, then write them in order."""
-    runs, beam_runs = _runs(beams)
-    directions = np.concatenate([_directions(beam) for beam in beams], axis=1).astype(np.float32)
-    reach = np.array([_reach_mm(beam) for beam in beams])
-    geometry = (runs, beam_runs, directions, reach, beams[0].bixel_mm, beams[0].sad_mm)
+    sad_mm = beams[0].sad_mm
+    runs, beam_runs = _runs(bixels, len(beams))
+    directions = _directions(bixels, sad_mm).astype(np.float32)
+    reach = np.array([_reach_mm(bixels.centres_mm[bixels.of_beam(b)], sad_mm) for b in range(len(beams))])
+    geometry = (runs, beam_runs, directions, reach, bixels.width_mm, np.array(bixels.offset), sad_mm)
     indptr = np.zeros(len(points) + 1, dtype=np.int64)
     _count(points, *geometry, indptr[1:])
     indptr = np.cumsum(indptr)
@@ -113,14 +120,13 @@ def _assemble(points: Table, beams: list[Beam], tables: list[tuple[Table, float]
         block = slice(rows[0], rows[-1] + 1) if rows.size else slice(0)
         _fill(points[block], *geometry, stacked, first_mm, indptr[block], indices, data)
         bar.update()
-    beam = np.repeat(np.arange(len(beams)), [len(beam.bixels) for beam in beams])
     if indptr[-1] <= np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)  # SciPy would copy the indices to the wider type
-    return sparse.csr_array((data, indices, indptr), shape=(len(points), beam.size)), beam
+    return sparse.csr_array((data, indices, indptr), shape=(len(points), len(bixels)))
 
 
-def _runs(beams: list[Beam]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Bixels as unbroken runs along z.
+def _runs(bixels: Bixels, beams: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bixels, which lie beam by beam as `bixels_covering_target` orders them, as unbroken runs along z.
 
     Returns
     -------
@@ -130,29 +136,30 @@ def _runs(beams: list[Beam]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         Where each beam's runs begin.
     """
     runs: list[NDArray[np.int64]] = []
-    beam_runs, column = [0], 0
-    for beam in beams:
-        step = np.diff(beam.bixels, axis=0)
+    beam_runs = [0]
+    for beam in range(beams):
+        columns = bixels.of_beam(beam)
+        place = bixels.place[columns]
+        step = np.diff(place, axis=0)
         starts = np.flatnonzero(np.concatenate([[True], (step[:, 0] != 0) | (step[:, 1] != 1)]))
-        lengths = np.diff(np.append(starts, len(beam.bixels)))
-        runs.append(np.column_stack([beam.bixels[starts], lengths, column + starts]))
+        lengths = np.diff(np.append(starts, len(place)))
+        runs.append(np.column_stack([place[starts], lengths, columns[starts]]))
         beam_runs.append(beam_runs[-1] + len(starts))
-        column += len(beam.bixels)
     return np.concatenate(runs), np.array(beam_runs)
 
 
-def _directions(beam: Beam) -> NDArray[np.float64]:
+def _directions(bixels: Bixels, sad_mm: float) -> NDArray[np.float64]:
     """Unit vectors (x, y, z) from the source to the bixels, shape (3, bixels)."""
-    x, z = beam.positions_mm.T
-    vectors = np.stack([x, np.full_like(x, beam.sad_mm), z])
+    x, z = bixels.centres_mm.T
+    vectors = np.stack([x, np.full_like(x, sad_mm), z])
     unit: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=0)
     return unit
 
 
-def _reach_mm(beam: Beam) -> float:
+def _reach_mm(centres_mm: NDArray[np.float64], sad_mm: float) -> float:
     """How far apart, in the isocentre plane, a voxel and a bixel within the cutoff can be: oblique rays spread it."""
-    outermost = np.hypot(*beam.positions_mm.T).max()
-    return float((outermost + LATERAL_CUTOFF_MM) / (1 - outermost * LATERAL_CUTOFF_MM / beam.sad_mm**2) - outermost)
+    outermost = np.hypot(*centres_mm.T).max()
+    return float((outermost + LATERAL_CUTOFF_MM) / (1 - outermost * LATERAL_CUTOFF_MM / sad_mm**2) - outermost)
 
 
 @numba.njit(parallel=True, cache=True)
@@ -192,15 +199,15 @@ def _within_cutoff(x, z, directions, column, sad):  # type: ignore[no-untyped-de
 
 
 @numba.njit(inline="always")
-def _columns_within_cutoff(x, z, run, directions, reach, bixel, sad):  # type: ignore[no-untyped-def]
+def _columns_within_cutoff(x, z, run, directions, reach, bixel, offset, sad):  # type: ignore[no-untyped-def]
     """Columns, from and to, of a run's bixels around a voxel: those on a line in a cone lie side by side."""
     column, beyond = run[3], run[3] + run[2]
-    aside = run[0] * bixel - x
+    aside = (run[0] + offset[0]) * bixel - x
     if abs(aside) > reach:
         return column, column
     half = math.sqrt(reach * reach - aside * aside)
-    first = max(column, column + math.ceil((z - half) / bixel) - run[1])
-    last = min(beyond, column + math.floor((z + half) / bixel) - run[1] + 1)
+    first = max(column, column + math.ceil((z - half) / bixel - offset[1]) - run[1])
+    last = min(beyond, column + math.floor((z + half) / bixel - offset[1]) - run[1] + 1)
     while first < last and not _within_cutoff(x, z, directions, first, sad):
         first += 1
     while first < last and not _within_cutoff(x, z, directions, last - 1, sad):
@@ -209,7 +216,7 @@ def _columns_within_cutoff(x, z, run, directions, reach, bixel, sad):  # type: i
 
 
 @numba.njit(parallel=True, cache=True)
-def _count(points, runs, beam_runs, directions, reach, bixel, sad, counts):  # type: ignore[no-untyped-def]
+def _count(points, runs, beam_runs, directions, reach, bixel, offset, sad, counts):  # type: ignore[no-untyped-def]
     sad = np.float32(sad)
     for v in numba.prange(points.shape[0]):
         count = 0
@@ -218,14 +225,14 @@ def _count(points, runs, beam_runs, directions, reach, bixel, sad, counts):  # t
             if np.isnan(x):
                 continue
             for r in range(beam_runs[b], beam_runs[b + 1]):
-                first, last = _columns_within_cutoff(x, z, runs[r], directions, reach[b], bixel, sad)
+                first, last = _columns_within_cutoff(x, z, runs[r], directions, reach[b], bixel, offset, sad)
                 count += max(last - first, 0)
         counts[v] = count
 
 
 @numba.njit(parallel=True, cache=True)
 def _fill(  # type: ignore[no-untyped-def]
-    points, runs, beam_runs, directions, reach, bixel, sad, tables, first_mm, indptr, indices, data
+    points, runs, beam_runs, directions, reach, bixel, offset, sad, tables, first_mm, indptr, indices, data
 ):
     sad = np.float32(sad)
     begin, per_mm = np.float32(first_mm), np.float32(1.0 / CONVOLUTION_MM)
@@ -237,7 +244,7 @@ def _fill(  # type: ignore[no-untyped-def]
                 continue
             table, doses = tables[b], points[v, b, 2:]
             for r in range(beam_runs[b], beam_runs[b + 1]):
-                first, last = _columns_within_cutoff(x, z, runs[r], directions, reach[b], bixel, sad)
+                first, last = _columns_within_cutoff(x, z, runs[r], directions, reach[b], bixel, offset, sad)
                 for column in range(first, last):
                     off_x, off_z = _off_axis(x, z, directions, column, sad)
                     # Bilinear in the bixel's table; unsigned places spare Numba a check for negative ones.

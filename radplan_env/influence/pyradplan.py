@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from tqdm import tqdm
 
+from radplan_env.beams import Bixels
 from radplan_env.grid import Grid
 from radplan_env.influence.setup import Matrix, Setup
 
@@ -25,7 +26,13 @@ def compute(setup: Setup, progress: bool) -> Matrix:
 
     pyRadPlan samples the body's mask on the dose grid by nearest neighbour: rows of K that it does not count as body
     stay empty.
+
+    Raises
+    ------
+    ValueError
+        If the bixels' lattice is moved or turned, which pyRadPlan cannot do.
     """
+    _check(setup)
     import pyRadPlan  # takes seconds to import
 
     with _quietly(setup.title, progress):
@@ -33,7 +40,23 @@ def compute(setup: Setup, progress: bool) -> Matrix:
         steering = pyRadPlan.generate_stf(ct, structures, plan)
         dij = pyRadPlan.calc_dose_influence(ct, structures, steering, plan)
     matrix = sparse.csr_array(dij.physical_dose.flat[0].tocsr()[setup.rows])
-    return matrix, np.asarray(dij.beam_num, dtype=np.int64)
+    return matrix, _bixels(setup, steering, dij)
+
+
+def _bixels(setup: Setup, steering: Any, dij: Any) -> Bixels:
+    """Return what the columns of pyRadPlan's matrix are: rays of its steering, by their number within the beam."""
+    beam, ray = np.asarray(dij.beam_num, dtype=np.int64), np.asarray(dij.ray_num, dtype=np.int64)
+    rays = [np.array([each.ray_pos_bev[[0, 2]] for each in beam.rays]) for beam in steering.beams]
+    centres_mm = np.array([rays[b][r] for b, r in zip(beam, ray, strict=True)])
+    return Bixels(beam, np.rint(centres_mm / setup.bixel_mm).astype(np.int64), setup.bixel_mm)
+
+
+def _check(setup: Setup) -> None:
+    if setup.bixel_offset != (0.0, 0.0) or any(beam.collimator_deg != 0 for beam in setup.beams):
+        raise ValueError(
+            "pyRadPlan centres bixels on the central axis, along the gantry's axes: engine 'pyradplan' needs a bixel "
+            "offset and collimator angles of 0; use engine 'radplan' for others"
+        )
 
 
 def problem(setup: Setup) -> tuple[Any, Any, Any]:
@@ -43,8 +66,8 @@ def problem(setup: Setup) -> tuple[Any, Any, Any]:
     ct = pyRadPlan.CT(cube_hu=_image(setup.ct_hu, setup.grid))
     plan = pyRadPlan.PhotonPlan(machine=MACHINE)
     plan.prop_stf = {
-        "gantry_angles": list(setup.gantry_angles_deg),
-        "couch_angles": [0.0] * len(setup.gantry_angles_deg),
+        "gantry_angles": [beam.gantry_deg for beam in setup.beams],
+        "couch_angles": [beam.couch_deg for beam in setup.beams],
         "bixel_width": setup.bixel_mm,
         "energy": ENERGY_MV,
     }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from radplan_env.beams import Beam, Bixels
 from radplan_env.grid import Grid
 
 Mask = NDArray[np.bool_]
@@ -24,15 +25,18 @@ class Setup:
         What a progress bar says.
     ct_hu : ndarray, shape (z, y, x)
     body, target : ndarray of bool, shape (z, y, x)
-        Beams cover the target; its centre of mass is the isocentre.
+        Beams cover the target.
     grid : Grid
         Of the three above.
     dose_grid : Grid
     rows : ndarray of int, shape (voxels,)
         Flat index on the dose grid of every row of K: the voxels of the body, in ascending order.
-    gantry_angles_deg : tuple of float
+    beams : tuple of Beam
+        With one isocentre.
     bixel_mm : float
-        Width of a bixel at the isocentre.
+        Width of a bixel in the isocentre plane.
+    bixel_offset : tuple of float
+        How far (x, z) the bixels' lattice is moved off the central axis, in bixel widths.
     """
 
     title: str
@@ -42,12 +46,13 @@ class Setup:
     grid: Grid
     dose_grid: Grid
     rows: NDArray[np.int64]
-    gantry_angles_deg: tuple[float, ...]
+    beams: tuple[Beam, ...]
     bixel_mm: float
+    bixel_offset: tuple[float, float]
 
 
-Matrix = tuple[sparse.csr_array, NDArray[np.int64]]
-"""K by body voxel and bixel (float32, Gy per unit fluence), and the beam of each bixel."""
+Matrix = tuple[sparse.csr_array, Bixels]
+"""K by body voxel and bixel (float32, Gy per unit fluence), and what its columns are."""
 
 Engine = Callable[[Setup, bool], Matrix]
 """Computes K; the second argument says whether to show a progress bar."""

@@ -19,9 +19,9 @@ from radplan_env.fluence import (
     DoseConstraint,
     FluenceProblem,
     FluenceSolution,
-    FluenceSolver,
-    Objective,
+    InnerSolver,
     Term,
+    inner_solver,
 )
 from radplan_env.grid import Grid, resample
 from radplan_env.influence import DoseInfluence, Fidelity, fidelity_named, influence
@@ -53,7 +53,7 @@ class PlanningSystem:
     scorecard : Scorecard or str
         By what plans are scored, or its name: see `radplan_env.scorecards`.
     backend : str
-        Solver of the inner loop, one of `radplan_env.fluence.BACKENDS`.
+        Solver of the inner loop, one of `radplan_env.fluence.solver_names()`.
     engine, cache_dir : str, str or Path, optional
         What computes K, and where it is kept: see `radplan_env.influence.influence`.
     progress : bool
@@ -91,9 +91,9 @@ class PlanningSystem:
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
         # Without `self`: a system must be freed when the last who uses it lets go, not when the collector comes by.
-        def beams(angles: tuple[float, ...]) -> tuple[DoseInfluence, FluenceSolver]:
+        def beams(angles: tuple[float, ...]) -> tuple[DoseInfluence, InnerSolver]:
             k = influence(case, angles, targets, fidelity, engine=engine, cache_dir=cache_dir, progress=progress)
-            return k, FluenceSolver(k.matrix, backend=backend)
+            return k, inner_solver(backend, k.matrix, k.bixels)
 
         self.solves = 0
         """How many inner optimisations this system has made: the unit of every budget."""
@@ -192,9 +192,14 @@ class PlanningSystem:
             raise ValueError(f"the plan of {summary['case']} does not fit {self.case.id} with these beams")
         if not (np.isfinite(fluence).all() and (fluence >= 0).all()):
             raise ValueError("a fluence must be finite and nowhere negative")
-        dose = solver.matrix.dose(fluence)
-        shares = Objective(self._terms(parameters), dose.size).by_structure(dose)
-        report = {**summary["solver"], "objective": sum(shares.values()), "objective_by_structure": shares}
+        dose = solver.dose(fluence)
+        problem = FluenceProblem(self._terms(parameters))
+        judged = FluenceSolution.of(problem, fluence, dose, kkt_residual=0.0, iterations=0)
+        report = {
+            **summary["solver"],
+            "objective": judged.objective,
+            "objective_by_structure": judged.objective_by_structure,
+        }
         return self._plan(parameters, angles, k, FluenceSolution.from_summary(report, fluence, dose))
 
     def evaluate(self, dose_gy: NDArray[Any]) -> Evaluation:

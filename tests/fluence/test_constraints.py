@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, sparse
+from solving import solve
 
-from radplan_env.fluence import BACKENDS, DoseConstraint, FluenceSolution, FluenceSolver, Term
+from radplan_env.fluence import DoseConstraint, FluenceSolution, Term
 from radplan_env.fluence.constraints import rows_of
 from radplan_env.fluence.matrix import InfluenceMatrix, MatrixWithRows
 
@@ -64,7 +65,7 @@ def least(matrix: sparse.csr_array, rows: Rows, bounds: Vector, offset: Vector, 
 
 def free(matrix: sparse.csr_array, rows: Rows) -> FluenceSolution:
     """The solution without constraints."""
-    return FluenceSolver(matrix).solve(terms(rows))
+    return solve(matrix, terms(rows))
 
 
 @settings(max_examples=15)
@@ -73,7 +74,7 @@ def test_a_bound_on_the_mean_costs_no_more_than_it_must(seed: int, share: float)
     matrix, rows = problem(seed)
     before = free(matrix, rows)
     bound = share * float(before.dose_gy[rows[1]].mean())
-    solution = FluenceSolver(matrix).solve(terms(rows), [DoseConstraint("Rectum", rows[1], "≤", bound, None)])
+    solution = solve(matrix, terms(rows), [DoseConstraint("Rectum", rows[1], "≤", bound, None)])
     assert solution.dose_gy[rows[1]].mean() == pytest.approx(bound, rel=1e-3)
     assert solution.converged and solution.constraints[0].metric == "mean"
     mean = matrix.toarray()[rows[1]].mean(axis=0)[None].astype(float)
@@ -87,7 +88,7 @@ def test_a_bound_on_the_maximum_costs_no_more_than_it_must(seed: int, share: flo
     matrix, rows = problem(seed)
     before = free(matrix, rows)
     bound = share * float(before.dose_gy[rows[1]].max())
-    solution = FluenceSolver(matrix).solve(terms(rows), [DoseConstraint("Rectum", rows[1], "≤", bound, 0.0)])
+    solution = solve(matrix, terms(rows), [DoseConstraint("Rectum", rows[1], "≤", bound, 0.0)])
     assert solution.dose_gy[rows[1]].max() == pytest.approx(bound, rel=1e-3)
     assert solution.converged
     organ = matrix.toarray()[rows[1]].astype(float)
@@ -99,7 +100,7 @@ def test_a_bound_on_the_maximum_costs_no_more_than_it_must(seed: int, share: flo
 def test_slsqp_finds_nothing_better_for_the_voxels_a_dose_volume_bound_exempts(seed: int) -> None:
     matrix, rows = problem(seed)
     bound = 0.7 * float(np.percentile(free(matrix, rows).dose_gy[rows[1]], 70))
-    solution = FluenceSolver(matrix).solve(terms(rows), [DoseConstraint("Rectum", rows[1], "≤", bound, 30.0)])
+    solution = solve(matrix, terms(rows), [DoseConstraint("Rectum", rows[1], "≤", bound, 30.0)])
     organ = solution.dose_gy[rows[1]]
     assert np.percentile(organ, 70) == pytest.approx(bound, rel=1e-3)
     assert solution.converged
@@ -109,12 +110,12 @@ def test_slsqp_finds_nothing_better_for_the_voxels_a_dose_volume_bound_exempts(s
     assert solution.objective == pytest.approx(best, rel=2e-3)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["newton", "ipopt"])
 def test_bounds_of_every_kind_hold_together(backend: str) -> None:
     if backend == "ipopt":
         pytest.importorskip("ipyopt")
     matrix, rows = problem(4)
-    loose = FluenceSolver(matrix).solve(terms(rows), [DoseConstraint("PTV", rows[0], "=", 60)]).dose_gy
+    loose = solve(matrix, terms(rows), [DoseConstraint("PTV", rows[0], "=", 60)]).dose_gy
     wanted = [
         DoseConstraint("PTV", rows[0], "=", 60),
         DoseConstraint("PTV", rows[0], "≥", 0.97 * 60, 98.0),
@@ -122,7 +123,7 @@ def test_bounds_of_every_kind_hold_together(backend: str) -> None:
         DoseConstraint("Rectum", rows[1], "≤", 0.95 * loose[rows[1]].mean(), None),
         DoseConstraint("Body", rows[2], "≤", 0.97 * loose[rows[2]].mean(), None),
     ]
-    solution = FluenceSolver(matrix, backend=backend).solve(terms(rows), wanted)
+    solution = solve(matrix, terms(rows), wanted, backend=backend)
     assert [constraint.met for constraint in solution.constraints] == [True] * len(wanted)
     assert all(constraint.error(solution.dose_gy) <= 1e-3 for constraint in wanted)
     assert solution.dose_gy.shape == (matrix.shape[0],)
@@ -131,7 +132,7 @@ def test_bounds_of_every_kind_hold_together(backend: str) -> None:
 def test_a_mean_is_raised_too() -> None:
     matrix, rows = problem(1)
     bound = 1.2 * float(free(matrix, rows).dose_gy[rows[2]].mean())
-    solution = FluenceSolver(matrix).solve(terms(rows), [DoseConstraint("Body", rows[2], "≥", bound, None)])
+    solution = solve(matrix, terms(rows), [DoseConstraint("Body", rows[2], "≥", bound, None)])
     assert solution.dose_gy[rows[2]].mean() == pytest.approx(bound, rel=1e-3)
 
 
@@ -140,19 +141,18 @@ def test_a_bound_that_is_kept_anyway_costs_nothing() -> None:
     before = free(matrix, rows)
     for percent in (None, 0.0, 40.0):
         idle = DoseConstraint("Rectum", rows[1], "≤", 2 * float(before.dose_gy[rows[1]].max()), percent)
-        assert FluenceSolver(matrix).solve(terms(rows), [idle]).objective == pytest.approx(before.objective, rel=2e-3)
+        assert solve(matrix, terms(rows), [idle]).objective == pytest.approx(before.objective, rel=2e-3)
 
 
 @pytest.mark.parametrize("percent", [None, 0.0, 20.0])
 def test_what_an_earlier_solve_held_does_not_weigh_on_one_that_need_not(percent: float | None) -> None:
     matrix, rows = problem(3)
-    solver = FluenceSolver(matrix)
-    before = solver.solve(terms(rows))
+    before = solve(matrix, terms(rows))
     tight = DoseConstraint("Rectum", rows[1], "≤", 0.5 * float(before.dose_gy[rows[1]].mean()), percent)
     wide = DoseConstraint("Rectum", rows[1], "≤", 2 * float(before.dose_gy[rows[1]].max()), percent)
-    held = solver.solve(terms(rows), [tight])
+    held = solve(matrix, terms(rows), [tight])
     assert held.objective > 1.1 * before.objective
-    assert solver.solve(terms(rows), [wide], held).objective == pytest.approx(before.objective, rel=3e-3)
+    assert solve(matrix, terms(rows), [wide], held).objective == pytest.approx(before.objective, rel=3e-3)
 
 
 def test_bounds_that_exclude_each_other_are_reported_and_leave_numbers() -> None:
@@ -164,7 +164,7 @@ def test_bounds_that_exclude_each_other_are_reported_and_leave_numbers() -> None
         DoseConstraint("Rectum", rows[1], "≤", 1.0, 0.0),
         DoseConstraint("Rectum", rows[1], "≤", 0.01, None),
     ]
-    solution = FluenceSolver(sparse.csr_array(dense)).solve(terms(rows), wanted)
+    solution = solve(sparse.csr_array(dense), terms(rows), wanted)
     assert not all(constraint.met for constraint in solution.constraints)
     assert not solution.converged
     assert np.isfinite(solution.fluence).all() and np.isfinite(solution.objective)
@@ -175,13 +175,13 @@ def test_the_larger_problems_solved_in_single_precision_keep_their_bounds() -> N
     matrix = sparse.random_array((3000, 1100), density=0.02, rng=rng, dtype=np.float32, format="csr")
     rows = np.split(np.arange(3000), [800, 1800])
     coverage = DoseConstraint("PTV", rows[0], "=", 60)
-    loose = FluenceSolver(matrix).solve(terms(rows), [coverage]).dose_gy
+    loose = solve(matrix, terms(rows), [coverage]).dose_gy
     wanted = [
         coverage,
         DoseConstraint("Rectum", rows[1], "≤", 0.95 * loose[rows[1]].mean(), None),
         DoseConstraint("Rectum", rows[1], "≤", 0.9 * np.percentile(loose[rows[1]], 90), 10.0),
     ]
-    solution = FluenceSolver(matrix).solve(terms(rows), wanted)
+    solution = solve(matrix, terms(rows), wanted)
     assert solution.converged
     assert all(constraint.error(solution.dose_gy) <= 1e-3 for constraint in wanted)
 
@@ -189,7 +189,7 @@ def test_the_larger_problems_solved_in_single_precision_keep_their_bounds() -> N
 def test_the_same_constraints_give_the_same_numbers() -> None:
     matrix, rows = problem(8)
     wanted = [DoseConstraint("Rectum", rows[1], "≤", 5.0, None), DoseConstraint("PTV", rows[0], "=", 60)]
-    one, two = (FluenceSolver(matrix).solve(terms(rows), wanted) for _ in range(2))
+    one, two = (solve(matrix, terms(rows), wanted) for _ in range(2))
     np.testing.assert_array_equal(one.fluence, two.fluence)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import sparse
+from solving import solve
 
-from radplan_env.fluence import FluenceSolver, Term
+from radplan_env.fluence import Term
 
 KNOWN_OPTIMUM = 546.765
 BIXELS = 2226
@@ -49,8 +50,8 @@ def test_both_backends_reach_the_known_optimum() -> None:
     pytest.importorskip("ipyopt")
     matrix, terms = pyradplan_problem()
     assert matrix.shape[1] == BIXELS
-    newton = FluenceSolver(matrix).solve(terms)
+    newton = solve(matrix, terms)
     assert newton.objective == pytest.approx(KNOWN_OPTIMUM, rel=1e-3)
     assert newton.converged
-    ipopt = FluenceSolver(matrix, backend="ipopt").solve(terms)
+    ipopt = solve(matrix, terms, backend="ipopt")
     assert ipopt.objective == pytest.approx(newton.objective, rel=1e-3)

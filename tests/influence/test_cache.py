@@ -31,13 +31,15 @@ def test_a_second_call_reads_what_the_first_one_wrote(
     monkeypatch.setitem(ENGINES, "radplan", lambda *_: pytest.fail("computed again"))
     second = build(box_case, tmp_path)
     assert (first.matrix != second.matrix).nnz == 0
-    np.testing.assert_array_equal(first.beam, second.beam)
+    np.testing.assert_array_equal(first.bixels.beam, second.bixels.beam)
+    np.testing.assert_array_equal(first.bixels.edges_mm, second.bixels.edges_mm)
+    assert first.beams == second.beams
     assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_each_engine_has_entries_of_its_own(box_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     k = build(box_case, tmp_path)
-    monkeypatch.setitem(ENGINES, "pyradplan", lambda *_: (2 * k.matrix, k.beam))
+    monkeypatch.setitem(ENGINES, "pyradplan", lambda *_: (2 * k.matrix, k.bixels))
     doubled = influence(
         box_case, (0.0, 90.0), ["PTV_7020"], COARSE, engine="pyradplan", cache_dir=tmp_path, progress=False
     )
@@ -99,8 +101,10 @@ def test_a_full_disk_warns_and_leaves_no_debris(
 
 
 def test_everything_that_matters_changes_the_key(box_case: Case) -> None:
-    def key(case: Case = box_case, angles: tuple[float, ...] = (0.0,), fidelity: Fidelity = COARSE) -> str:
-        return _key(setup_of(case, angles, ["PTV_7020"], fidelity), "radplan")
+    def key(
+        case: Case = box_case, angles: tuple[float, ...] = (0.0,), fidelity: Fidelity = COARSE, collimator: float = 0.0
+    ) -> str:
+        return _key(setup_of(case, angles, ["PTV_7020"], fidelity, collimator), "radplan")
 
     warmer = Case("other", box_case.ct_hu + 1, box_case.structures, box_case.grid)
     moved = Case(
@@ -108,8 +112,10 @@ def test_everything_that_matters_changes_the_key(box_case: Case) -> None:
     )
     fewer = {name: mask for name, mask in box_case.structures.items() if name != "Rectum"}
     organ_only = Case("other", box_case.ct_hu, fewer, box_case.grid)
-    different = {key(), key(warmer), key(moved), key(angles=(10.0,)), *(key(fidelity=f) for f in FIDELITIES.values())}
-    assert len(different) == 4 + len(FIDELITIES)
+    beside = key(fidelity=Fidelity("coarse", dose_grid_mm=10, bixel_mm=20, bixel_offset=(0, 0.5)))
+    different = {key(), key(warmer), key(moved), key(angles=(10.0,)), key(collimator=10.0), beside}
+    different |= {key(fidelity=f) for f in FIDELITIES.values()}
+    assert len(different) == 6 + len(FIDELITIES)
     assert key(organ_only) == key()
 
 

@@ -18,10 +18,10 @@ def build(case: Case, angles: tuple[float, ...] = (0.0, 90.0)) -> DoseInfluence:
 
 def test_rows_are_body_voxels_and_columns_are_bixels(box_case: Case) -> None:
     k = build(box_case)
-    assert k.matrix.shape == (k.body.size, k.beam.size)
+    assert k.matrix.shape == (k.body.size, len(k.bixels))
     assert k.matrix.dtype == np.float32
     assert k.matrix.data.min() >= 0
-    assert set(k.beam) == {0, 1}
+    assert set(k.bixels.beam) == {0, 1}
     assert k.grid.spacing_mm == (10, 10, 10)
     volume = k.body.size * k.grid.voxel_cc
     assert volume == pytest.approx(box_case.volume_cc("Body"), rel=0.05)
@@ -31,7 +31,7 @@ def test_beams_enter_where_their_gantry_angle_says_and_weaken_with_depth(box_cas
     k = build(box_case, (0.0, 90.0, 180.0, 270.0))
     z = k.grid.shape[0] // 2
     for beam, axis, sign in ((0, 0, 1), (1, 1, -1), (2, 0, -1), (3, 1, 1)):
-        dose = k.volume(k.matrix @ (k.beam == beam).astype(np.float32))[z]
+        dose = k.volume(k.matrix @ (k.bixels.beam == beam).astype(np.float32))[z]
         middle = dose.shape[0] // 2
         line = dose[:, middle] if axis == 0 else dose[middle]
         along = line[::sign]
@@ -43,7 +43,7 @@ def test_beams_enter_where_their_gantry_angle_says_and_weaken_with_depth(box_cas
 def test_depth_dose_in_water_is_that_of_a_6_mv_beam(box_case: Case) -> None:
     fine = Fidelity("fine", dose_grid_mm=5, bixel_mm=10)
     k = influence(box_case, [0.0], ["PTV_7020"], fine, progress=False)
-    dose = k.volume(k.matrix @ np.ones(k.beam.size, dtype=np.float32))
+    dose = k.volume(k.matrix @ np.ones(len(k.bixels), dtype=np.float32))
     line = dose[dose.shape[0] // 2, :, dose.shape[2] // 2]
     surface = np.flatnonzero(line > 0)[0]
     depth = 5.0 * (np.arange(line.size) - surface) + 2.5
@@ -58,7 +58,7 @@ def test_dose_in_bone_and_air_differs_from_water(box_case: Case) -> None:
     ct[:, : ct.shape[1] // 2 - 4, :] = np.where(ct[:, : ct.shape[1] // 2 - 4, :] > -500, 800, -1000)
     shielded = Case("phantom/bone", ct, box_case.structures, box_case.grid)
     water, bone = (build(case, (0.0,)) for case in (box_case, shielded))
-    fluence = np.ones(water.beam.size, dtype=np.float32)
+    fluence = np.ones(len(water.bixels), dtype=np.float32)
     behind = water.grid.shape[1] * 2 // 3
     middle = water.grid.shape[0] // 2, behind, water.grid.shape[2] // 2
     assert bone.volume(bone.matrix @ fluence)[middle] < 0.95 * water.volume(water.matrix @ fluence)[middle]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from radplan_env.case import Case
 from radplan_env.grid import Grid
 from radplan_env.influence import ENGINES, DoseInfluence, Fidelity, influence
-from radplan_env.influence.beams import beams_covering_target
+from radplan_env.influence.bixels import bixels_covering_target
 from radplan_env.influence.depth import radiological_depth
 from radplan_env.influence.linac import linac
 from radplan_env.influence.matrix import setup_of
@@ -43,8 +43,10 @@ def rough_case(box_case: Case) -> Case:
 def test_k_is_pyradplans(rough_case: Case) -> None:
     # The phantom's voxels are the dose grid's, so that both engines count the same voxels as body.
     setup = setup_of(rough_case, (0.0, 51.43, 200.0), ["PTV_7020"], Fidelity("like the CT", 5, 9))
-    (ours, beam), (theirs, their_beam) = (ENGINES[name](setup, False) for name in ("radplan", "pyradplan"))
-    np.testing.assert_array_equal(beam, their_beam)
+    (ours, bixels), (theirs, their_bixels) = (ENGINES[name](setup, False) for name in ("radplan", "pyradplan"))
+    np.testing.assert_array_equal(bixels.beam, their_bixels.beam)
+    np.testing.assert_array_equal(bixels.place, their_bixels.place)
+    assert bixels.width_mm == their_bixels.width_mm
     assert abs(ours.nnz - theirs.nnz) < 1e-5 * theirs.nnz
     ours.sort_indices()
     peak = theirs.max(axis=0).toarray().ravel()
@@ -63,24 +65,89 @@ def test_bixels_are_pyradplans_in_its_order(rough_case: Case, bixel_mm: float) -
 
     setup = setup_of(rough_case, (0.0, 77.0, 270.0), ["PTV_7020"], Fidelity("", 10, bixel_mm))
     steering = pyradplan.generate_stf(*problem(setup))
-    for ours, theirs in zip(beams_covering_target(setup, SAD_MM), steering.beams, strict=True):
+    bixels = bixels_covering_target(setup)
+    for index, (ours, theirs) in enumerate(zip(setup.beams, steering.beams, strict=True)):
         positions = np.array([ray.ray_pos_bev[[0, 2]] for ray in theirs.rays])
-        np.testing.assert_allclose(ours.positions_mm, positions, atol=1e-4)
+        np.testing.assert_allclose(bixels.centres_mm[bixels.of_beam(index)], positions, atol=1e-4)
         np.testing.assert_allclose(ours.isocentre_mm, theirs.iso_center[::-1], atol=1e-4)
 
 
 @settings(max_examples=20)
-@given(angle=st.floats(0, 360), bixel_mm=st.floats(2, 30))
-def test_bixels_cover_the_target(box_case: Case, angle: float, bixel_mm: float) -> None:
-    setup = setup_of(box_case, (angle,), ["PTV_7020"], Fidelity("", 10, bixel_mm))
-    (beam,) = beams_covering_target(setup, SAD_MM)
+@given(
+    angle=st.floats(0, 360),
+    collimator=st.floats(0, 360),
+    offset=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    bixel_mm=st.floats(2, 30),
+)
+def test_bixels_cover_the_target(
+    box_case: Case, angle: float, collimator: float, offset: tuple[float, float], bixel_mm: float
+) -> None:
+    fidelity = Fidelity("", 10, bixel_mm, offset)
+    setup = setup_of(box_case, (angle,), ["PTV_7020"], fidelity, collimator)
+    bixels, (beam,) = bixels_covering_target(setup), setup.beams
     index = np.nonzero(setup.target)
     x, y, z = beam.from_source(*(setup.grid.coordinates_mm(axis)[index[axis]] for axis in range(3)))
-    seen = np.stack([x, z], axis=1) * SAD_MM / y[:, None]
-    bixels = {tuple(place) for place in beam.bixels}
-    assert {tuple(place) for place in np.rint(seen / bixel_mm).astype(int)} <= bixels
-    assert len(bixels) == len(beam.bixels)
-    assert all(tuple(a) < tuple(b) for a, b in pairwise(beam.bixels))
+    turn = np.deg2rad(collimator)
+    turned = [np.cos(turn) * x + np.sin(turn) * z, np.cos(turn) * z - np.sin(turn) * x]
+    seen = np.stack(turned, axis=1) * SAD_MM / y[:, None]
+    low, high = bixels.edges_mm[..., 0] - 1e-6, bixels.edges_mm[..., 1] + 1e-6
+    covered = ((low <= seen[:, None]) & (seen[:, None] <= high)).all(axis=2).any(axis=1)
+    assert covered.all()
+    assert all(tuple(a) < tuple(b) for a, b in pairwise(bixels.place))
+
+
+def test_bixel_edges_fall_on_leaf_boundaries_where_the_offset_says_so(box_case: Case) -> None:
+    k = build(box_case, (0.0, 40.0), Fidelity("leaves of 5 mm", 10, 5, bixel_offset=(0, 0.5)))
+    np.testing.assert_allclose(k.bixels.edges_mm[:, 1] % 5, 0, atol=1e-9)
+    np.testing.assert_allclose(k.bixels.centres_mm[:, 0] % 5, 0, atol=1e-9)
+
+
+def test_a_moved_lattice_moves_the_dose_with_it(box_case: Case) -> None:
+    """One field, open on the same square, of bixels of 10 mm and of bixels of 5 mm moved by half a bixel."""
+    whole = build(box_case, (0.0,), Fidelity("", 5, 10))
+    halves = build(box_case, (0.0,), Fidelity("", 5, 5, bixel_offset=(0.5, 0.5)))
+    open_whole, open_halves = (
+        (np.abs(k.bixels.edges_mm) < 15.1).all(axis=(1, 2)).astype(np.float32) for k in (whole, halves)
+    )
+    assert open_whole.sum() == 9 and open_halves.sum() == 36
+    dose = whole.matrix @ open_whole
+    np.testing.assert_allclose(halves.matrix @ open_halves, dose, atol=0.03 * dose.max())
+
+
+def test_a_collimator_turned_by_a_quarter_swaps_the_lattice_axes(box_case: Case) -> None:
+    """Bixels with an edge on one axis only: turned by 90 degrees, the dose is that of the other axis's edges."""
+    targets = ["PTV_7020"]
+    straight = influence(box_case, (30.0,), targets, Fidelity("", 5, 10, (0.5, 0)), progress=False)
+    turned = influence(
+        box_case, (30.0,), targets, Fidelity("", 5, 10, (0, 0.5)), collimator_angles_deg=90, progress=False
+    )
+
+    def field(k: DoseInfluence) -> NDArray[np.float64]:
+        """Open where 0 < x < 20 and -5 < z < 5 mm beside the gantry's axes."""
+        x, z = k.beams[0].from_collimator(*k.bixels.centres_mm.T)
+        opened = (x > 0) & (x < 20) & (np.abs(z) < 5)
+        assert opened.sum() == 2
+        return k.matrix @ opened
+
+    dose = field(straight)
+    # The kernels' slip of a quarter of a millimetre turns with the collimator: edges move by half a millimetre.
+    np.testing.assert_allclose(field(turned), dose, atol=0.1 * dose.max())
+    assert np.corrcoef(field(turned), dose)[0, 1] > 0.995
+
+
+def test_pyradplan_refuses_what_it_cannot_do(box_case: Case) -> None:
+    moved = Fidelity("", 10, 20, bixel_offset=(0.5, 0))
+    for fidelity, collimator in ((moved, 0.0), (COARSE, 10.0)):
+        with pytest.raises(ValueError, match="use engine 'radplan'"):
+            influence(
+                box_case,
+                (0.0,),
+                ["PTV_7020"],
+                fidelity,
+                engine="pyradplan",
+                collimator_angles_deg=collimator,
+                progress=False,
+            )
 
 
 def test_turning_patient_and_gantry_together_changes_nothing(rough_case: Case) -> None:
@@ -92,8 +159,8 @@ def test_turning_patient_and_gantry_together_changes_nothing(rough_case: Case) -
     )
     # np.rot90 takes what lay on the patient's left (high x) to the front (low y).
     straight, quarter = build(rough_case, (110.0,), FINE), build(turned, (20.0,), FINE)
-    assert quarter.beam.size == straight.beam.size
-    fluence = np.random.default_rng(0).uniform(size=straight.beam.size)
+    assert len(quarter.bixels) == len(straight.bixels)
+    fluence = np.random.default_rng(0).uniform(size=len(straight.bixels))
     dose = np.rot90(straight.volume(straight.matrix @ fluence), axes=(1, 2))
     np.testing.assert_allclose(quarter.volume(quarter.matrix @ fluence), dose, atol=5e-4 * dose.max())
 
@@ -131,10 +198,10 @@ def test_rows_are_sorted_and_no_column_comes_twice(rough_case: Case) -> None:
 
 def test_dose_ends_at_the_lateral_cutoff(box_case: Case) -> None:
     k = build(box_case, (0.0,), Fidelity("", 5, 30))
-    (beam,) = beams_covering_target(setup_of(box_case, (0.0,), ["PTV_7020"], Fidelity("", 5, 30)), SAD_MM)
+    (beam,) = k.beams
     centres = (k.grid.coordinates_mm(axis)[i] for axis, i in enumerate(np.unravel_index(k.body, k.grid.shape)))
     voxels = np.stack(beam.from_source(*centres), axis=1)
-    for column, (x, z) in enumerate(beam.positions_mm):
+    for column, (x, z) in enumerate(k.bixels.centres_mm):
         axis = np.array([x, SAD_MM, z]) / np.hypot(np.hypot(x, z), SAD_MM)
         along = voxels @ axis
         off_axis = np.linalg.norm(voxels - along[:, None] * axis, axis=1) * SAD_MM / along
@@ -152,9 +219,9 @@ def water_cube(voxels: int, spacing_mm: float) -> tuple[NDArray[np.float32], Gri
 @pytest.mark.parametrize("angle", [0.0, 30.0, 45.0, 180.0, 270.0])
 def test_depth_in_water_is_the_way_through_it(box_case: Case, angle: float) -> None:
     setup = setup_of(box_case, (angle,), ["PTV_7020"], COARSE)
-    (beam,) = beams_covering_target(setup, SAD_MM)
+    bixels, (beam,) = bixels_covering_target(setup), setup.beams
     density, grid = water_cube(50, 4.0)
-    depth, ssd_mm = radiological_depth(density, grid, beam, LATERAL_CUTOFF_MM)
+    depth, ssd_mm = radiological_depth(density, grid, beam, bixels.centres_mm, LATERAL_CUTOFF_MM)
     z, y, x = np.meshgrid(*(grid.coordinates_mm(axis) for axis in range(3)), indexing="ij")
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     source = np.array([0, -cos, sin]) * SAD_MM + beam.isocentre_mm
@@ -172,10 +239,11 @@ def test_depth_in_water_is_the_way_through_it(box_case: Case, angle: float) -> N
 
 
 def test_source_surface_distance_ends_at_tissue_not_at_air(box_case: Case) -> None:
-    (beam,) = beams_covering_target(setup_of(box_case, (0.0,), ["PTV_7020"], COARSE), SAD_MM)
+    setup = setup_of(box_case, (0.0,), ["PTV_7020"], COARSE)
+    bixels, (beam,) = bixels_covering_target(setup), setup.beams
     density, grid = water_cube(50, 4.0)
     density[:, :10] = 0.001
-    _, ssd_mm = radiological_depth(density, grid, beam, LATERAL_CUTOFF_MM)
+    _, ssd_mm = radiological_depth(density, grid, beam, bixels.centres_mm, LATERAL_CUTOFF_MM)
     assert ssd_mm == pytest.approx(SAD_MM - 60, abs=1e-3)
 
 

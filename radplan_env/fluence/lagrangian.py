@@ -1,0 +1,210 @@
+"""Dose constraints by an augmented Lagrangian around any solver of the smooth problem over x ≥ 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from . import threads
+from .constraints import DoseConstraint, Multipliers, rows_of
+from .loss import Loss
+from .matrix import DoseOperator, InfluenceMatrix, Rows, Vector
+from .newton import Minimum
+from .objective import Objective, Term
+from .solver import CONSTRAINT_TOLERANCE, KKT_TOLERANCE, FluenceProblem, FluenceSolution
+
+_ROUGH_TOLERANCE = 1e-2  # of the solve without constraints that a cold start begins with
+_BLAS_THREADS = 1  # more fight over the cores (measured: 120 s instead of 10 s on two busy ones) and change rounding
+_MAX_UPDATES = 30
+_UPDATES_THAT_CHOOSE = 8  # afterwards the exempt voxels stay, so that the multipliers can settle
+# Of the objective without any dose: 1 % of a target's dose, squared. A smaller objective counts as this.
+_NEGLIGIBLE = 1e-4
+_PENALTY = 10.0  # of the constraints' terms, relative to the curvature the heaviest term would have on the target
+_HIGHEST_PENALTY = 4.0**6  # relative to the first one; a bound out of reach must not drown everything else
+_SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
+_STALLED, _PATIENCE = 0.9, 4  # upper bounds are out of reach when so many updates leave more than this of the error
+
+
+class Minimiser(Protocol):
+    """Minimises the losses of one solve, one after the other, over x ≥ 0; may keep what it has learnt in between."""
+
+    def improved(self, loss: Loss, fluence: Vector) -> Vector:
+        """Return a better start than a uniform fluence, or the fluence itself."""
+        ...
+
+    def minimise(self, loss: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool) -> Minimum:
+        """Minimise a loss.
+
+        Parameters
+        ----------
+        loss : Loss
+        start : ndarray, shape (bixels,)
+            Not negative.
+        tolerance : float
+            Of `newton.kkt_residual`.
+        negligible : float
+            A loss below this counts as this in `newton.kkt_residual`.
+        near : bool
+            Whether the start is the minimum of a loss that differs in its multipliers only.
+        """
+        ...
+
+
+class LagrangianSolver:
+    """Solves Eq. 1 for one dose-influence matrix: the `InnerSolver` of our backends.
+
+    Parameters
+    ----------
+    matrix : InfluenceMatrix
+        Dose per unit fluence, in Gy.
+    minimiser : callable
+        Makes the minimiser of one solve from K, with rows added for means.
+    """
+
+    def __init__(self, matrix: InfluenceMatrix, minimiser: Callable[[DoseOperator], Minimiser]) -> None:
+        self.matrix = matrix
+        self._minimiser = minimiser
+
+    def dose(self, fluence: Vector) -> Vector:
+        """Return K x in Gy, shape (voxels,)."""
+        return self.matrix.dose(fluence)
+
+    def solve(
+        self,
+        terms: Sequence[Term],
+        constraints: Sequence[DoseConstraint] = (),
+        start: FluenceSolution | None = None,
+    ) -> FluenceSolution:
+        """Find the fluence that minimises the terms' sum and meets the constraints.
+
+        Parameters
+        ----------
+        terms : sequence of Term
+        constraints : sequence of DoseConstraint
+            Met where they can be; the solution's `constraints` say which were. Of those that exclude each other, all
+            may be missed.
+        start : FluenceSolution, optional
+            An earlier solution for the same matrix, to start from.
+
+        Returns
+        -------
+        FluenceSolution
+        """
+        with threadpool_limits(_BLAS_THREADS, user_api="blas"):
+            return self._solve(FluenceProblem(terms, constraints, start))
+
+    def solve_batch(self, problems: Sequence[FluenceProblem]) -> list[FluenceSolution]:
+        """Solve several problems, one on each core at a time.
+
+        A core of its own serves a solve better than a share of each product. Each solution is, to the last bit, what
+        `solve` gives for it alone.
+        """
+        solutions: list[FluenceSolution | None] = [None] * len(problems)
+
+        def task(index: int) -> None:
+            solutions[index] = self._solve(problems[index])
+
+        with threadpool_limits(_BLAS_THREADS, user_api="blas"):
+            threads.run(task, len(problems))
+        return [solution for solution in solutions if solution is not None]
+
+    def _solve(self, problem: FluenceProblem) -> FluenceSolution:
+        matrix, rows = rows_of(self.matrix, problem.constraints)
+        objective = Objective(problem.terms, matrix.shape[0])
+        multipliers = [
+            Multipliers(constraint, bounded, _penalty(problem.terms, constraint, bounded))
+            for constraint, bounded in zip(problem.constraints, rows, strict=True)
+        ]
+        if problem.start is None:
+            fluence = self._uniform_fluence(problem.terms)
+        else:
+            fluence = problem.start.fluence
+            for each in multipliers:
+                if (known := problem.start.multipliers.get(each.constraint.key)) is not None:
+                    each.lower, each.upper = known[0].copy(), known[1].copy()
+        cold = problem.start is None
+        minimum, iterations = _minimise_lagrangian(
+            self._minimiser(matrix), matrix, objective, multipliers, fluence, cold=cold
+        )
+        return FluenceSolution.of(
+            problem,
+            minimum.fluence,
+            minimum.dose[: self.matrix.shape[0]],
+            kkt_residual=minimum.kkt_residual,
+            iterations=iterations,
+            multipliers={each.constraint.key: (each.lower, each.upper) for each in multipliers},
+        )
+
+    def _uniform_fluence(self, terms: Sequence[Term]) -> Vector:
+        """Equal fluence everywhere, at the level that suits the first target best."""
+        uniform = np.ones(self.matrix.shape[1])
+        target = next((term for term in terms if not term.one_sided), None)
+        if target is None:
+            return 0 * uniform
+        mean = float(self.matrix.dose(uniform, target.rows).mean())
+        return uniform * (target.dose_gy / mean) if mean > 0 else uniform
+
+
+def _minimise_lagrangian(
+    minimiser: Minimiser,
+    matrix: DoseOperator,
+    objective: Objective,
+    multipliers: Sequence[Multipliers],
+    fluence: Vector,
+    *,
+    cold: bool,
+) -> tuple[Minimum, int]:
+    """Alternate between fluence and multipliers; a cold start first solves without the constraints."""
+    negligible = _NEGLIGIBLE * objective.loss.derivatives(np.zeros(matrix.shape[0]))[0]
+    total, voxels = 0, matrix.shape[0]
+    if cold:
+        fluence = minimiser.improved(objective.loss, fluence)
+        tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
+        minimum = minimiser.minimise(objective.loss, fluence, tolerance=tolerance, negligible=negligible, near=False)
+        total, fluence = minimum.iterations, minimum.fluence
+        if not multipliers:
+            return minimum, total
+    for each in multipliers:
+        each.choose_voxels(matrix.dose(fluence))
+    errors = [np.inf] * len(multipliers)
+    limited = any(each.constraint.relation == "≤" for each in multipliers)
+    lowest, stalled = np.inf, 0
+    tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
+    highest = [_HIGHEST_PENALTY * each.penalty for each in multipliers]
+    for update in range(_MAX_UPDATES):
+        loss = sum((each.loss(voxels) for each in multipliers), objective.loss)
+        minimum = minimiser.minimise(loss, fluence, tolerance=tolerance, negligible=negligible, near=update > 0)
+        total += minimum.iterations
+        fluence = minimum.fluence
+        previous, errors = errors, [each.constraint.error(minimum.dose) for each in multipliers]
+        idle_pull = sum(each.idle_pull(minimum.dose) for each in multipliers)
+        settled = idle_pull <= KKT_TOLERANCE * max(minimum.value, negligible)
+        if settled and all(error <= CONSTRAINT_TOLERANCE for error in errors):
+            if minimum.kkt_residual <= KKT_TOLERANCE:
+                break
+            tolerance = KKT_TOLERANCE
+            continue
+        worst = max(errors)
+        falls = worst <= max(_STALLED * lowest, CONSTRAINT_TOLERANCE)
+        lowest, stalled = (worst, 0) if falls else (lowest, stalled + 1)
+        if limited and stalled >= _PATIENCE and update >= _UPDATES_THAT_CHOOSE:
+            break
+        tolerance = min(max(worst, KKT_TOLERANCE), tolerance)
+        for each, error, before, most in zip(multipliers, errors, previous, highest, strict=True):
+            each.update(minimum.dose)
+            if error > max(_SLOW * before, CONSTRAINT_TOLERANCE):
+                each.penalty = min(4.0 * each.penalty, most)
+            if update < _UPDATES_THAT_CHOOSE:
+                each.choose_voxels(minimum.dose)
+    return minimum, total
+
+
+def _penalty(terms: Sequence[Term], constraint: DoseConstraint, rows: Rows) -> float:
+    """Return the first penalty per row; of a structure larger than the targets, few voxels are near an upper bound."""
+    heaviest = max((term.weight for term in terms), default=0.0) or 1.0
+    targets = [term.rows.size for term in terms if not term.one_sided]
+    bounded = min([rows.size, *targets]) if constraint.relation == "≤" else rows.size
+    return _PENALTY * 2 * heaviest / bounded

@@ -1,0 +1,66 @@
+"""The backend `newton`: our semismooth Newton method with its Hessians, ridges, precisions and coarse starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from radplan_env.beams import Bixels
+
+from . import newton
+from .coarse import CoarseProblem
+from .gram import Gram
+from .lagrangian import LagrangianSolver
+from .loss import Loss
+from .matrix import DoseOperator, InfluenceMatrix, Vector
+
+_UPDATE_RIDGE = 1e-3  # between updates of the multipliers little changes
+_MAX_ITERATIONS = (25, 60)  # in single, and then in double precision
+_SINGLE_PRECISION_FROM = 1000  # bixels; below, double precision costs next to nothing
+
+
+def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> LagrangianSolver:
+    """Return our solver for K; see `solver.inner_solver`."""
+    k = InfluenceMatrix(matrix)
+    coarse = None if bixels is None else CoarseProblem(k, bixels)
+    large = matrix.shape[1] >= _SINGLE_PRECISION_FROM
+    precisions: Sequence[type[np.floating[Any]]] = (np.float32, np.float64) if large else (np.float64,)
+    return LagrangianSolver(k, lambda operator: _NewtonMinimiser(operator, coarse, precisions))
+
+
+class _NewtonMinimiser:
+    """Newton's method for the losses of one solve: see `lagrangian.Minimiser`."""
+
+    def __init__(
+        self, matrix: DoseOperator, coarse: CoarseProblem | None, precisions: Sequence[type[np.floating[Any]]]
+    ) -> None:
+        self._matrix, self._coarse = matrix, coarse
+        # Their rounding depends on their history: kept, one solve would sway the next.
+        self._grams = [Gram(matrix, dtype) for dtype in precisions]
+
+    def improved(self, loss: Loss, fluence: Vector) -> Vector:
+        return fluence if self._coarse is None else self._coarse.start(loss, fluence)
+
+    def minimise(self, loss: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool) -> newton.Minimum:
+        ridge = _UPDATE_RIDGE if near else newton.FIRST_RIDGE
+        iterations = 0
+        for gram, most in zip(self._grams, _MAX_ITERATIONS[-len(self._grams) :], strict=True):
+            minimum = newton.minimise(
+                self._matrix,
+                loss,
+                start,
+                gram,
+                tolerance=tolerance,
+                max_iterations=most,
+                negligible=negligible,
+                ridge=ridge,
+            )
+            iterations += minimum.iterations
+            if minimum.kkt_residual <= tolerance:
+                break
+            start, ridge = minimum.fluence, _UPDATE_RIDGE
+        return replace(minimum, iterations=iterations)
