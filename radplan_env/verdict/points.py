@@ -21,7 +21,7 @@ from radplan_env.case import Case
 from radplan_env.grid import Grid
 from radplan_env.protocol import BoundProtocol
 
-from .regions import REACH_MM, Regions
+from .regions import BEYOND_MM, REACH_MM, Regions
 
 Mask = NDArray[np.bool_]
 
@@ -36,9 +36,9 @@ class Spacing:
     Parameters
     ----------
     fine_mm : float
-        In targets, organs and 10 mm round the targets.
+        In targets, in organs up to 20 mm from them, and 10 mm round them.
     near_mm : float
-        Elsewhere up to 30 mm from the targets.
+        In organs beyond, and elsewhere up to 30 mm from the targets.
     far_mm : float
         In the rest of the body.
     """
@@ -133,11 +133,12 @@ def _points(purpose: str, case: Case, protocol: BoundProtocol, regions: Regions,
     for bit, mask in enumerate(regions.masks.values()):
         code |= mask.ravel()[body].astype(np.int64) << bit
     away = regions.from_targets_mm.ravel()[body]
-    fine = away <= SHELL_MM
+    organ = np.zeros(body.size, dtype=bool)
     for structure in protocol.structures:
         if structure != "Body":
-            fine |= (code >> names.index(structure) & 1).astype(bool)
-    near = ~fine & (away <= REACH_MM)
+            organ |= (code >> names.index(structure) & 1).astype(bool)
+    fine = (away <= SHELL_MM) | (organ & (away <= BEYOND_MM))
+    near = ~fine & (organ | (away <= REACH_MM))
     parts = [
         _placed(case.grid, body[tier], code[tier], mm, rng)
         for tier, mm in ((fine, spacing.fine_mm), (near, spacing.near_mm), (~fine & ~near, spacing.far_mm))
