@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
+from radplan_env.beam_models import BeamModel
 from radplan_env.case import Case
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import (
@@ -28,8 +28,10 @@ from radplan_env.influence import DoseInfluence, Fidelity, fidelity_named, influ
 from radplan_env.limits import Limit
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Protocol, load_protocol
-from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard
+from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard, scorecard_for
+from radplan_env.verdict import Judge, VerdictKind
 
+from .complexity import complexity
 from .plan import Plan, Summary
 from .request import PlanRequest
 from .stage import Stage
@@ -50,8 +52,14 @@ class PlanningSystem:
         The protocol's beams by default.
     collimator_angles_deg : float or sequence of float, optional
         One for all beams or one for each; the protocol's by default, or 0 where `gantry_angles_deg` are given.
-    scorecard : Scorecard or str
-        By what plans are scored, or its name: see `radplan_env.scorecards`.
+    scorecard : Scorecard or str, optional
+        By what plans are scored, or its name: see `radplan_env.scorecards`. By default v1, or v0 for a protocol
+        without a section of v1.
+    verdict : {"full", "sampled"}
+        Whether plans are judged on all points of the verdict or, for training, on a fixed subset: see
+        `radplan_env.verdict`.
+    beam_model : str or BeamModel
+        Of the dose that plans are judged by: see `radplan_env.dose`.
     backend : str
         Solver of the inner loop, one of `radplan_env.fluence.solver_names()`.
     engine, cache_dir : str, str or Path, optional
@@ -75,7 +83,9 @@ class PlanningSystem:
         fidelity: str | Fidelity = "standard",
         gantry_angles_deg: Any = None,
         collimator_angles_deg: Any = None,
-        scorecard: Scorecard | str = "v0",
+        scorecard: Scorecard | str | None = None,
+        verdict: VerdictKind = "full",
+        beam_model: str | BeamModel = "matrad-generic",
         backend: str = "newton",
         engine: str = "radplan",
         cache_dir: str | Path | None = None,
@@ -85,7 +95,7 @@ class PlanningSystem:
             protocol = load_protocol(protocol)
         self.case = case
         self.protocol = protocol.bind(case) if isinstance(protocol, Protocol) else protocol
-        self.scorecard = load_scorecard(scorecard)
+        self.scorecard = scorecard_for(self.protocol) if scorecard is None else load_scorecard(scorecard)
         check_scorecard(self.scorecard, self.protocol)
         self.fidelity = fidelity = fidelity_named(fidelity)
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
@@ -108,10 +118,13 @@ class PlanningSystem:
         k, _ = self._beams(self.gantry_angles_deg)
         self.grid = k.grid
         self._body = k.body
+        self.verdict: VerdictKind = verdict
+        self.judge = Judge(case, self.protocol, self.scorecard, beam_model=beam_model)
         self.rows = {name: self._rows(mask) for name, mask in case.structures.items()}
         outside = np.ones(self._body.size, dtype=bool)
         for name in targets:
             outside[self.rows[name]] = False
+        self.rows |= self._rows_of_regions()
         self.rows[OUTSIDE_TARGETS] = np.flatnonzero(outside)
         self._term_rows = self._disjoint_rows()
 
@@ -162,7 +175,7 @@ class PlanningSystem:
         ValueError
             If the plan is of another case or its fluence does not fit the beams.
         """
-        return self.restore(plan.summary(), plan.fluence)
+        return self.restore(plan.summary(), plan.solution.fluence)
 
     def restore(self, summary: Summary, fluence: NDArray[np.float64]) -> Plan:
         """Make a plan again from its summary and its fluence, without solving.
@@ -174,6 +187,7 @@ class PlanningSystem:
         summary : PlanSummary
             What `Plan.summary` returned.
         fluence : ndarray, shape (bixels,)
+            As the inner loop found it, ``plan.solution.fluence``.
 
         Raises
         ------
@@ -200,10 +214,11 @@ class PlanningSystem:
             "objective": judged.objective,
             "objective_by_structure": judged.objective_by_structure,
         }
-        return self._plan(parameters, angles, k, FluenceSolution.from_summary(report, fluence, dose))
+        solution = FluenceSolution.from_summary(report, fluence, dose)
+        return self._plan(parameters, angles, k, solution, summary["verdict"])
 
     def evaluate(self, dose_gy: NDArray[Any]) -> Evaluation:
-        """Judge a dose (z, y, x) in Gy on the dose grid by the protocol.
+        """Evaluate a dose (z, y, x) in Gy on the dose grid, where plans are optimised: a diagnostic, no verdict.
 
         Raises
         ------
@@ -212,10 +227,22 @@ class PlanningSystem:
         """
         if dose_gy.shape != self.grid.shape:
             raise ValueError(f"the dose has shape {dose_gy.shape}, the dose grid {self.grid.shape}")
-        dose = dose_gy.ravel()[self._body]
-        doses = {name: dose[rows] for name, rows in self.rows.items()}
+        return self._evaluate_rows(dose_gy.ravel()[self._body])
+
+    def judged_in_full(self, plan: Plan) -> Plan:
+        """Return a plan of this case judged on all points of the verdict."""
+        if plan.verdict == "full":
+            return plan
+        angles = plan.gantry_angles_deg
+        return self._plan(plan.parameters, angles, self._beams(angles)[0], plan.solution, "full")
+
+    def _evaluate_rows(self, dose: NDArray[Any]) -> Evaluation:
         return evaluate(
-            doses, self.grid.voxel_cc, self.protocol, self.scorecard, beyond_mm=lambda mm: dose[self._mm_outside > mm]
+            {name: dose[rows] for name, rows in self.rows.items()},
+            self.grid.voxel_cc,
+            self.protocol,
+            self.scorecard,
+            in_targets_percent=self.judge.in_targets_percent,
         )
 
     @cached_property
@@ -228,29 +255,15 @@ class PlanningSystem:
         dose = self.case.reference_dose_gy
         if dose is None:
             return None
-        masks = dict(self.case.structures)
-        targets = [masks[self.protocol.case_name[target.structure]] for target in self.protocol.targets]
-        body, treated = masks["Body"], np.logical_or.reduce(targets)
-        masks[OUTSIDE_TARGETS] = body & ~treated
-        doses = {name: dose[mask] for name, mask in masks.items()}
-        grid = self.case.grid
+        case_name = self.protocol.case_name
+        masks = {case_name.get(name, name): mask for name, mask in self.judge.regions.masks.items()}
         return evaluate(
-            doses,
-            grid.voxel_cc,
+            {name: dose[mask] for name, mask in masks.items()},
+            self.case.grid.voxel_cc,
             self.protocol,
             self.scorecard,
-            beyond_mm=lambda mm: dose[body & (_mm_outside(treated, grid) > mm)],
+            in_targets_percent=self.judge.in_targets_percent,
         )
-
-    @cached_property
-    def _mm_outside(self) -> NDArray[np.float64]:
-        """How far each row of K lies from the nearest target, in mm; 0 within one."""
-        treated = np.zeros(self._body.size, dtype=bool)
-        for target in self.protocol.targets:
-            treated[self.rows[self.protocol.case_name[target.structure]]] = True
-        volume = np.zeros(int(np.prod(self.grid.shape)), dtype=bool)
-        volume[self._body] = treated
-        return _mm_outside(volume.reshape(self.grid.shape), self.grid).ravel()[self._body]
 
     @cached_property
     def _scorecard_identity(self) -> ScorecardIdentity:
@@ -262,6 +275,21 @@ class PlanningSystem:
         if rows.size == 0:
             rows = np.flatnonzero(_touched(mask, self.case.grid, self.grid).ravel()[self._body])
         return rows
+
+    def _rows_of_regions(self) -> dict[str, NDArray[np.int64]]:
+        """Rows of targets without what lies under the skin, and of the regions that scorecards ask for."""
+        masks = self.judge.regions.masks
+        cut = {
+            self.protocol.case_name[target.structure]: self._rows(masks[target.structure])
+            for target in self.protocol.targets
+            if (masks[target.structure] != masks[f"{target.structure}.whole"]).any()
+        }
+        nearest = self.case.grid.nearest(self.grid).ravel()[self._body]
+        structures = {*self.protocol.structures, OUTSIDE_TARGETS}
+        regions = {
+            name: np.flatnonzero(mask.ravel()[nearest]) for name, mask in masks.items() if name not in structures
+        }
+        return cut | {name: rows for name, rows in regions.items() if rows.size}
 
     def _disjoint_rows(self) -> dict[str, NDArray[np.int64]]:
         """Give each voxel to the first structure that holds it: targets by prescription, then organs, body last.
@@ -353,8 +381,9 @@ class PlanningSystem:
         angles: tuple[float, ...],
         k: DoseInfluence,
         solution: FluenceSolution,
+        verdict: VerdictKind | None = None,
     ) -> Plan:
-        dose = k.volume(solution.dose_gy)
+        judged = self.judge.judge(k.beams, k.bixels, solution.fluence, verdict or self.verdict)
         return Plan(
             case_id=self.case.id,
             protocol=self.protocol.protocol,
@@ -364,9 +393,18 @@ class PlanningSystem:
             collimator_angles_deg=self._collimators(parameters, len(angles)),
             parameters=parameters,
             grid=self.grid,
-            ideal=Stage("ideal", dose, self.evaluate(dose)),
+            ideal=Stage("ideal", k.volume(judged.scaled_by * solution.dose_gy), judged.evaluation),
             solution=solution,
+            scaled_by=judged.scaled_by,
+            own_rows_score=self._evaluate_rows(solution.dose_gy).score,
+            complexity=complexity(k.beams, k.bixels, judged.scaled_by * solution.fluence, self._mu_per_fraction),
+            verdict=judged.kind,
         )
+
+    @property
+    def _mu_per_fraction(self) -> float:
+        """Monitor units in a fraction that one unit of total fluence takes."""
+        return self.judge.beam_model.monitor_units_per_fluence / self.protocol.protocol.fractions
 
 
 def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.bool_]:
@@ -379,9 +417,3 @@ def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.
         indices.append(np.clip(nearest, 0, target.shape[axis] - 1))
     touched[tuple(indices)] = True
     return touched
-
-
-def _mm_outside(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    """Distance in mm from the centre of each voxel to that of the nearest voxel of the mask; 0 within it."""
-    found: NDArray[np.float64] = distance_transform_edt(~mask, sampling=grid.spacing_mm)
-    return found

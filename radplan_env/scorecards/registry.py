@@ -59,6 +59,11 @@ def load_scorecard(name: str | Scorecard = DEFAULT) -> Scorecard:
     return scorecard
 
 
+def scorecard_for(goals: Goals) -> Scorecard:
+    """Return v1 or, for a protocol without a section of v1, v0: what plans are scored by if nothing is said."""
+    return load_scorecard("v1" if goals.scorecards.get("v1") else "v0")
+
+
 def check_section(name: str, section: Mapping[str, Any], goals: Goals) -> list[str]:
     """Say what is wrong with a scorecard's section of a protocol; nothing where the scorecard is not installed."""
     return load_scorecard(name).faults(section, goals) if name in available_scorecards() else []

@@ -21,7 +21,7 @@ from radplan_env.case import Case
 from radplan_env.grid import Grid
 from radplan_env.protocol import BoundProtocol
 
-from .regions import BEYOND_MM, REACH_MM, Regions
+from .regions import REACH_MM, Regions
 
 Mask = NDArray[np.bool_]
 
@@ -36,9 +36,9 @@ class Spacing:
     Parameters
     ----------
     fine_mm : float
-        In targets, in organs up to 20 mm from them, and 10 mm round them.
+        In targets and 10 mm round them, where doses fall steeply.
     near_mm : float
-        In organs beyond, and elsewhere up to 30 mm from the targets.
+        In organs, and elsewhere up to 30 mm from the targets.
     far_mm : float
         In the rest of the body.
     """
@@ -65,7 +65,7 @@ class JudgedPoints:
 
     Parameters
     ----------
-    positions_mm : ndarray of float32, shape (points, 3)
+    positions_mm : ndarray of float64, shape (points, 3)
         (z, y, x) in patient coordinates.
     volume_cc : ndarray of float64, shape (points,)
     code : ndarray of int, shape (points,)
@@ -74,7 +74,7 @@ class JudgedPoints:
         Regions, as `Regions.masks` names them.
     """
 
-    positions_mm: NDArray[np.float32]
+    positions_mm: NDArray[np.float64]
     volume_cc: NDArray[np.float64]
     code: NDArray[np.int64]
     names: tuple[str, ...]
@@ -92,16 +92,19 @@ class JudgedPoints:
         return {name: float(self.volume_cc[self.inside(name)].sum()) for name in self.names}
 
     def subset(self, points: int) -> NDArray[np.int64]:
-        """Return the indices of about so many points, drawn evenly from each combination of regions.
+        """Return the indices of about so many points, drawn evenly within each combination of regions.
 
-        Small combinations keep at least 200 points, or all they have; `reweighted` gives the subset its volumes.
+        A combination gets points by the square root of those it has, so that small regions are seen as well as large
+        ones, and at least 200, or all it has; `reweighted` gives the subset its volumes.
         """
-        share = points / len(self)
+        combinations, sizes = np.unique(self.code, return_counts=True)
+        shares = points * np.sqrt(sizes) / np.sqrt(sizes).sum()
+        rng = np.random.default_rng(len(self))
         chosen = []
-        for code in np.unique(self.code):
-            own = np.flatnonzero(self.code == code)  # neighbours stand close together in this order
-            count = min(own.size, max(round(share * own.size), 200))
-            chosen.append(own[((np.arange(count) + 0.5) * own.size / count).astype(np.int64)])
+        for combination, share in zip(combinations, shares, strict=True):
+            own = np.flatnonzero(self.code == combination)  # neighbours stand close together in this order
+            count = min(own.size, max(round(share), 200))
+            chosen.append(own[((np.arange(count) + rng.random(count)) * own.size / count).astype(np.int64)])
         return np.sort(np.concatenate(chosen))
 
     def reweighted(self, chosen: NDArray[np.int64]) -> JudgedPoints:
@@ -137,7 +140,7 @@ def _points(purpose: str, case: Case, protocol: BoundProtocol, regions: Regions,
     for structure in protocol.structures:
         if structure != "Body":
             organ |= (code >> names.index(structure) & 1).astype(bool)
-    fine = (away <= SHELL_MM) | (organ & (away <= BEYOND_MM))
+    fine = away <= SHELL_MM
     near = ~fine & (organ | (away <= REACH_MM))
     parts = [
         _placed(case.grid, body[tier], code[tier], mm, rng)
@@ -149,7 +152,7 @@ def _points(purpose: str, case: Case, protocol: BoundProtocol, regions: Regions,
 
 def _placed(
     grid: Grid, voxels: NDArray[np.int64], code: NDArray[np.int64], spacing_mm: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Place points no further apart than a spacing in voxels given by their flat indices."""
     block = [max(math.floor(spacing_mm / side + 1e-6), 1) for side in grid.spacing_mm]
     parts = [max(math.ceil(side / spacing_mm - 1e-6), 1) for side in grid.spacing_mm]
@@ -161,7 +164,7 @@ def _placed(
     offset = (within + rng.random((voxels.size, len(within), 3), dtype=np.float32)) / np.array(parts, np.float32) - 0.5
     positions = (index[:, None, :] + offset) * np.array(grid.spacing_mm) + np.array(grid.origin_mm)
     volume = np.repeat(counts * grid.voxel_cc / len(within), len(within))
-    return positions.reshape(-1, 3).astype(np.float32), volume, np.repeat(code, len(within))
+    return positions.reshape(-1, 3), volume, np.repeat(code, len(within))
 
 
 def _one_of_each_block(

@@ -81,7 +81,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     steps = [plan.summary() for plan in plans]
     came_to = outcome(steps)
     if plans:
-        keep(folder, key, [plan.fluence for plan in plans], plans[came_to["handed_over"]])
+        keep(folder, key, [plan.solution.fluence for plan in plans], plans[came_to["handed_over"]])
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
