@@ -19,8 +19,10 @@ LOWEST_ASKED, HIGHEST_ASKED = 0.5, 1.05
 LOWEST_ALLOWED = 0.95
 """An upper limit on a target's dose is no lower than this multiple of its prescription: coverage would break it."""
 
-PROTOCOL_KEYS = ("name", "title", "fractions", "source", "beams", "gantry_angles_deg", "collimator_angles_deg")
-PROTOCOL_KEYS += ("targets", "organs", "criteria", "scorecards")
+PROTOCOL_KEYS = (
+    *("name", "title", "fractions", "source", "beams", "gantry_angles_deg", "collimator_angles_deg"),
+    *("targets", "organs", "criteria", "scorecards"),
+)
 
 _DOSES_OF_SLOTS = ("start_objective_dose_gy", "objective_dose_range_gy")
 _DOSES_OF_CRITERIA = ("at_most", "at_least", "tolerance", "ideal", "unacceptable")
@@ -87,7 +89,7 @@ def explained(error: ValidationError, content: Any) -> list[str]:
         # What does not fit together is looked for only once the parts are valid: here among those that are.
         data = doses_in_gy(content)
         sound = [list(_sound(data.get(part), kind)) for part, kind in _PARTS.items()]
-        valid = all(len(found) == len(data.get(part) or ()) for part, found in zip(_PARTS, sound, strict=True))
+        valid = all(found and len(found) == len(data[part]) for part, found in zip(_PARTS, sound, strict=True))
         wrong = inconsistencies(*sound) if valid else list(_implausible(*sound))  # type: ignore[arg-type]
         faults += [f"top level: {text}" for text in wrong]
     return faults
@@ -169,6 +171,8 @@ def _sound(entries: Any, kind: type[Part]) -> Iterator[Part]:
 
 def _lines(fault: Mapping[str, Any], content: Any) -> Iterator[str]:
     location = fault["loc"]
+    if fault["type"] == "too_short" and len(location) == 1 and content.get(location[0]):
+        return  # pydantic counts the valid parts; what is wrong with the others is said anyway
     key = ".".join(map(str, location)) or "top level"
     if fault["type"] == "extra_forbidden":
         yield f"{key}{_name_of(location, content)}: unknown key{_meant(str(location[-1]), _known_keys(location))}"

@@ -89,7 +89,7 @@ class Target(Slot):
                 f"{HIGHEST_OF_RX * rx:g} Gy"
             )
         if wrong:
-            raise ValueError(f"{self.structure}, prescription {rx:g} Gy: {'; '.join(wrong)}")
+            raise ValueError(f"prescription {rx:g} Gy: {'; '.join(wrong)}")
         return self
 
 

@@ -30,9 +30,9 @@ def summary(
             {
                 "structure": criterion.structure,
                 "metric": criterion.metric,
-                "at_most": criterion.is_at_most,
+                "upper": criterion.upper,
                 "limit": criterion.limit,
-                "value": criterion.limit - room if criterion.is_at_most else criterion.limit + room,
+                "value": criterion.limit - room if criterion.upper else criterion.limit + room,
                 "unit": criterion.unit,
                 "priority": criterion.priority,
                 "passed": margin >= 0,
@@ -51,7 +51,7 @@ def task() -> dict[str, Any]:
             "title": PROTOCOL.title,
             "prescriptions_gy": {target.structure: target.prescription_gy for target in PROTOCOL.targets},
             "criteria": [
-                {"structure": c.structure, "metric": c.metric, "at_most": c.is_at_most, "limit": c.limit}
+                {"structure": c.structure, "metric": c.metric, "upper": c.upper, "limit": c.limit}
                 for c in PROTOCOL.criteria
             ],
         },

@@ -163,7 +163,7 @@ def test_reset_spends_no_solve_and_says_what_there_is_to_know(env: gym.Env[Any, 
     assert {
         "structure": "Rectum",
         "metric": "V31Gy",
-        "at_most": True,
+        "upper": True,
         "limit": 34.0,
         "unit": "%",
         "priority": 3,

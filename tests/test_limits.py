@@ -29,8 +29,8 @@ VOXEL_CC = 0.125
     ],
 )
 def test_each_metric_is_a_bound_on_a_dose(metric: str, value: float, bound: tuple[float | None, float]) -> None:
-    assert Limit("Rectum", metric, at_most=value).bound(50.0) == bound
-    assert Limit("Rectum", metric, at_least=value).bound(50.0) == bound
+    assert Limit("Rectum", metric, at_most=value).dose_bound(50.0) == bound
+    assert Limit("Rectum", metric, at_least=value).dose_bound(50.0) == bound
 
 
 @given(
@@ -42,7 +42,7 @@ def test_each_metric_is_a_bound_on_a_dose(metric: str, value: float, bound: tupl
 def test_a_dose_within_the_bound_keeps_the_limit(doses: list[float], metric: str, value: float, at_most: bool) -> None:
     dose = np.array(doses)
     limit = Limit("Rectum", metric, **{"at_most" if at_most else "at_least": value})
-    percent, gy = limit.bound(dose.size * VOXEL_CC)
+    percent, gy = limit.dose_bound(dose.size * VOXEL_CC)
     reached = dose.mean() if percent is None else np.percentile(dose, 100 - percent)
     within = reached < gy * (1 - 1e-9) if at_most else reached > gy * (1 + 1e-9)
     if within:

@@ -181,6 +181,7 @@ class Plan:
                     for kind, judged in header["stages"].items()
                 }
                 ideal, fluence = stages["ideal"], file["fluence"]
+                dose: Any = ideal.dose_gy.ravel()
             return cls(
                 case_id=header["case_id"],
                 protocol=protocol,
@@ -191,9 +192,7 @@ class Plan:
                 parameters=PlanningParameters.from_dict(header["parameters"]),
                 grid=Grid(**header["grid"]),
                 ideal=ideal,
-                solution=FluenceSolution.from_summary(
-                    header["solution"], fluence, ideal.dose_gy.ravel() / header["scaled_by"]
-                ),
+                solution=FluenceSolution.from_summary(header["solution"], fluence, dose / header["scaled_by"]),
                 scaled_by=header["scaled_by"],
                 own_rows_score=header["own_rows_score"],
                 complexity=header["complexity"],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env.info import TermReport
 from radplan_env.planning import Summary
 
 DVH_PERCENT = (20, 40, 60, 80, 90, 95, 98, 102, 105, 107)
@@ -144,7 +145,7 @@ def _parameters(parameters: Mapping[str, Mapping[str, float]]) -> str:
     return aligned([header, *rows], "<>>")
 
 
-def _terms(terms: Mapping[str, Mapping[str, float]]) -> str:
+def _terms(terms: Mapping[str, TermReport]) -> str:
     rows = [(name, number(term["points"]), number(term["available"])) for name, term in terms.items()]
     return aligned([("score terms", "points", "of"), *rows], "<>>")
 

@@ -44,7 +44,7 @@ def planned(score: float, margins: dict[tuple[str, str], float], parameters: Par
             "metric": c.metric,
             "unit": c.unit,
             "limit": c.limit,
-            "at_most": c.is_at_most,
+            "upper": c.upper,
             "priority": c.priority,
             "relative_margin": (margin := margins.get((c.structure, c.metric), 0.05)),
             "passed": margin >= 0,

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from radplan_env.protocol import load_protocol
+from radplan_env.scorecards import load_scorecard
 from radplan_experiments.recording.run_folder import RunFolder
-from radplan_experiments.recording.settings import Settings
+from radplan_experiments.recording.settings import ScorecardChoice, Settings
 
 SETTINGS = Settings(
     site="prostate",
-    protocol="prostate",
+    protocol=load_protocol("prostate"),
+    scorecard=ScorecardChoice.of(load_scorecard("v0")),
     source="synthetic",
     data=(),
     split="test",
@@ -43,13 +46,15 @@ def make_plan(
         "unit": "%",
         "priority": 3,
         "passed": rectum_mean < 25,
-        "at_most": True,
+        "upper": True,
         "margin": 34.0 - rectum_mean,
         "relative_margin": 1 - rectum_mean / 34.0,
     }
     return {
         "case": "…",
+        "stage": "ideal",
         "score": score,
+        "screened": None,
         "met": met,
         "metrics": {"PTV_7020": target, "Rectum": rectum},
         "criteria": [criterion],
@@ -76,6 +81,7 @@ def make_record(agent: str, case: str, seed: int, plans: list[dict[str, Any]], *
         "handed_over": scores.index(max(scores)),
         "site": "prostate",
         "protocol": "prostate",
+        "scorecard": SETTINGS.scorecard.identity,
         "fidelity": "fast",
         "seconds": 1.0,
         "versions": {"python": "3"},
@@ -156,15 +162,13 @@ def _write_csv(file: Path, mask: NDArray[np.bool_], values: NDArray[np.float64] 
 @pytest.fixture(scope="session")
 def tiny_run(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run on the two tiny patients: template once, random search with two seeds, an agent that fails."""
-    from radplan_env.protocol import load_protocol
     from radplan_experiments.recording.run_folder import open_run_folder
     from radplan_experiments.running import runner
 
     tiny = replace(
         settings,
         site="head-and-neck",
-        protocol="head_and_neck",
-        protocol_digest=load_protocol("head_and_neck").digest(),
+        protocol=load_protocol("head_and_neck"),
         source="openkbp",
         data=(str(tiny_openkbp),),
         cases=("openkbp/pt_1", "openkbp/pt_2"),

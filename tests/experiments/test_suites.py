@@ -12,19 +12,23 @@ import pytest
 import yaml
 
 from radplan_env.influence import FIDELITIES
-from radplan_env.protocol import load_protocol
+from radplan_env.protocol import load_protocol, read_protocol
+from radplan_env.scorecards import load_scorecard
 from radplan_env.sources import openkbp, synthetic
 from radplan_experiments import suites
 from radplan_experiments.cohort import SITES, UsageError
 from radplan_experiments.options import CompareOptions
 from radplan_experiments.recording.run_folder import RunFolder
-from radplan_experiments.recording.settings import Settings
+from radplan_experiments.recording.settings import ScorecardChoice, Settings
 from radplan_experiments.recording.standing import altered_cases, standing
 from radplan_experiments.running.run_settings import settings_of_suite
 from radplan_experiments.suites import Suite, available_suites, load_suite
 
 Record = dict[str, Any]
 EpisodeMaker = Callable[..., Record]
+
+
+EDITED = read_protocol(load_protocol("prostate").to_dict() | {"fractions": 39}, "edited")
 
 
 @pytest.fixture
@@ -37,7 +41,8 @@ def as_asked(suite: Suite) -> Settings:
     """Settings of the suite's run."""
     return Settings(
         site=suite.site,
-        protocol=suite.protocol,
+        protocol=load_protocol(suite.protocol),
+        scorecard=ScorecardChoice.of(load_scorecard(suite.scorecard.name)),
         source=suite.source,
         data=(),
         split=suite.split,
@@ -48,7 +53,6 @@ def as_asked(suite: Suite) -> Settings:
         seeds=suite.seeds,
         fidelity=suite.fidelity,
         deterministic=("template",),
-        protocol_digest=suite.protocol_digest,
         suite=suite.name,
     )
 
@@ -64,6 +68,8 @@ def test_a_suite_is_what_the_package_runs(name: str) -> None:
         f"protocol {suite.protocol} has changed: its digest is {digest}. Until {name} is published, write that into "
         f"radplan_experiments/suites/{name}.yaml; afterwards make a new version of the suite (docs/suites.md)"
     )
+    scorecard = load_scorecard(suite.scorecard.name).identity
+    assert suite.scorecard.model_dump() == scorecard, f"scorecard {suite.scorecard.name} has changed; it is {scorecard}"
     fidelity = FIDELITIES[suite.fidelity]
     assert (suite.dose_grid_mm, suite.bixel_mm) == (fidelity.dose_grid_mm, fidelity.bixel_mm)
     assert suite.protocol == SITES[suite.site].protocol
@@ -135,14 +141,16 @@ def test_a_run_of_the_suites_settings_departs_in_nothing(suite: Suite, as_asked:
     ("change", "said"),
     [
         ({"site": "tg119"}, "site tg119, not prostate"),
-        ({"protocol": "tg119"}, "protocol tg119, not prostate"),
+        ({"scorecard": ScorecardChoice("toy", "1", "0" * 64)}, "scorecard toy, not v0"),
+        ({"scorecard": ScorecardChoice("v0", "0", "0" * 64)}, "another version of scorecard v0"),
+        ({"gantry_angles_deg": (0.0, 90.0)}, "beams of its own"),
         ({"source": "dicom"}, "source dicom, not synthetic"),
         ({"split": "validation"}, "split validation, not test"),
         ({"budget": 9}, "budget 9, not 10"),
         ({"seeds": 5}, "seeds 5, not 3"),
         ({"fidelity": "standard"}, "fidelity standard, not fast (5 mm dose grid, 8 mm bixels)"),
         ({"fidelity": "mine"}, "fidelity mine, not fast (5 mm dose grid, 8 mm bixels)"),
-        ({"protocol_digest": "0" * 64}, "another version of the protocol"),
+        ({"protocol": EDITED}, "another version of the protocol"),
         ({"cases": ("synthetic/test/0", "synthetic/train/7")}, "cases of its own (synthetic/train/7)"),
     ],
 )

@@ -133,7 +133,7 @@ def test_limits_hold_in_the_metrics_that_are_judged(system: PlanningSystem, limi
     metrics = limited.evaluation.metrics
     for limit in limited.parameters.limits:
         value = metrics[limit.structure][limit.metric]
-        assert value <= limit.value if limit.is_at_most else value >= limit.value, limit.name
+        assert value <= limit.value if limit.upper else value >= limit.value, limit.name
     assert metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-3)
 
 

@@ -101,5 +101,5 @@ def criterion(
     margin = limit - value if at_most else value - limit
     return {
         "structure": structure, "metric": metric, "limit": limit, "value": value, "unit": unit, "priority": 2,
-        "passed": margin >= 0, "at_most": at_most, "margin": margin,
+        "passed": margin >= 0, "upper": at_most, "margin": margin,
     }  # fmt: skip

@@ -125,8 +125,8 @@ def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, reco
         for step, summary in zip(record["steps"], summaries, strict=True)
     ]
     came_to = runner.outcome(steps)
-    if plans:
-        runner.keep(target, key_of(record), solved, plans[came_to["handed_over"]])
+    if (chosen := came_to["handed_over"]) is not None:
+        runner.keep(target, key_of(record), solved, plans[chosen])
     return {
         **record,
         **came_to,

@@ -12,7 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,7 @@ def _problems_of_episode(settings: Settings, record: Record) -> Iterator[str]:
     """What a record says of its episode and does not follow from the run's settings or from the plans."""
     steps = record["steps"]
     wanted: dict[str, Any] = {name: getattr(settings, name) for name in ("site", "fidelity", "budget")}
-    wanted |= {"protocol": settings.protocol.name, "scorecard": asdict(settings.scorecard)}
+    wanted |= {"protocol": settings.protocol.name, "scorecard": settings.scorecard.identity}
     if len(steps) > settings.budget:
         yield f"{counted(len(steps), 'solve')}, of a budget of {settings.budget}"
     if record["status"] == COMPLETE and (not steps or record["error"] is not None):

@@ -13,8 +13,10 @@ from radplan_experiments.running import comparison
 from radplan_experiments.running.run_settings import protocol_named, settings_of, settings_of_suite
 from radplan_experiments.suites import load_suite
 
-SET_BY_SUITE = ("--site", "--protocol", "--source", "--split", "--cases", "--budget", "--seeds", "--fidelity")
-SET_BY_SUITE += ("--scorecard", "--gantry-angles-deg", "--collimator-angles-deg")
+SET_BY_SUITE = (
+    *("--site", "--protocol", "--scorecard", "--gantry-angles-deg", "--collimator-angles-deg", "--source", "--split"),
+    *("--cases", "--budget", "--seeds", "--fidelity"),
+)
 
 BESIDE = {
     "--validate": ("--data", "--jobs"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NotRequired, TypedDict
+
+from radplan_env.info import PlanSummary
+from radplan_env.scorecards import ScorecardIdentity
 
 SCHEMA = 2
 COMPLETE = "complete"
@@ -11,16 +14,65 @@ FAILED = "failed"
 CIRCUMSTANCES = ("seconds", "ran_on", "command")
 """What of a record tells how it came about; all else is the same wherever and however often a run is started."""
 
-Record = dict[str, Any]
-"""An episode, a line of episodes.jsonl. Of its fields:
 
-- status, error: "complete" and null, or "failed" and the message, place and traceback.
-- steps: a plan summary for each solve, in order, those before a failure too.
-- handed_over: which of the steps the episode hands over. It counts from 0, where figures and reports say "solve 1".
-  Null where there is no step.
-- best_score, final_score: the highest of the steps' scores, and the last.
-- agent_record: what the agent's `record()` returned, null where it says nothing.
-"""
+class Failure(TypedDict):
+    """What an episode failed with: the message, the place in the agent's file, the traceback."""
+
+    message: str
+    at: NotRequired[str | None]
+    traceback: str
+
+
+class Delivered(TypedDict):
+    """What became of the plan handed over once it was made deliverable."""
+
+    score: float
+    screened: bool | None
+    technique: str
+    mu: float
+    seconds: float
+    violations: list[str]
+
+
+class Outcome(TypedDict):
+    """What an episode comes to, from the summaries of its plans; None where it has none."""
+
+    best_score: float | None
+    """The highest of the steps' scores."""
+    final_score: float | None
+    handed_over: int | None
+    """Which of the steps the episode hands over. It counts from 0, where figures and reports say "solve 1"."""
+
+
+class Record(Outcome):
+    """An episode, a line of episodes.jsonl."""
+
+    schema: NotRequired[int]
+    status: str
+    """"complete" or "failed"."""
+    error: Failure | None
+    agent: str
+    case: str
+    seed: int
+    site: str
+    protocol: str
+    """The protocol's name; DIR/protocol.yaml holds the rest."""
+    scorecard: ScorecardIdentity
+    fidelity: str
+    budget: int
+    steps: list[PlanSummary]
+    """A plan summary for each solve, in order, those before a failure too."""
+    agent_record: dict[str, Any] | None
+    """What the agent's `record()` returned; None where it says nothing."""
+    agent_source: NotRequired[str | None]
+    seconds: float
+    versions: dict[str, str]
+    ran_on: NotRequired[str]
+    command: NotRequired[str]
+    rescored: NotRequired[dict[str, str]]
+    delivered: NotRequired[Delivered]
+
+
 Key = tuple[str, str, int]
 
 

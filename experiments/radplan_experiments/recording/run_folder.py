@@ -79,7 +79,7 @@ class RunFolder:
     def case_path(self, case: str) -> Path:
         return self.path / "cases" / f"{slug(case)}.json"
 
-    def known_cases(self) -> dict[str, Record]:
+    def known_cases(self) -> dict[str, dict[str, Any]]:
         """What is known of the run's cases, by id, of those that have been prepared."""
         paths = {case: self.case_path(case) for case in self.settings.cases}
         return {case: json.loads(path.read_text(encoding="utf-8")) for case, path in paths.items() if path.exists()}

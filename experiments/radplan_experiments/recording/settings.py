@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from radplan_env.protocol import Protocol
-from radplan_env.scorecards import Scorecard
+from radplan_env.scorecards import Scorecard, ScorecardIdentity
 from radplan_experiments.recording.records import Key
 
 
@@ -48,6 +48,11 @@ class ScorecardChoice:
     def of(cls, scorecard: Scorecard) -> ScorecardChoice:
         """The choice of a scorecard as it is now."""
         return cls(**scorecard.identity)
+
+    @property
+    def identity(self) -> ScorecardIdentity:
+        """As records have it."""
+        return {"name": self.name, "version": self.version, "digest": self.digest}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +120,7 @@ def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
     return settings.agents[0] if first == "random" else first
 
 
-def criterion_label(item: Summary) -> str:
+def criterion_label(item: Mapping[str, Any]) -> str:
     """A criterion as planners write it: "Rectum V31Gy ≤ 34 %"."""
     return Bound.of(item).words
 

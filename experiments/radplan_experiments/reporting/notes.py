@@ -31,8 +31,8 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
     if other_in_package(folder.settings):
         name = folder.settings.protocol.name
         lines.append(
-            f"The protocol is not the package's {name}, or not its present version: criteria, points and scores are the "
-            f"run's own. compare.py --rescore --protocol {name} judges these plans by the package's."
+            f"The protocol is not the package's {name}, or not its present version: criteria and scores are the run's "
+            f"own. compare.py --rescore --protocol {name} judges these plans by the package's."
         )
     if scorecard_has_changed(folder.settings):
         lines.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class StoredPlans:
         return found
 
 
-def reference_curves(reference: Summary) -> Curves:
+def reference_curves(reference: Mapping[str, Any]) -> Curves:
     """DVHs of a reference plan, from what cases/ holds of it."""
     return {name: (np.array(dvh["edges_gy"]), np.array(dvh["percent"])) for name, dvh in reference["dvh"].items()}
 

@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,11 @@ from radplan_agents.agent import Agent, EpisodeInterruptedError, make_agent
 from radplan_agents.llm import Session
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
+from radplan_env.info import PlanSummary
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_experiments.cohort import SITES, Origin, open_cohort
 from radplan_experiments.recording import failures, fluences
-from radplan_experiments.recording.records import COMPLETE, FAILED, Key, Record
+from radplan_experiments.recording.records import COMPLETE, FAILED, Failure, Key, Outcome, Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.running.language_model import LanguageModel, library_of, reads_library, talks
@@ -80,8 +80,8 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     seconds = time.perf_counter() - started
     steps = [plan.summary() for plan in plans]
     came_to = outcome(steps)
-    if plans:
-        keep(folder, key, [plan.solution.fluence for plan in plans], plans[came_to["handed_over"]])
+    if (chosen := came_to["handed_over"]) is not None:
+        keep(folder, key, [plan.solution.fluence for plan in plans], plans[chosen])
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
@@ -90,7 +90,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "seed": seed,
         "site": settings.site,
         "protocol": settings.protocol.name,
-        "scorecard": asdict(settings.scorecard),
+        "scorecard": settings.scorecard.identity,
         "fidelity": settings.fidelity,
         "budget": settings.budget,
         **came_to,
@@ -104,7 +104,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
 
 def _attempt(
     env: gymnasium.Env[Any, Any], folder: RunFolder, key: Key, model: LanguageModel | None
-) -> tuple[list[Plan], Record | None, dict[str, str | None] | None]:
+) -> tuple[list[Plan], dict[str, Any] | None, Failure | None]:
     """The plans of an episode, what the agent says of it, and how it failed if it did.
 
     A third party's agent may raise anything.
@@ -125,7 +125,11 @@ def _attempt(
         raise
     except (Exception, SystemExit) as raised:
         at = failures.place(raised, key[0])
-        error = {"message": f"{type(raised).__name__}: {raised}", "at": at, "traceback": traceback.format_exc()}
+        error: Failure = {
+            "message": f"{type(raised).__name__}: {raised}",
+            "at": at,
+            "traceback": traceback.format_exc(),
+        }
         said = None
         with suppress(Exception):  # who has failed may have nothing more to say
             said = record_of(agent)
@@ -159,7 +163,7 @@ def _agent(env: RadPlanEnv, folder: RunFolder, key: Key, session: Session | None
     return make_agent(name, env, seed=seeds_of(key)[1], **settings)
 
 
-def record_of(agent: Agent | None) -> Record | None:
+def record_of(agent: Agent | None) -> dict[str, Any] | None:
     """What an agent says of its last episode, None if it says nothing.
 
     Raises
@@ -170,7 +174,7 @@ def record_of(agent: Agent | None) -> Record | None:
     record = getattr(agent, "record", None)
     if record is None:
         return None
-    plain: Record | None = json.loads(json.dumps(record(), allow_nan=False))
+    plain: dict[str, Any] | None = json.loads(json.dumps(record(), allow_nan=False))
     if not isinstance(plain, dict | None):
         raise TypeError(f"record() of an agent returns a dict or None, not {plain!r}")
     return plain
@@ -182,7 +186,7 @@ def keep(folder: RunFolder, key: Key, solved: Sequence[fluences.Fluence], chosen
     write_atomically(folder.plan_path(key), chosen.save)
 
 
-def outcome(steps: Sequence[Record]) -> Record:
+def outcome(steps: Sequence[PlanSummary]) -> Outcome:
     """What an episode comes to, from the summaries of its plans."""
     scores = [step["score"] for step in steps]
     return {
@@ -192,7 +196,7 @@ def outcome(steps: Sequence[Record]) -> Record:
     }
 
 
-def handed_over(steps: Sequence[Record]) -> int | None:
+def handed_over(steps: Sequence[PlanSummary]) -> int | None:
     """Index of the plan an episode hands over: one that meets every criterion, else the best score's."""
     return max(range(len(steps)), key=lambda i: (steps[i]["met"], steps[i]["score"]), default=None)
 
@@ -202,7 +206,7 @@ def prepare(settings: Settings, case_id: str, path: Path) -> None:
     write_json(path, facts(planning_system(settings, read_case(settings, case_id))))
 
 
-def facts(system: PlanningSystem) -> Record:
+def facts(system: PlanningSystem) -> dict[str, Any]:
     """What is known of a case, and what the protocol says of its reference plan, where it has one."""
     case, reference = system.case, system.reference
     return {

@@ -43,7 +43,7 @@ def test_each_criterion_has_its_kind(name: str) -> None:
         plain = {
             "structure": criterion.structure,
             "metric": criterion.metric,
-            "at_most": criterion.is_at_most,
+            "upper": criterion.upper,
             "limit": criterion.limit,
             "unit": criterion.unit,
         }

@@ -49,7 +49,7 @@ def protocol(**limits: float) -> Protocol:
         limit = {**BALL, **limits}.get(criterion.name)
         if limit is None:
             return criterion
-        side, worse = ("at_most", 2) if criterion.is_at_most else ("at_least", 0.5)
+        side, worse = ("at_most", 2) if criterion.upper else ("at_least", 0.5)
         return criterion.model_copy(update={side: limit, "ideal": limit / worse, "unacceptable": limit * worse})
 
     return known.model_copy(update={"criteria": tuple(change(criterion) for criterion in known.criteria)})

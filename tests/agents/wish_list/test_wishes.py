@@ -24,7 +24,7 @@ def task(protocol: Protocol) -> dict[str, Any]:
             {
                 "structure": c.structure,
                 "metric": c.metric,
-                "at_most": c.is_at_most,
+                "upper": c.upper,
                 "limit": c.limit,
                 "priority": c.priority,
             }
@@ -53,7 +53,7 @@ def test_every_criterion_is_wished_once_in_order_of_priority(name: str) -> None:
     for criterion in protocol.criteria:
         if criterion.metric != "D95%":  # the inner loop's own constraint
             assert goals[criterion.name].limit == criterion.limit
-            assert goals[criterion.name].at_most == criterion.is_at_most
+            assert goals[criterion.name].upper == criterion.upper
     for target in protocol.targets:
         assert goals[f"{target.structure} D98%"].limit == pytest.approx(0.95 * target.prescription_gy)
 

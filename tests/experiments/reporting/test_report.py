@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from radplan_env.protocol import load_protocol
+from radplan_env.protocol import read_protocol
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import key_of
 from radplan_experiments.recording.run_folder import RunFolder
@@ -102,8 +102,23 @@ def test_a_single_case_is_said_to_have_no_intervals(folder: RunFolder) -> None:
     assert "One case: no interval" in heading(folder, {}, {})
 
 
-def test_plans_judged_by_another_version_of_the_protocol_are_pointed_out(folder: RunFolder) -> None:
-    folder.settings = dataclasses.replace(folder.settings, protocol_digest=load_protocol("prostate").digest())
-    assert "protocol has changed" not in heading(folder, {}, {})
-    folder.settings = dataclasses.replace(folder.settings, protocol_digest="another")
-    assert "protocol has changed" in heading(folder, {}, {})
+def test_a_protocol_or_scorecard_that_is_not_the_packages_is_pointed_out(folder: RunFolder) -> None:
+    assert "protocol is not the package's" not in heading(folder, {}, {})
+    settings = folder.settings
+    edited = read_protocol(settings.protocol.to_dict() | {"fractions": 39}, "edited")
+    folder.settings = dataclasses.replace(settings, protocol=edited)
+    assert "protocol is not the package's prostate" in heading(folder, {}, {})
+    renamed = read_protocol(edited.to_dict() | {"name": "ours"}, "renamed")
+    folder.settings = dataclasses.replace(settings, protocol=renamed)
+    assert "protocol is not the package's" not in heading(folder, {}, {})
+    assert "scorecard" not in heading(folder, {}, {})
+    folder.settings = dataclasses.replace(settings, scorecard=dataclasses.replace(settings.scorecard, digest="0" * 64))
+    assert "scorecard v0 has changed" in heading(folder, {}, {})
+
+
+def test_what_is_no_deliverable_plan_is_said_by_its_stage(folder: RunFolder) -> None:
+    assert "before sequencing" in heading(folder, {}, {})
+    for record in folder.records.values():
+        for step in record["steps"]:
+            step["stage"] = "deliverable"
+    assert "before sequencing" not in heading(folder, {}, {})

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from radplan_agents.agent import EpisodeInterruptedError
 from radplan_agents.llm import Endpoint, Ledger, Limits, ModelSettings, Retrying, ServiceError, read_transcript
+from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands.compare import main
 from radplan_experiments.options import LanguageModelOptions, ModelOptions
@@ -223,7 +224,7 @@ def folder(settings: Settings, tiny_openkbp: Path, tmp_path: Path) -> RunFolder:
     tiny = dataclasses.replace(
         settings,
         site="head-and-neck",
-        protocol="head_and_neck",
+        protocol=load_protocol("head_and_neck"),
         source="openkbp",
         data=(str(tiny_openkbp),),
         cases=(CASE,),

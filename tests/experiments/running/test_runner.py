@@ -14,6 +14,7 @@ import yaml
 
 import radplan_env
 from radplan_env.planning import Plan
+from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands import export
 from radplan_experiments.options import RunOptions
@@ -32,7 +33,7 @@ def tiny(settings: Settings, tiny_openkbp: Path) -> Settings:
     return dataclasses.replace(
         settings,
         site="head-and-neck",
-        protocol="head_and_neck",
+        protocol=load_protocol("head_and_neck"),
         source="openkbp",
         data=(str(tiny_openkbp),),
         cases=(CASE,),
