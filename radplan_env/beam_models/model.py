@@ -31,6 +31,10 @@ class Kernels(Protocol):
     pencils_only: bool
     """Whether only bixels can be computed, not openings of any shape."""
 
+    def reach_mm(self, ssd_mm: float) -> float:
+        """Return the distance from a pencil's axis beyond which there is next to no dose."""
+        ...
+
     def spectra(self, lattice: Lattice, ssd_mm: float, bixel_mm: float | None) -> NDArray[Any]:
         """Return the transfer function (components, n, m // 2 + 1) from fluence on a lattice to dose.
 
@@ -99,10 +103,22 @@ class BeamModel:
         Where bixels are squares across their own axis, as pyRadPlan has them, those off the axis overlap: the weight
         is then the Jacobian of their tilt, (1 + r²/SAD²)^(3/2), and no primary fluence is applied.
         """
-        if self.kernels.pencils_only:
-            return self.tilt(off_axis_mm)
+        return self.tilt(off_axis_mm) if self.pyradplan_conventions else self.primary_fluence(off_axis_mm)
+
+    def bixel_weight(self, centres_mm: Array) -> Array:
+        """Return the fluence in a bixel (n, 2) of unit fluence that is a square across its own axis, as K has it."""
+        off_axis = np.hypot(*centres_mm.T)
+        return np.ones(len(off_axis)) if self.pyradplan_conventions else self.weight(off_axis) / self.tilt(off_axis)
+
+    def primary_fluence(self, off_axis_mm: Array) -> Array:
+        """Return the primary fluence by distance from the axis in the isocentre plane, relative to the axis."""
         profile: Array = np.interp(off_axis_mm, self.radius_mm, self.relative_fluence)
         return profile
+
+    @property
+    def pyradplan_conventions(self) -> bool:
+        """Whether bixels, depth and fluence are as pyRadPlan has them."""
+        return self.kernels.pencils_only
 
     def tilt(self, off_axis_mm: Array) -> Array:
         """Return the area in the isocentre plane over that across a ray's own axis, (1 + r²/SAD²)^(3/2)."""

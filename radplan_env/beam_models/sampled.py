@@ -40,6 +40,10 @@ class SampledKernels:
     cutoff_mm: float
     pencils_only = True
 
+    def reach_mm(self, ssd_mm: float) -> float:
+        """See `model.Kernels`."""
+        return self.cutoff_mm
+
     def kernels_at(self, ssd_mm: float) -> Array:
         """Return the kernels, shape (components, radii), of the nearest source-surface distance."""
         nearest: Array = self.kernels[np.argmin(np.abs(self.ssd_mm - ssd_mm))]

@@ -2,7 +2,6 @@
 
 prepared   `prepare` traces beams to points; `Prepared` computes dose there, and its adjoint
 raster     fluence as rectangles, apertures, and their way onto a lattice
-tracing    radiological depth of a point, exact through the CT
 gather     compiled kernels
 """
 

@@ -23,7 +23,7 @@ from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose.gather import gather, scatter
 from radplan_env.dose.raster import BixelRows, Raster, Shading, check_fluence
-from radplan_env.dose.tracing import body_density, depths, surface_distance_mm
+from radplan_env.tracing import body_density, depths, surface_distance_mm
 
 Array = NDArray[np.float64]
 
@@ -32,9 +32,6 @@ SPACING_MM = 1.0
 
 DEPTH_STEP_MM = 0.05
 """Of the depth doses' table: interpolation changes them by less than 0.004 %."""
-
-REACH_MM = 200.0
-"""Distance beyond which a kernel may meet its own periodic image."""
 
 
 def prepare(
@@ -67,7 +64,7 @@ def prepare(
         raise ValueError("no beam to compute dose of")
     if wrong := [beam.sad_mm for beam in beams if beam.sad_mm != model.sad_mm]:
         raise ValueError(f"beam model {model.name!r} has a source-axis distance of {model.sad_mm:g} mm, beams {wrong}")
-    density, grid = body_density(case)
+    density, grid = body_density(case.ct_hu, case.structures["Body"], case.grid)
     return Prepared(
         case_id=case.id,
         model=model,
@@ -193,8 +190,9 @@ class Prepared:
 
     def _lattice(self, b: int, x_mm: Array, z_mm: Array) -> Lattice:
         """Return the lattice on which neither fluence nor points meet a periodic image within the kernels' reach."""
+        beyond = self.model.kernels.reach_mm(self.ssd_mm[b])
         sizes = [
-            fft.next_fast_len(int((abs(lines).max() + reach + REACH_MM) / SPACING_MM) + 2, real=True)
+            fft.next_fast_len(int((abs(lines).max() + reach + beyond) / SPACING_MM) + 2, real=True)
             for lines, reach in zip((x_mm, z_mm), self._points_reach_mm(b), strict=True)
         ]
         return Lattice(SPACING_MM, (sizes[0], sizes[1]))
@@ -224,7 +222,7 @@ class Prepared:
         """Points, depths, geometry and depth dose of a beam, as the compiled kernels take them."""
         beam = self.beams[b]
         turn = beam.onto_collimator(np.array([1.0, 0.0]), np.array([0.0, 1.0]))[0]
-        geometry = (*beam.isocentre_mm, *beam.cos_sin, beam.sad_mm, float(turn[0]), float(turn[1]))
+        geometry = tuple(map(float, (*beam.isocentre_mm, *beam.cos_sin, beam.sad_mm, *turn)))
         return self.points_mm, self.depth_mm[b], geometry, self._depth_doses, 1 / DEPTH_STEP_MM
 
     @cached_property

@@ -18,7 +18,7 @@ from radplan_env.grid import Grid
 from radplan_env.influence.setup import Matrix, Setup
 
 MACHINE, ENERGY_MV = "Generic", 6.0
-"""pyRadPlan's name of the linac whose data K is computed with, see `radplan_env.influence.linac`."""
+"""pyRadPlan's name of the linac that beam model `matrad-generic` comes from."""
 
 
 def compute(setup: Setup, progress: bool) -> Matrix:

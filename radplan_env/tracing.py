@@ -14,22 +14,30 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from radplan_env.beams import Beam
-from radplan_env.case import Case
 from radplan_env.grid import Grid
-from radplan_env.influence.depth import TISSUE_DENSITY, electron_density
 
 Array = NDArray[np.float64]
 
+TISSUE_DENSITY = 0.05
+"""Relative electron density at which the body begins, for the source-surface distance."""
 
-def body_density(case: Case) -> tuple[NDArray[np.float32], Grid]:
+# HU to relative electron density, pyRadPlan's default.
+_HU = (-1024, -999, -90, -45, 0, 100, 350, 3000)
+_DENSITY = (0.001, 0.001, 0.95, 0.99, 1, 1.095, 1.199, 2.505)
+
+
+def electron_density(ct_hu: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return electron density relative to water."""
+    density: NDArray[np.float64] = np.interp(ct_hu, _HU, _DENSITY)
+    return density
+
+
+def body_density(ct_hu: NDArray[np.float32], body: NDArray[np.bool_], grid: Grid) -> tuple[NDArray[np.float32], Grid]:
     """Return electron density relative to water in the box around the body and one voxel more, 0 outside the body."""
-    body = case.structures["Body"]
     (box,) = ndimage.find_objects(body.view(np.uint8))
-    density = np.pad(np.where(body[box], electron_density(case.ct_hu[box]), 0).astype(np.float32), 1)
-    origin = [
-        o + s * (side.start - 1) for o, s, side in zip(case.grid.origin_mm, case.grid.spacing_mm, box, strict=True)
-    ]
-    return density, Grid(density.shape, case.grid.spacing_mm, tuple(origin))  # type: ignore[arg-type]
+    density = np.pad(np.where(body[box], electron_density(ct_hu[box]), 0).astype(np.float32), 1)
+    origin = [o + s * (side.start - 1) for o, s, side in zip(grid.origin_mm, grid.spacing_mm, box, strict=True)]
+    return density, Grid(density.shape, grid.spacing_mm, tuple(origin))  # type: ignore[arg-type]
 
 
 def depths(density: NDArray[np.float32], grid: Grid, beam: Beam, points_mm: Array) -> NDArray[np.float32]:
@@ -44,7 +52,7 @@ def surface_distance_mm(density: NDArray[np.float32], grid: Grid, beam: Beam) ->
     spacing, source, shape = np.array(grid.spacing_mm), _source(beam), np.array(grid.shape)
     along = (np.array(beam.isocentre_mm) - source) / beam.sad_mm
     low = np.array(grid.origin_mm) - spacing / 2
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         planes = [
             (low[axis] + spacing[axis] * np.arange(shape[axis] + 1) - source[axis]) / along[axis] for axis in range(3)
         ]
