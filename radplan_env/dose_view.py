@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class DoseView:
             )
         return self._known[structure, metric]
 
-    @property
+    @cached_property
     def _targets_cc(self) -> float:
         if isinstance(self.voxel_cc, Mapping):
             return self.volume_cc(BODY) - self.volume_cc(OUTSIDE_TARGETS)

@@ -174,6 +174,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         plan of an episode is judged in full.
     terminate_when_met : bool
         Whether a plan that meets the whole protocol ends the episode.
+    beam_model : str, optional
+        Of every dose: see `PlanningSystem`.
     reward : Reward, optional
         `ScoreImprovement` by default.
     relative_step : float, optional
@@ -219,6 +221,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         scorecard: Scorecard | str | None = None,
         verdict: VerdictKind = "full",
         terminate_when_met: bool = False,
+        beam_model: str | None = None,
         reward: Reward | None = None,
         relative_step: float | None = None,
         render_mode: str | None = None,
@@ -260,6 +263,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
                 collimator_angles_deg=collimator_angles_deg,
                 scorecard=self.scorecard,
                 verdict=verdict,
+                beam_model=beam_model,
                 backend=backend,
                 cache_dir=cache_dir,
                 progress=progress,

@@ -67,10 +67,10 @@ def dose_at_volume(dose: Doses, percent: float, voxel_cc: Volumes = 1.0) -> floa
     voxels = _voxels(dose)
     if _alike(voxel_cc):
         return float(np.percentile(voxels, 100 - percent))
-    hottest_first = np.argsort(-voxels, kind="stable")
-    received = np.cumsum(np.asarray(voxel_cc, np.float64)[hottest_first])
-    wanted = received[-1] * (percent / 100 - _ROUNDING)
-    return float(voxels[hottest_first[np.searchsorted(received, wanted)]])
+    coldest_first = np.argsort(voxels, kind="stable")  # hardly any work where they are sorted already
+    colder = np.cumsum(np.asarray(voxel_cc, np.float64)[coldest_first])
+    exempt = colder[-1] * (1 - percent / 100 + _ROUNDING)
+    return float(voxels[coldest_first[min(np.searchsorted(colder, exempt, side="right"), voxels.size - 1)]])
 
 
 def dose_at_volume_cc(dose: Doses, cc: float, voxel_cc: Volumes) -> float:

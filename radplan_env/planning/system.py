@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
-from radplan_env.beam_models import BeamModel
 from radplan_env.case import Case
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import (
@@ -58,8 +57,9 @@ class PlanningSystem:
     verdict : {"full", "sampled"}
         Whether plans are judged on all points of the verdict or, for training, on a fixed subset: see
         `radplan_env.verdict`.
-    beam_model : str or BeamModel
-        Of the dose that plans are judged by: see `radplan_env.dose`.
+    beam_model : str, optional
+        Of K and of the dose that plans are judged by, one of `radplan_env.beam_models.BEAM_MODELS`; "generic-6x" by
+        default, and with engine "pyradplan" the only one that it knows, "matrad-generic".
     backend : str
         Solver of the inner loop, one of `radplan_env.fluence.solver_names()`.
     engine, cache_dir : str, str or Path, optional
@@ -85,7 +85,7 @@ class PlanningSystem:
         collimator_angles_deg: Any = None,
         scorecard: Scorecard | str | None = None,
         verdict: VerdictKind = "full",
-        beam_model: str | BeamModel = "matrad-generic",
+        beam_model: str | None = None,
         backend: str = "newton",
         engine: str = "radplan",
         cache_dir: str | Path | None = None,
@@ -100,9 +100,13 @@ class PlanningSystem:
         self.fidelity = fidelity = fidelity_named(fidelity)
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
+        if beam_model is None:
+            beam_model = "matrad-generic" if engine == "pyradplan" else "generic-6x"
+        how: dict[str, Any] = {"engine": engine, "beam_model": beam_model, "cache_dir": cache_dir, "progress": progress}
+
         # Without `self`: a system must be freed when the last who uses it lets go, not when the collector comes by.
         def beams(angles: tuple[float, ...]) -> tuple[DoseInfluence, InnerSolver]:
-            k = influence(case, angles, targets, fidelity, engine=engine, cache_dir=cache_dir, progress=progress)
+            k = influence(case, angles, targets, fidelity, **how)
             return k, inner_solver(backend, k.matrix, k.bixels)
 
         self.solves = 0

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from radplan_env.beam_models import BeamModel, beam_model_named
+from radplan_env.beam_models import beam_model_named
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose import Prepared, prepare
@@ -57,7 +57,7 @@ class Judge:
     case : Case
     protocol : BoundProtocol
     scorecard : Scorecard
-    beam_model : str or BeamModel
+    beam_model : str
         Of the dose: see `radplan_env.dose`.
 
     Raises
@@ -66,11 +66,9 @@ class Judge:
         If a target lies wholly under the skin.
     """
 
-    def __init__(
-        self, case: Case, protocol: BoundProtocol, scorecard: Scorecard, *, beam_model: str | BeamModel
-    ) -> None:
+    def __init__(self, case: Case, protocol: BoundProtocol, scorecard: Scorecard, *, beam_model: str) -> None:
         self.case, self.protocol, self.scorecard = case, protocol, scorecard
-        self.beam_model = model = beam_model if isinstance(beam_model, BeamModel) else beam_model_named(beam_model)
+        self.beam_model = model = beam_model_named(beam_model)
         self.regions = Regions.of(case, protocol)
 
         # Without `self`: a judge must be freed when the last who uses it lets go, not when the collector comes by.
