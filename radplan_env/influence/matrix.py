@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from radplan_env.beam_models import beam_model_named
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
@@ -21,7 +22,6 @@ from radplan_env.grid import Grid, resample
 from radplan_env.influence import pencil_beam, pyradplan
 from radplan_env.influence.bixels import centre_of_mass
 from radplan_env.influence.cache import cached
-from radplan_env.influence.linac import linac
 from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
 from radplan_env.reference import require_pyradplan
 
@@ -145,6 +145,7 @@ def influence(
     fidelity: str | Fidelity = "standard",
     *,
     collimator_angles_deg: float | Sequence[float] = 0.0,
+    beam_model: str = "matrad-generic",
     engine: str = "radplan",
     cache_dir: str | Path | None = None,
     progress: bool = True,
@@ -161,8 +162,10 @@ def influence(
     fidelity : str or Fidelity
     collimator_angles_deg : float or sequence of float
         Of all beams, or one for each.
+    beam_model : str
+        One of `radplan_env.beam_models.BEAM_MODELS`.
     engine : str
-        One of `ENGINES`.
+        One of `ENGINES`; pyRadPlan's computes `matrad-generic` only.
     cache_dir : str or Path, optional
         Where matrices are kept and looked for; `default_cache_dir()` if not given. Where it cannot be written to,
         a warning says so and nothing is kept.
@@ -176,13 +179,15 @@ def influence(
     Raises
     ------
     ValueError
-        If the angles, the fidelity or the engine are not as above.
+        If the angles, the fidelity, the beam model or the engine are not as above.
     CaseError
         If a target is missing.
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}: choose from {', '.join(ENGINES)}")
-    setup = setup_of(case, gantry_angles_deg, targets, fidelity, collimator_angles_deg)
+    if engine == "pyradplan" and beam_model != "matrad-generic":
+        raise ValueError(f"pyRadPlan's engine computes beam model matrad-generic, not {beam_model!r}")
+    setup = setup_of(case, gantry_angles_deg, targets, fidelity, collimator_angles_deg, beam_model)
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
 
     def build() -> Matrix:
@@ -198,6 +203,7 @@ def setup_of(
     targets: Sequence[str],
     fidelity: str | Fidelity,
     collimator_angles_deg: float | Sequence[float] = 0.0,
+    beam_model: str = "matrad-generic",
 ) -> Setup:
     """Return what engines compute K from; arguments and errors as `influence`."""
     fidelity = fidelity_named(fidelity)
@@ -207,16 +213,18 @@ def setup_of(
         raise CaseError(f"case {case.id!r}: no target to aim at: {missing or 'none given'}")
     grid, body = dose_grid(case, fidelity), case.structures["Body"]
     target = _union(case, targets)
-    isocentre_mm, sad_mm = centre_of_mass(target, case.grid), linac().sad_mm
+    model = beam_model_named(beam_model)
+    isocentre_mm = centre_of_mass(target, case.grid)
     return Setup(
         title=f"K of {case.id}",
+        model=model,
         ct_hu=case.ct_hu,
         body=body,
         target=target,
         grid=case.grid,
         dose_grid=grid,
         rows=np.flatnonzero(resample(body, case.grid, grid)),
-        beams=tuple(Beam(a, isocentre_mm, sad_mm, c) for a, c in zip(angles, collimators, strict=True)),
+        beams=tuple(Beam(a, isocentre_mm, model.sad_mm, c) for a, c in zip(angles, collimators, strict=True)),
         bixel_mm=fidelity.bixel_mm,
         bixel_offset=fidelity.bixel_offset,
     )
@@ -246,7 +254,7 @@ def _pyradplan_version() -> str:
 
 def _key(setup: Setup, engine: str) -> str:
     """Hash of everything K depends on; not of organs, names or the case's id."""
-    machine = linac().digest if engine == "radplan" else _pyradplan_version()
+    machine = setup.model.digest if engine == "radplan" else _pyradplan_version()
     geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
     digest.update(setup.ct_hu.tobytes())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from radplan_env.beam_models import BeamModel
 from radplan_env.beams import Beam, Bixels
 from radplan_env.grid import Grid
 
@@ -23,6 +24,7 @@ class Setup:
     ----------
     title : str
         What a progress bar says.
+    model : BeamModel
     ct_hu : ndarray, shape (z, y, x)
     body, target : ndarray of bool, shape (z, y, x)
         Beams cover the target.
@@ -40,6 +42,7 @@ class Setup:
     """
 
     title: str
+    model: BeamModel
     ct_hu: NDArray[np.float32]
     body: Mask
     target: Mask

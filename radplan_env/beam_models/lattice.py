@@ -1,0 +1,29 @@
+"""The lattice in the isocentre plane on which fluence is convolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Square cells centred on multiples of their spacing; place i lies at index i modulo the size.
+
+    Parameters
+    ----------
+    spacing_mm : float
+    shape : tuple of int
+        Cells along x and z.
+    """
+
+    spacing_mm: float
+    shape: tuple[int, int]
+
+    @property
+    def frequencies(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Angular frequencies of a real transform in rad per mm, along x (n) and z (m // 2 + 1)."""
+        step = self.spacing_mm / (2 * np.pi)
+        return np.fft.fftfreq(self.shape[0], step), np.fft.rfftfreq(self.shape[1], step)
