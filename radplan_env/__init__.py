@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from radplan_env.sites import SITES, environment_id
+
 if TYPE_CHECKING:
     from radplan_env.actions import ActionMap as ActionMap
     from radplan_env.case import Case as Case
@@ -59,20 +61,19 @@ _MODULES = {
 
 __all__ = sorted(_MODULES)
 
-ENVIRONMENTS = {
-    "RadPlan/Prostate-v0": "prostate",
-    "RadPlan/HeadAndNeck-v0": "head_and_neck",
-    "RadPlan/TG119-v0": "tg119",
-}
-"""Registered environments and their protocols."""
+ENVIRONMENTS = {environment_id(site): site for site in SITES}
+"""Registered environments and their sites."""
 
-for _id, _protocol in ENVIRONMENTS.items():
+ANY_PROTOCOL = "RadPlan/AnyProtocol-v0"
+"""The environment of a protocol that belongs to no site: `protocol` and `cases` must be given."""
+
+for _id, _site in [*ENVIRONMENTS.items(), (ANY_PROTOCOL, None)]:
     if _id not in gym.registry:  # a reload, or a worker that inherited the registry
         gym.register(
             _id,
             entry_point="radplan_env.env:RadPlanEnv",
             vector_entry_point="radplan_env.vector:RadPlanVectorEnv",
-            kwargs={"protocol": _protocol},
+            kwargs={} if _site is None else {"protocol": _site},
         )
 
 

@@ -136,7 +136,7 @@ class ActionMap:
         Raises
         ------
         ValueError
-            If the change is no point of `space`, or the parameters are none of `to_action`.
+            If the change is not a point of `space`, or `to_action` would refuse the parameters.
         """
         coordinates = self.to_action(replace(parameters, limits=())) + step * self.check(change)
         moved = self.to_parameters(np.clip(coordinates, -1, 1).astype(np.float32), structures)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from radplan_env.errors import CaseError
 from radplan_env.grid import Grid
-from radplan_env.structure_names import is_target, is_tg263, map_names
+from radplan_env.structure_names import is_target, map_names, naming_problem
 
 __all__ = ["Case", "CaseError"]
 
@@ -81,8 +81,8 @@ class Case:
         if "Body" not in masks:
             names = sorted([*masks, *self.unmapped])
             raise fail(f"no 'Body' among the structures {names}: add the external contour, or map its name to it")
-        if wrong := sorted(name for name in masks if not is_tg263(name)):
-            raise fail(f"{wrong} are not TG-263 names: map them with name_map in Case.from_arrays")
+        if problems := [problem for name in masks if (problem := naming_problem(name))]:
+            raise fail(f"{'; '.join(problems)}. Map names with name_map in Case.from_arrays")
         masks = {name: _inside(mask, masks["Body"], name, fail) for name, mask in masks.items()}
         for array in (ct, dose, *masks.values()):
             if array is not None:

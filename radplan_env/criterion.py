@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from radplan_env.bound import Bound
 from radplan_env.metrics import parse_metric
-from radplan_env.structure_names import is_tg263
+from radplan_env.structure_names import naming_problem
 
 OUTSIDE_TARGETS = "OutsideTargets"
 """Pseudo-structure of criteria: the body less every target."""
@@ -31,8 +31,8 @@ def tg263(name: str) -> str:
     ValueError
         If it is none that is known here.
     """
-    if not is_tg263(name):
-        raise ValueError(f"{name!r} is not a TG-263 name known here")
+    if problem := naming_problem(name):
+        raise ValueError(problem)
     return name
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,18 +27,16 @@ from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
 from radplan_env.render.image import IMAGE_SIZE
 from radplan_env.rewards import Reward, ScoreImprovement
 from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard, scorecard_for
-from radplan_env.sources import matrad, synthetic
+from radplan_env.sites import site_of
+from radplan_env.sources import SOURCES, CohortRequest
 from radplan_env.systems import SystemCache
 from radplan_env.verdict import VerdictKind
 
 Action = NDArray[np.float32]
 Info = dict[str, Any]
 
-DEFAULT_CASES: Mapping[str, Callable[[], Sequence[Case]]] = {
-    "prostate": lambda: synthetic.load("train", 20),
-    "tg119": lambda: [matrad.tg119()],
-}
-"""Cases by protocol where none are given."""
+DEFAULT_CASES = 20
+"""Where no cases are given, the first so many training cases of the site's source are."""
 
 
 class RadPlanEnv(gym.Env[Observation, Action]):
@@ -198,7 +197,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     ------
     ValueError
         If an argument is not as above, or the protocol has no default cases; from `reset`, for an unknown
-        option or case; from `step`, for an action that is none.
+        option or case; from `step`, for an invalid action.
     CaseError
         If a case lacks the protocol's primary target.
     gymnasium.error.ResetNeeded
@@ -254,22 +253,11 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
         self._episode: Episode | None = None
 
-        def system(index: int) -> PlanningSystem:
-            return PlanningSystem(
-                cases[index],
-                self.protocol,
-                fidelity=fidelity,
-                gantry_angles_deg=gantry_angles_deg,
-                collimator_angles_deg=collimator_angles_deg,
-                scorecard=self.scorecard,
-                verdict=verdict,
-                beam_model=beam_model,
-                backend=backend,
-                cache_dir=cache_dir,
-                progress=progress,
-            )
-
-        self._systems = SystemCache(system)
+        settings: dict[str, Any] = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
+        settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
+        settings |= {"verdict": verdict, "beam_model": beam_model}
+        settings |= {"cache_dir": cache_dir, "progress": progress}
+        self._systems = SystemCache(partial(_system, cases, self.protocol, settings))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Begin an episode on a case drawn from the cohort, or on ``options["case"]``; see the class."""
@@ -302,7 +290,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         Raises
         ------
         ValueError
-            For an action that is none, or parameters that no action stands for, limits apart.
+            For an invalid action, or parameters that no action stands for, limits apart.
         gymnasium.error.ResetNeeded
             Outside an episode.
         """
@@ -401,14 +389,22 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         return figure_to_rgb(figure)
 
 
+def _system(cases: Sequence[Case], protocol: Protocol, settings: Mapping[str, Any], index: int) -> PlanningSystem:
+    return PlanningSystem(cases[index], protocol, **settings)
+
+
 def _default_cases(protocol: Protocol) -> Sequence[Case]:
-    if protocol.name in DEFAULT_CASES:
-        return DEFAULT_CASES[protocol.name]()
-    raise ValueError(
-        f"protocol {protocol.name!r} has no cases of its own: give cases=[…]. For head & neck, download "
-        "OpenKBP (https://github.com/ababier/open-kbp, 340 patients) and give "
-        "cases=radplan_env.sources.openkbp.load('open-kbp/provided-data', 'train')"
-    )
+    site = site_of(protocol.name)
+    if site is None:
+        raise ValueError(f"protocol {protocol.name!r} has no cases of its own: give cases=[…]")
+    source = SOURCES[site.source]
+    if source.needs_data:
+        raise ValueError(
+            f"protocol {protocol.name!r} has no cases of its own: give cases=[…], such as those of "
+            f"radplan_env.sources.SOURCES[{source.id!r}].cohort(CohortRequest(data=[…], split='train')). "
+            f"It reads {source.data}"
+        )
+    return source.cohort(CohortRequest(split="train"))[:DEFAULT_CASES]
 
 
 def _cohort(cases: Iterable[Case], protocol: Protocol) -> tuple[Sequence[Case], Sequence[str]]:

@@ -23,6 +23,9 @@ from radplan_env.structure_names import is_target
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+RESEARCH_ONLY = "RESEARCH ONLY"
+"""What every exported file says of itself, where viewers show it: nothing here is cleared for treatment."""
+
 _CT, _DOSE, _STRUCTURES = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "481.2", "481.3"))
 _STUDY = "1.2.840.10008.3.1.2.3.1"
 _AXIAL = [1, 0, 0, 0, 1, 0]
@@ -81,7 +84,7 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
     digest = case.digest()
     dataset = _dataset(case, digest, _STRUCTURES, "RTSTRUCT", "RTSTRUCT")
     dataset.InstanceNumber = 1
-    dataset.StructureSetLabel = "radplan_env"
+    dataset.StructureSetLabel = RESEARCH_ONLY
     dataset.StructureSetDate = dataset.StructureSetTime = ""
     slices = [_item(ReferencedSOPClassUID=_CT, ReferencedSOPInstanceUID=uid) for uid in _ct_uids(case, digest)]
     series = _item(SeriesInstanceUID=_uid(digest, "series CT"), ContourImageSequence=slices)
@@ -145,6 +148,7 @@ def export_rtdose(case: Case, dose_gy: ArrayLike, grid: Grid, path: str | Path) 
     dataset.GridFrameOffsetVector = [_ds(k * grid.spacing_mm[0]) for k in range(grid.shape[0])]
     dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
     dataset.DoseGridScaling = _ds(scaling)
+    dataset.DoseComment = f"{RESEARCH_ONLY}: not for treatment"
     _set_pixels(dataset, np.rint(dose / scaling).astype("<u4"), grid)
     _save(dataset, Path(path))
 
@@ -191,7 +195,7 @@ def _dataset(case: Case, digest: str, sop_class: str, modality: str, instance: s
     dataset.StudyDate = dataset.StudyTime = dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
     dataset.SeriesInstanceUID = _uid(digest, f"series {modality}")
     dataset.SeriesNumber = {"CT": 1, "RTSTRUCT": 2, "RTDOSE": 3}[modality]
-    dataset.SeriesDescription = "synthetic anatomy" if case.synthetic else ""
+    dataset.SeriesDescription = f"{RESEARCH_ONLY}, synthetic anatomy" if case.synthetic else RESEARCH_ONLY
     dataset.OperatorsName = ""
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = _uid(digest, "frame"), ""
     return dataset

@@ -114,7 +114,7 @@ class Limit:
         Raises
         ------
         ValueError
-            If a key is unknown or missing, or the limit is none.
+            If a key is unknown or missing, or the limit is invalid.
         """
         try:
             return cls(**data)

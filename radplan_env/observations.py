@@ -41,7 +41,7 @@ class ObservationMap:
     budget : int
         Solves of an episode.
     image_size : (int, int), optional
-        Height and width of the image in pixels; without it there is none.
+        Height and width of the image in pixels; None for observations without an image.
     """
 
     protocol: Protocol

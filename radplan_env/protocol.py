@@ -19,6 +19,7 @@ from radplan_env.criterion import OUTSIDE_TARGETS, Criterion, Model
 from radplan_env.parameters import PlanningParameters, StructureParameters
 from radplan_env.protocol_checks import doses_in_gy, explained, inconsistencies
 from radplan_env.scorecards import check_section
+from radplan_env.sites import site_of
 from radplan_env.slots import Organ, Slot, Target
 from radplan_env.yaml_files import YAMLFileError, parse_yaml
 
@@ -291,6 +292,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     if path.suffix not in (".yaml", ".yml"):
         name = str(name_or_path).replace("-", "_")
         if name not in available_protocols():
+            if (site := site_of(name)) is not None and site.protocol != str(name_or_path):
+                return load_protocol(site.protocol)
             raise ProtocolError(
                 f"no protocol {str(name_or_path)!r}; there are {', '.join(available_protocols())}, "
                 "or give the path of a .yaml file"

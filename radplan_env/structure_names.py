@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 from radplan_env.errors import CaseError
 
@@ -12,19 +12,35 @@ TARGET_PATTERN = re.compile(r"(GTV|CTV|ITV|PTV)[pn]?\d?(_(\d{4,5}|High|Mid|Low))
 """Targets: ``PTV``, ``CTVn``, ``PTV_7000`` (total dose in cGy), ``PTV_High`` …"""
 
 _UNPAIRED = """
-    Body Core Bladder Rectum Prostate Rectal_Spacer SeminalVes PenileBulb Urethra Uterus Vagina Bowel Bowel_Bag
-    Bowel_Small Bowel_Large Colon Colon_Sigmoid Duodenum Stomach Liver Pancreas Spleen Sacrum CaudaEquina
-    Anal_Canal Brain Brainstem Cerebellum OpticChiasm Pituitary SpinalCord SpinalCanal Cavity_Oral Lips Larynx
-    Glottis Pharynx Musc_Constrict Esophagus Trachea Bone_Mandible Bone_Pelvic Glnd_Thyroid Heart GreatVes Aorta Skin
+    Body Core Bladder Rectum Prostate ProstateBed Rectal_Spacer SeminalVes PenileBulb Urethra Uterus UteroCervix Cervix
+    Vagina Vulva Genitals Scrotum Bowel Bowel_Bag Bowel_Small Bowel_Large Spc_Bowel Jejunum Ileum Cecum Appendix Colon
+    Colon_Ascending Colon_Decending Colon_Transverse Colon_Sigmoid Anus Anal_Canal Duodenum Stomach Liver Gallbladder
+    BileDuct_Common Pancreas Spleen Sacrum CaudaEquina
+    Brain Brainstem Cerebellum Cerebrum CorpusCallosum Hypothalmus Pons Pineal OpticChiasm Pituitary
+    SpinalCord SpinalCord_Cerv SpinalCord_Thor SpinalCord_Lum SpinalCanal
+    Cavity_Nasal Cavity_Oral Lips Tongue Tongue_Base Palate_Soft Nasopharynx Oropharynx Larynx Larynx_SG Glottis Pharynx
+    Cricopharyngeus Musc_Constrict Musc_Constrict_I Musc_Constrict_M Musc_Constrict_S Cartlg_Thyroid Bone_Hyoid
+    Bone_Mandible Bone_Pelvic Glnd_Thyroid Esophagus Esophagus_I Esophagus_M Esophagus_S Trachea Carina BronchialTree
+    Heart Pericardium GreatVes Aorta A_Pulmonary V_Venacava_I V_Venacava_S Mediastinum Chestwall Sternum Thymus
+    Diaphragm Skin Scar
 """
 _PAIRED = """
-    Femur Femur_Head Pelvis Kidney Lung Breast Parotid Glnd_Submand Glnd_Lacrimal Eye Lens Retina Cornea
-    OpticNrv Cochlea Ear_Internal Hippocampus Lobe_Temporal BrachialPlex Humerus Joint_TM A_LAD
+    Femur Femur_Head Pelvis Kidney Kidney_Cortex Ureter Ovary Testis Lung Bronchus Breast Chestwall Clavicle Scapula
+    Parotid Glnd_Submand Glnd_Adrenal Glnd_Lacrimal Eye Lens Retina Cornea OpticNrv Cochlea Ear_Internal Ear_Middle
+    Ear_External Hippocampus Amygdala Thalamus Lobe_Frontal Lobe_Occipital Lobe_Parietal Lobe_Temporal BrachialPlex
+    Humerus Humerus_Head Joint_TM A_LAD A_Carotid Atrium Ventricle
 """
 TG263_NAMES: frozenset[str] = frozenset(
-    [*_UNPAIRED.split(), "Lungs", "Kidneys", *(f"{n}_{side}" for n in _PAIRED.split() for side in "LR")]
+    [
+        *_UNPAIRED.split(),
+        *("Lungs", "Kidneys", "Eyes", "Parotids", "Glnd_Submands"),
+        *(f"{n}_{side}" for n in _PAIRED.split() for side in "LR"),
+    ]
 )
-"""Organs by their TG-263 name, plus ``Core``, TG-119's avoidance structure."""
+"""The commonest organs of TG-263, which are recognised in data, plus ``Core``, TG-119's avoidance structure."""
+
+ORGAN_PATTERN = re.compile(r"(?=.{2,16}$)[A-Z][A-Za-z0-9]*([_~][A-Z0-9][A-Za-z0-9]*)*")
+"""How TG-263 spells organs (its section 7): at most 16 characters, capitalised parts joined by underscores."""
 
 # Other spellings, without side, case and punctuation.
 _SPELLINGS: Mapping[str, str] = {
@@ -49,8 +65,27 @@ def is_target(name: str) -> bool:
 
 
 def is_tg263(name: str) -> bool:
-    """Whether a case may use this name."""
+    """Whether this is a TG-263 name that is recognised in data: a target's, or one of `TG263_NAMES`."""
     return name in TG263_NAMES or is_target(name)
+
+
+def naming_problem(name: str) -> str | None:
+    """Say why nothing can be called `name`, None for a good name.
+
+    Protocols and maps of names may use any organ that is spelled as TG-263 spells them (``OpticNrv_PRV03_L``), unless
+    it looks like another spelling of one of `TG263_NAMES`, which is then meant.
+    """
+    if is_tg263(name):
+        return None
+    meant = _meant(name)
+    if ORGAN_PATTERN.fullmatch(name) and not meant and not name.upper().startswith(("PTV", "CTV", "GTV", "ITV")):
+        return None
+    remedy = f"did you mean {meant}?" if meant else "name organs as SpinalCord or Parotid_L, targets as PTV_7020 (cGy)"
+    return f"{name!r} is not a TG-263 name; {remedy}"
+
+
+class CohortNames(dict[str, str | None]):
+    """A map of names for a whole cohort, handed to `map_names`: no patient need have them all."""
 
 
 def standard_name(name: str) -> str | None:
@@ -73,7 +108,8 @@ def map_names(
     names
         The source's structure names.
     name_map
-        What the user knows better: source name to TG-263 name, or to None to leave the structure out.
+        What the user knows better: source name to TG-263 name, or to None to leave the structure out. A
+        `CohortNames` may name structures that are absent.
 
     Returns
     -------
@@ -83,18 +119,15 @@ def map_names(
     Raises
     ------
     CaseError
-        If two structures would get one name, or `name_map` speaks of an absent structure or gives
-        a name that is not TG-263.
+        If two structures would get one name, or `name_map` names an absent structure or gives a name
+        that is not TG-263.
     """
     names, name_map = tuple(names), name_map or {}
-    if absent := sorted(set(name_map) - set(names)):
-        raise CaseError(f"name_map speaks of {absent}, but the structures are {sorted(names)}")
-    if wrong := sorted(v for v in name_map.values() if v is not None and not is_tg263(v)):
-        near = [known for name in wrong for known in _near(name)]
-        meant = f"did you mean {', '.join(near)}?" if near else "TG263_NAMES in radplan_env.structure_names lists them."
-        raise CaseError(
-            f"name_map: {wrong} are not TG-263 names known here; {meant} A target is named by its dose, as PTV_7020"
-        )
+    absent = sorted(set(name_map) - set(names))
+    if absent and not isinstance(name_map, CohortNames):
+        raise CaseError(f"name_map names {absent}, but the structures are {sorted(names)}")
+    if problems := [text for name in name_map.values() if name is not None and (text := naming_problem(name))]:
+        raise CaseError(f"name_map: {'; '.join(dict.fromkeys(problems))}")
     mapped: dict[str, str] = {}
     unmapped: list[str] = []
     taken: dict[str, str] = {}
@@ -107,17 +140,26 @@ def map_names(
         if standard in taken:
             raise CaseError(
                 f"structures {taken[standard]!r} and {name!r} both map to {standard!r}: "
-                f"leave one out with name_map={{{name!r}: None}} or give it another name"
+                f"leave one out (name_map={{{name!r}: None}}, on the command line a line '{name}: null' in the file of "
+                "--names) or give it another name"
             )
         mapped[name] = taken[standard] = standard
         taken[standard] = name
     return mapped, tuple(unmapped)
 
 
-def _near(name: str) -> list[str]:
-    """The TG-263 name that is likely meant, if any."""
-    known = standard_name(name)
-    return get_close_matches(name, sorted(TG263_NAMES), n=1) if known is None else [known]
+def _meant(name: str) -> str | None:
+    """The TG-263 name of which this is another spelling or a misspelling, if any."""
+    return standard_name(name) or next((known for known in sorted(TG263_NAMES) if _is_misspelt(name, known)), None)
+
+
+def _is_misspelt(name: str, known: str) -> bool:
+    """Whether one part differs, by a letter or two: Parotis_L is Parotid_L, but Lung_LLL is not Lung_L."""
+    pairs = list(zip(name.split("_"), known.split("_"), strict=False))
+    odd = [pair for pair in pairs if pair[0] != pair[1]]
+    if name.count("_") != known.count("_") or len(odd) != 1 or name == f"{known}s":
+        return False
+    return SequenceMatcher(None, *odd[0]).ratio() >= 0.8
 
 
 def _target_name(name: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 from weakref import WeakValueDictionary
 
 from radplan_env.planning import PlanningSystem
@@ -33,7 +34,11 @@ class SystemCache:
                 system = in_use[index] = make(index)
             return system
 
+        self._make = make
         self._recent = lru_cache(KEPT_SYSTEMS)(find)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SystemCache, (self._make,)  # a copy makes its own
 
     def __call__(self, index: int) -> PlanningSystem:
         """Return the planning system of the case at this position."""

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from radplan_env.beams import Beam
 from radplan_env.grid import Grid
+from radplan_env.threads import run_in_slices
 
 Array = NDArray[np.float64]
 
@@ -43,7 +44,8 @@ def body_density(ct_hu: NDArray[np.float32], body: NDArray[np.bool_], grid: Grid
 def depths(density: NDArray[np.float32], grid: Grid, beam: Beam, points_mm: Array) -> NDArray[np.float32]:
     """Return the depth of points (n, 3) in mm of water."""
     depth = np.empty(len(points_mm), dtype=np.float32)
-    _trace(density.ravel(), *_in_voxels(grid, beam), points_mm, depth)
+    through = density.ravel(), *_in_voxels(grid, beam)
+    run_in_slices(lambda _, a, b: _trace(*through, points_mm[a:b], depth[a:b]), len(points_mm))
     return depth
 
 
@@ -77,7 +79,7 @@ def _in_voxels(grid: Grid, beam: Beam) -> tuple[Array, Array, Array, NDArray[np.
     return np.array(grid.origin_mm) - spacing / 2, spacing, _source(beam), np.array(grid.shape)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _trace(density, low, spacing, source, shape, points, depth):  # type: ignore[no-untyped-def] # pragma: no cover
     """Write the depth of each point; the outermost voxels are air, and catch a ray that rounding carries too far."""
     strides = (shape[1] * shape[2], shape[2], 1)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from radplan_env.env import Action, Info, RadPlanEnv
-from radplan_env.fluence.threads import cores
 from radplan_env.observations import Observation
 from radplan_env.planning import Plan, PlanningSystem, PlanRequest
+from radplan_env.threads import cores
 
 Flags = NDArray[np.bool_]
 
@@ -46,7 +46,7 @@ def plan_ahead(envs: Sequence[SubEnvironment], actions: Action, *, skip_ended: b
     Raises
     ------
     ValueError
-        If an action is none, or there are more or fewer than sub-environments; nothing has been solved then.
+        If an action is invalid, or there are more or fewer than sub-environments; nothing has been solved then.
     gymnasium.error.ResetNeeded
         If an episode is over and not to be skipped, or none has begun; nothing has been solved then.
     """
@@ -128,7 +128,7 @@ class RadPlanVectorEnv(SyncVectorEnv[Observation, Action]):
     ------
     ValueError
         As `RadPlanEnv`; if `num_envs` or `autoreset_mode` is not as above; from `step`, for too many
-        or too few actions or one that is none: no sub-environment has taken its step then.
+        or too few actions or an invalid one: no sub-environment has taken its step then.
     gymnasium.error.ResetNeeded
         From `step` before the first reset, or without autoreset, of an episode that is over.
     """

@@ -76,8 +76,9 @@ def running() -> Iterator[Service]:
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}
 
 
-def says(content: Any, *, finish: str = "stop", refusal: str | None = None, usage: Any = USAGE) -> Step:
-    message = {"role": "assistant", "content": content, "refusal": refusal}
+def says(content: Any, *, finish: Any = "stop", refusal: str | None = None, usage: Any = USAGE, **fields: Any) -> Step:
+    """A reply; `fields` are further ones of its message, such as reasoning_content."""
+    message = {"role": "assistant", "content": content, "refusal": refusal, **fields}
     reply = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -86,6 +87,10 @@ def says(content: Any, *, finish: str = "stop", refusal: str | None = None, usag
         "usage": usage,
     }
     return sends(200, json.dumps(reply).encode())
+
+
+def sends_json(body: Any, code: int = 200) -> Step:
+    return sends(code, json.dumps(body).encode())
 
 
 def sends(code: int, body: bytes, headers: Mapping[str, str] | None = None) -> Step:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radplan_env.case import Case, CaseError
-from radplan_env.structure_names import is_tg263, map_names, standard_name
+from radplan_env.structure_names import CohortNames, is_tg263, map_names, naming_problem, standard_name
 
 SHAPE = (6, 8, 10)
 ORIENTATIONS = ["".join(o) for axes in itertools.permutations(["SI", "AP", "LR"]) for o in itertools.product(*axes)]
@@ -153,7 +153,7 @@ def with_nan(array):
         ({**arrays(), "orientation": "XYZ"}, "orientation"),
         ({**arrays(), "origin_mm": (0.0, 0.0)}, "origin_mm"),
         ({**arrays(), "name_map": {"blob": "Rectum"}}, r"\['blob'\]"),
-        ({**arrays(), "name_map": {"Lips": "Mouthparts"}}, "not TG-263 names known here; TG263_NAMES"),
+        ({**arrays(), "name_map": {"Lips": "mouth parts"}}, "'mouth parts' is not a TG-263 name"),
         ({**arrays(), "name_map": {"Lips": "Parotis_L"}}, "did you mean Parotid_L?"),
         ({**arrays(), "name_map": {"Lips": "PTV_70"}}, "did you mean PTV_7000?"),
     ],
@@ -197,6 +197,24 @@ def test_common_spellings(name, expected):
 def test_any_text_maps_to_a_known_name_or_to_none(name):
     standard = standard_name(name)
     assert standard is None or (is_tg263(standard) and standard_name(standard) == standard)
+
+
+@pytest.mark.parametrize("name", ["OpticNrv_PRV03_L", "SpinalCord_PRV05", "Lung_LLL", "Bone_Parietal_L", "A_Celiac"])
+def test_any_name_spelled_as_tg263_spells_them_may_be_used(name):
+    case = Case.from_arrays(**arrays(), name_map={"Lips": name})
+    assert name in case.structures
+
+
+@pytest.mark.parametrize("name", ["Rektum", "OpticNerve_L", "Parotis_R", "spinal cord", "PTV_70", "Prostate-bed"])
+def test_other_spellings_are_refused(name):
+    assert naming_problem(name) is not None
+
+
+def test_a_map_for_a_cohort_may_name_structures_of_other_patients():
+    names = {"Rektum": "Rectum", "Enddarm": "Rectum", "Couch": None}
+    assert map_names(["Rektum", "Body"], CohortNames(names)) == ({"Rektum": "Rectum", "Body": "Body"}, ())
+    with pytest.raises(CaseError, match="Couch"):
+        map_names(["Rektum", "Body"], names)
 
 
 def test_unknown_names_are_listed():

@@ -111,3 +111,9 @@ def test_impossible_doses_are_refused_before_anything_is_written(case, dose, dos
     with pytest.raises(CaseError, match=problem):
         export_dicom(case, spoil(dose), dose_grid, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_every_file_says_that_it_is_for_research_only(folder):
+    files = [pydicom.dcmread(path) for path in folder.glob("*.dcm")]
+    assert {file.Modality for file in files} == {"CT", "RTSTRUCT", "RTDOSE"}
+    assert all(file.SeriesDescription.startswith("RESEARCH ONLY") for file in files)

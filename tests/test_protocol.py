@@ -329,7 +329,9 @@ def test_doses_that_do_not_fit_the_prescription_are_refused_with_the_numbers() -
     assert "targets.0 (PTV_7020): prescription 60 Gy: start_objective_dose_gy 71 is 118% of the prescription" in message
     assert "objective_dose_range_gy begins at 70.2" in message and "want at most 72 Gy" in message
     content["targets"][0] |= {"start_objective_dose_gy": "102 % of Rx", "objective_dose_range_gy": [60, "110 % of Rx"]}
-    with pytest.raises(ProtocolError, match=r"criteria\.3 \(PTV_7020 D2%\): want ideal < at_most < unacceptable.*at_most 75\.1"):
+    with pytest.raises(
+        ProtocolError, match=r"criteria\.3 \(PTV_7020 D2%\): want ideal < at_most < unacceptable.*at_most 75\.1"
+    ):
         read_protocol(content, "60 Gy")
     content["criteria"][3]["unacceptable"] = 80
     with pytest.raises(ProtocolError, match=r"criterion 'PTV_7020 D2%': at_most 75\.1 Gy, but 120% of .* is 72 Gy"):

@@ -1,5 +1,6 @@
-"""Agents: who drives the environment. They know it through its public face only."""
+"""Agents that plan: each chooses planning parameters through the environment's public face."""
 
-from radplan_agents.agent import REGISTRY, Agent, EpisodeInterruptedError, load_agent, make_agent
+from radplan_agents.agent import Agent, EpisodeInterruptedError
+from radplan_agents.registry import REGISTRY, load_agent, make_agent
 
 __all__ = ["REGISTRY", "Agent", "EpisodeInterruptedError", "load_agent", "make_agent"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from radplan_agents.criteria import criterion_name
-from radplan_env.limits import Limit
+from radplan_env.bound import Bound
 from radplan_env.planning import Summary
 from radplan_env.render.text import number
 
@@ -108,7 +108,12 @@ def limit_changes(before: Summary, after: Summary) -> list[str]:
 
 def limits_held(plan: Summary) -> list[str]:
     """Return the limits that a plan had to hold, such as "Rectum D8cc ≤ 68 Gy"."""
-    return [Limit.from_dict(limit).bound.words for limit in plan["limits"]]
+    held = []
+    for limit in plan["limits"]:
+        upper = "at_most" in limit
+        value = limit["at_most" if upper else "at_least"]
+        held.append(Bound(limit["structure"], limit["metric"], upper, value).words)
+    return held
 
 
 def effect_line(before: Summary, after: Summary, *, most: int = 5) -> str:
@@ -120,8 +125,8 @@ def effect_line(before: Summary, after: Summary, *, most: int = 5) -> str:
 def moved_line(before: Summary, after: Summary, *, most: int = 5) -> str:
     """Return in one line which criteria a change of parameters made better and worse: at most so many."""
     moved = noticeable(movements(before, after))
-    told = {
+    lists = {
         effect: ", ".join(str(m) for m in moved[:most] if m.effect == effect) or "nothing"
         for effect in ("better", "worse")
     }
-    return f"better: {told['better']}; worse: {told['worse']}"
+    return f"better: {lists['better']}; worse: {lists['worse']}"

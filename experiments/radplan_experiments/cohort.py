@@ -2,61 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
-from radplan_env.case import Case
+from radplan_env import ANY_PROTOCOL
 from radplan_env.errors import CaseError
-from radplan_env.sources import dicom, matrad, openkbp, synthetic
-from radplan_env.sources.cohort import Cohort
+from radplan_env.plugins import PluginError
+from radplan_env.protocol import Protocol
+from radplan_env.sites import SITES, Site, environment_id, site_id
+from radplan_env.sources import SOURCES, Cohort, CohortRequest, Source
+from radplan_env.sources.cohort import shortened
+from radplan_env.structure_names import is_tg263, naming_problem
 from radplan_env.yaml_files import YAMLFileError, read_yaml
-
-SPLITS = ("train", "validation", "test")
 
 
 class UsageError(Exception):
-    """Something asked for that there is not; the message is one line and says what there is."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """A task: its environment, its protocol, where its cases come from and how many unless told otherwise."""
-
-    environment: str
-    protocol: str
-    source: str
-    cases: str = "all"
-
-
-SITES = {
-    "prostate": Site("radplan_env:RadPlan/Prostate-v0", "prostate", "synthetic", cases="3"),
-    "head-and-neck": Site("radplan_env:RadPlan/HeadAndNeck-v0", "head_and_neck", "openkbp"),
-    "tg119": Site("radplan_env:RadPlan/TG119-v0", "tg119", "matrad"),
-}
+    """Something asked for cannot be had; the message is one line and says what can."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where cases come from, as the options of compare.py say it.
+    """Where cases come from, as the options of a command line say it.
 
     Parameters
     ----------
     source : str
-        "synthetic", "openkbp", "dicom" or "matrad".
+        A name in `radplan_env.sources.SOURCES`.
     data : tuple of str
         Files or folders to read.
     split : str
         Part of the cohort, for the sources that have parts.
     names : str, optional
         YAML file with the data's structure names and what each is called in TG-263.
+    reference_dose : bool
+        Whether to read the dose of the patients' own plans.
+    structures : tuple of str
+        Names that the protocol uses and that are not recognised in data by themselves: see `unrecognised`.
     """
 
     source: str
     data: tuple[str, ...] = ()
     split: str = "test"
     names: str | None = None
+    reference_dose: bool = True
+    structures: tuple[str, ...] = ()
+
+
+_OPTIONS = {"reference_dose": "--no-reference-dose"}
+"""Options that are not called as the field of a `CohortRequest` they set."""
+
+
+def site_named(name: str) -> Site:
+    """The site of a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or another package's cannot be loaded.
+    """
+    try:
+        return SITES[site_id(name)]
+    except KeyError:
+        raise UsageError(
+            f"--site: no site {name!r}; choose from {', '.join(SITES)}, or give a protocol of your own with --protocol"
+        ) from None
+    except PluginError as error:
+        raise UsageError(f"--site: {error}") from error
+
+
+def environment_of(site: str) -> str:
+    """What `gymnasium.make` takes for a site; for a protocol of one's own, the environment of any protocol."""
+    return f"radplan_env:{environment_id(site) if site in SITES else ANY_PROTOCOL}"
+
+
+def source_named(name: str) -> Source:
+    """The source of a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or another package's cannot be loaded.
+    """
+    try:
+        return SOURCES[name]
+    except KeyError:
+        raise UsageError(f"--source: no source {name!r}; choose from {', '.join(SOURCES)}") from None
+    except PluginError as error:
+        raise UsageError(f"--source: {error}") from error
 
 
 @lru_cache(maxsize=1)
@@ -68,18 +101,32 @@ def open_cohort(origin: Origin) -> Cohort:
     UsageError
         If source, split, data or names are not there or hold no cases.
     """
-    if origin.source not in _SOURCES:
-        raise UsageError(f"no source {origin.source!r}; there are {', '.join(_SOURCES)}")
-    if origin.split not in SPLITS:
-        raise UsageError(f"no split {origin.split!r}; there are {', '.join(SPLITS)}")
-    if missing := [path for path in origin.data if not Path(path).exists()]:
-        raise UsageError(f"--data: there is no {' and no '.join(missing)}")
-    if origin.names is not None and origin.source not in ("dicom", "matrad"):
-        raise UsageError(f"--names is for dicom and matrad: the names of {origin.source} cases are known")
+    source, request = source_named(origin.source), _request(origin)
+    for field, problem in source.problems(request).items():
+        option = _OPTIONS.get(field, f"--{field}")
+        other = ", or say with --source what reads it" if field == "data" and not source.data else ""
+        raise UsageError(f"{option}: {problem}{other}")
     try:
-        return _SOURCES[origin.source](origin)
+        return source.cohort(request)
     except (CaseError, OSError) as error:
         raise UsageError(f"--source {origin.source}: {error}") from error
+
+
+def names_not_found(origin: Origin) -> tuple[str, ...]:
+    """Structure names in the file of --names that no patient has."""
+    return source_named(origin.source).names_not_found(_request(replace(origin, structures=())))
+
+
+def unrecognised(protocol: Protocol) -> tuple[str, ...]:
+    """Structures of a protocol that data may hold under the same name, yet no reader knows by itself."""
+    return tuple(name for name in protocol.slots if not is_tg263(name))
+
+
+def _request(origin: Origin) -> CohortRequest:
+    names = read_names(origin.names)
+    if origin.structures and origin.data and source_named(origin.source).structure_names is not None:
+        names = {**{name: name for name in origin.structures}, **(names or {})}
+    return CohortRequest(origin.data, origin.split, names, origin.reference_dose)
 
 
 def select(ids: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -101,7 +148,7 @@ def select(ids: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
         return tuple(ids[:count])
     whole = {name: case_id for case_id in ids for name in (case_id, case_id.rpartition("/")[2])}
     if unknown := [name for name in wanted if name not in whole]:
-        raise UsageError(f"--cases: no {' '.join(unknown)} among {_shortened(ids)}")
+        raise UsageError(f"--cases: no {' '.join(unknown)} among {shortened(ids)}")
     chosen = tuple(whole[name] for name in wanted)
     if not chosen or len(set(chosen)) < len(chosen):
         raise UsageError("--cases: give a number, 'all', or ids, each once")
@@ -124,51 +171,6 @@ def read_names(path: str | None) -> dict[str, str | None] | None:
         raise UsageError(f"--names {path}: {error}") from error
     if not isinstance(names, Mapping) or not all(isinstance(new, str | None) for new in names.values()):
         raise UsageError(f"--names {path}: want lines such as 'Prostate PTV: PTV_7020' or 'Couch: null'")
+    if problems := [text for new in names.values() if new is not None and (text := naming_problem(new))]:
+        raise UsageError(f"--names {path}: {'; '.join(problems)}")
     return {str(old): new for old, new in names.items()}
-
-
-def _synthetic(origin: Origin) -> Cohort:
-    if origin.data:
-        raise UsageError("--source synthetic draws its cases from seeds and reads no --data: leave it out")
-    cases = synthetic.load(origin.split)  # type: ignore[arg-type]
-    return Cohort(tuple(cases.ids), lambda case_id: cases[cases.ids.index(case_id)])
-
-
-def _openkbp(origin: Origin) -> Cohort:
-    if len(origin.data) != 1:
-        raise UsageError("--source openkbp needs --data FOLDER: 'provided-data' of https://github.com/ababier/open-kbp")
-    return openkbp.load(origin.data[0], origin.split)
-
-
-def _dicom(origin: Origin) -> Cohort:
-    if not origin.data:
-        raise UsageError("--source dicom needs --data FOLDER …: for each patient a folder with CT and RTSTRUCT")
-    names = read_names(origin.names)
-    return _numbered(origin, lambda path, case_id: dicom.load(path, name_map=names, case_id=case_id))
-
-
-def _matrad(origin: Origin) -> Cohort:
-    names = read_names(origin.names)
-    if not origin.data and names is None:
-        return Cohort(("matrad/TG119",), lambda case_id: matrad.tg119())
-    if not origin.data:
-        raise UsageError("--names is for files given with --data")
-    return _numbered(origin, lambda path, case_id: matrad.load(path, name_map=names, case_id=case_id))
-
-
-def _numbered(origin: Origin, read: Callable[[str, str], Case]) -> Cohort:
-    """A case a path, called by its place: a file's name may tell who the patient is."""
-    paths = {f"{origin.source}/{number}": path for number, path in enumerate(origin.data, start=1)}
-    return Cohort(tuple(paths), lambda case_id: read(paths[case_id], case_id))
-
-
-_SOURCES: dict[str, Callable[[Origin], Cohort]] = {
-    "synthetic": _synthetic,
-    "openkbp": _openkbp,
-    "dicom": _dicom,
-    "matrad": _matrad,
-}
-
-
-def _shortened(ids: Sequence[str]) -> str:
-    return ", ".join(ids) if len(ids) <= 12 else f"{', '.join(ids[:10])}, … ({len(ids)} in all)"

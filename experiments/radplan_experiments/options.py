@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
+
+from radplan_agents.registry import REGISTRY
+from radplan_env.sites import SITES
+from radplan_env.sources import SOURCES
+
+DEFAULT_SITE = "prostate"
+
+_SITES = tyro.conf.arg(metavar=f"{{{','.join(SITES)}}}")
+_SOURCES = tyro.conf.arg(metavar=f"{{{','.join(SOURCES)}}}")
+_AGENTS = tyro.conf.arg(
+    help=f"Agents by name: {', '.join(REGISTRY)}; or your own as package.module:Class. Those that need a language "
+    "model do not play without one."
+)
 
 
 @dataclass
 class TaskOptions:
     """Which patients are planned, by which protocol, how finely and how often."""
 
-    site: Literal["prostate", "head-and-neck", "tg119"] = "prostate"
-    """Treatment site: which environment and protocol."""
+    site: Annotated[str | None, _SITES] = None
+    """Treatment site: which protocol, and where cases come from by default. Without --site and --protocol: prostate."""
 
     protocol: Path | None = None
-    """YAML file of a protocol of your own, in place of the site's: take one of radplan_env/protocols and change it. Or
-    the name of another that comes with the package."""
+    """YAML file of a protocol of your own, or the name of one of the package's; with --site, in place of the site's.
+    Take one of radplan_env/protocols and change it."""
 
     scorecard: str | None = None
     """What scores plans: v0, or one that another package registers; see docs/scorecard.md. By default v0."""
@@ -30,14 +43,19 @@ class TaskOptions:
     collimator_angles_deg: tuple[float, ...] = ()
     """Collimator angle of each beam, or one for all; by default the protocol's, or 0 for beams of your own."""
 
-    source: Literal["synthetic", "openkbp", "dicom", "matrad"] | None = None
-    """Where cases come from; by default synthetic (prostate), openkbp (head-and-neck) or matrad (tg119)."""
+    source: Annotated[str | None, _SOURCES] = None
+    """Where cases come from; by default the site's source: synthetic (prostate), openkbp (head-and-neck), matrad
+    (tg119). With a protocol of your own and --data: dicom."""
 
     data: tuple[Path, ...] = ()
-    """What openkbp, dicom or matrad read: the provided-data folder, or a folder or file for each patient."""
+    """What the source reads: the provided-data folder (openkbp), a folder (dicom) or file (matrad) for each patient."""
 
     names: Path | None = None
-    """YAML file with structure names of DICOM or matRad data and their TG-263 names: "Prostate PTV: PTV_7020"."""
+    """YAML file with structure names of DICOM or matRad data and their TG-263 names: "Prostate PTV: PTV_7020". One file
+    serves all patients; a patient need not have every name."""
+
+    reference_dose: bool = True
+    """Read the dose of the patients' own plans, where DICOM data hold one."""
 
     split: Literal["train", "validation", "test"] = "test"
     """Part of a synthetic or OpenKBP cohort. Tune agents on train and validation, report test."""
@@ -113,6 +131,14 @@ class LanguageModelOptions:
     """Folder of plans of other patients that gpt-radplan takes its examples from, made with build_library.py; by
     default those that come with the package."""
 
+    send_images_off_site: bool = False
+    """Send pictures of patients of your own to a service outside this machine: CT slices of a head show a face. Without
+    it such a service gets numbers alone. Synthetic, OpenKBP and phantom patients are no secret."""
+
+    share_images: bool = False
+    """Keep pictures of patients of your own in transcripts, and so in reports; by default their places say what they
+    showed."""
+
     model: ModelOptions = field(default_factory=ModelOptions)
 
 
@@ -120,8 +146,7 @@ class LanguageModelOptions:
 class RunOptions(LanguageModelOptions, TaskOptions):
     """Which agents play, how often, where the results go."""
 
-    agents: tuple[str, ...] = ("template", "random", "coordinate", "gpt-radplan")
-    """Agents by name, or your own as package.module:Class. Those that need a language model are left out without."""
+    agents: Annotated[tuple[str, ...], _AGENTS] = ("template", "random", "coordinate", "gpt-radplan")
 
     seeds: int = 1
     """Episodes of each agent on each case, with different random seeds; an agent that draws nothing plays one."""
@@ -258,11 +283,11 @@ class TrainOptions:
     algorithm: Literal["ppo", "sac", "dqn"] = "ppo"
     """What trains the policy."""
 
-    site: Literal["prostate", "head-and-neck"] = "prostate"
-    """Treatment site: which environment and protocol."""
+    site: Annotated[str, _SITES] = DEFAULT_SITE
+    """Treatment site: which environment and protocol. Its source must have training and validation cases."""
 
     data: Path | None = None
-    """The provided-data folder of OpenKBP, for head-and-neck."""
+    """What the site's source reads, for head-and-neck the provided-data folder of OpenKBP."""
 
     solves: int = 6000
     """Solves that the policy asks for in all; each episode takes one more for its start plan, which is counted."""
@@ -293,11 +318,11 @@ class TrainOptions:
 class AttackOptions:
     """Which patients are planned badly."""
 
-    site: Literal["prostate", "head-and-neck"] = "prostate"
+    site: Annotated[str, _SITES] = DEFAULT_SITE
     """Treatment site: which protocol."""
 
     data: Path | None = None
-    """The provided-data folder of OpenKBP, for head-and-neck."""
+    """What the site's source reads, for head-and-neck the provided-data folder of OpenKBP."""
 
     cases: tuple[str, ...] = ("3",)
     """How many test cases (the first so many), "all", or their ids."""

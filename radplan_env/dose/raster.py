@@ -54,9 +54,16 @@ class Raster:
 
 
 def aperture(
-    left_mm: Array, right_mm: Array, boundaries_mm: Array, model: BeamModel, jaws_mm: tuple[float, float, float, float]
+    left_mm: Array,
+    right_mm: Array,
+    boundaries_mm: Array,
+    model: BeamModel,
+    jaws_mm: tuple[float, float, float, float],
+    *,
+    left_end_mm: Array | None = None,
+    right_end_mm: Array | None = None,
 ) -> Raster:
-    """Return the fluence of an aperture per unit given: 1 in the open, the leaves' transmission elsewhere in the jaws.
+    """Return the mean fluence of an aperture per unit given: 1 in the open, the leaves' transmission elsewhere.
 
     Parameters
     ----------
@@ -65,13 +72,16 @@ def aperture(
     boundaries_mm : ndarray, shape (pairs + 1,)
         Of the leaf pairs along z.
     model : BeamModel
+        Whose leaves let some fluence through.
     jaws_mm : tuple of float
-        (x1, x2, z1, z2).
+        (x1, x2, z1, z2); nothing passes outside.
+    left_end_mm, right_end_mm : ndarray, shape (pairs,), optional
+        Where the leaves stand at the end, if they move evenly while the fluence is given.
 
     Returns
     -------
     Raster
-        On lines at every leaf end and boundary within the jaws.
+        Of cells of the lattice along x, each with the exact share of its area and time, and of leaf pairs along z.
 
     Raises
     ------
@@ -79,17 +89,39 @@ def aperture(
         If leaves or jaws overlap or the shapes do not belong together.
     """
     left, right, boundaries = (np.asarray(v, dtype=float) for v in (left_mm, right_mm, boundaries_mm))
+    left_end, right_end = (
+        start if end is None else np.asarray(end, dtype=float)
+        for start, end in ((left, left_end_mm), (right, right_end_mm))
+    )
     x1, x2, z1, z2 = jaws_mm
-    if not (left.shape == right.shape == (boundaries.size - 1,)) or x1 >= x2 or z1 >= z2 or (left > right).any():
+    together = all(ends.shape == (boundaries.size - 1,) for ends in (left, right, left_end, right_end))
+    if not together or x1 >= x2 or z1 >= z2 or (left > right).any() or (left_end > right_end).any():
         raise ValueError("an aperture needs left ends up to right ends, one more boundary than pairs, and open jaws")
-    x = np.unique(np.clip(np.concatenate([left, right, [x1, x2]]), x1, x2))
+    lines = np.arange(np.floor(x1), np.ceil(x2) + 1) + 0.5  # where cells of the lattice meet
+    x = np.concatenate([[x1], lines[(lines > x1) & (lines < x2)], [x2]])
     z = np.unique(np.clip(np.concatenate([boundaries, [z1, z2]]), z1, z2))
     pair = np.searchsorted(boundaries, (z[:-1] + z[1:]) / 2) - 1
     covered = (pair >= 0) & (pair < left.size)
     pair = np.clip(pair, 0, left.size - 1)
-    middle = ((x[:-1] + x[1:]) / 2)[:, None]
-    is_open = covered & (middle > left[pair]) & (middle < right[pair])
-    return Raster(x, z, np.where(is_open, 1.0, model.mlc_transmission))
+    uncovered = _passed(x, right[pair], right_end[pair]) - _passed(x, left[pair], left_end[pair])
+    opening = np.where(covered, uncovered / np.diff(x)[:, None], 0)
+    return Raster(x, z, np.clip(opening + (1 - opening) * model.mlc_transmission, 0, 1))
+
+
+def _passed(x: Array, start: Array, end: Array) -> Array:
+    """Length of each cell left of an edge that moves evenly from start to end, averaged; (cells, edges)."""
+    low, width = x[:-1, None], np.diff(x)[:, None]
+
+    def within(edge: Array) -> Array:
+        return np.clip(edge - low, 0, width)
+
+    def integral(edge: Array) -> Array:
+        return within(edge) ** 2 / 2 + width * np.maximum(edge - low - width, 0)
+
+    travel = end - start
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moving = (integral(end) - integral(start)) / travel
+    return np.where(abs(travel) > 1e-9, moving, within((start + end) / 2))
 
 
 def check_fluence(fluence: Array, what: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 
-from . import threads
+from radplan_env import threads
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[Any]

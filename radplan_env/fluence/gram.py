@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import threads
+from radplan_env import threads
+
 from .matrix import DoseOperator, Rows, Vector
 
 Matrix = NDArray[Any]

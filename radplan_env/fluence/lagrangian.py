@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from . import threads
+from radplan_env import threads
+
 from .constraints import DoseConstraint, Multipliers, rows_of
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Rows, Vector

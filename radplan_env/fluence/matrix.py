@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from . import threads
+from radplan_env import threads
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]

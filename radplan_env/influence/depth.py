@@ -17,6 +17,7 @@ from scipy.spatial import KDTree
 
 from radplan_env.beams import Beam
 from radplan_env.grid import Grid
+from radplan_env.threads import run_in_slices
 from radplan_env.tracing import TISSUE_DENSITY
 
 
@@ -51,7 +52,9 @@ def radiological_depth(
     central = bixels[[np.argmin((bixels**2).sum(axis=1))]]
     depth = np.full(grid.shape, np.nan, dtype=np.float32)
     place = (np.array(grid.origin_mm) - beam.isocentre_mm, np.array(grid.spacing_mm), *beam.cos_sin, beam.sad_mm)
-    _trace(density, *place, plane_mm, rays, spacing_mm / 2, depth)
+    run_in_slices(
+        lambda _, start, stop: _trace(density, *place, plane_mm, rays[start:stop], spacing_mm / 2, depth), len(rays)
+    )
     (ssd_mm,) = _trace(density, *place, plane_mm, central, 0.0, depth)
     return depth, float(ssd_mm)
 
@@ -67,7 +70,7 @@ def _lattice_near(points: NDArray[np.float64], spacing: float, distance: float) 
     return near
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def _trace(density, origin, spacing, cos, sin, sad, plane, rays, half_width, depth):  # type: ignore[no-untyped-def]
     """Write the depth of each voxel whose centre, seen from the source, lies in a ray's square of the lattice.
 
@@ -75,7 +78,7 @@ def _trace(density, origin, spacing, cos, sin, sad, plane, rays, half_width, dep
     alone writes to a voxel. Returns how far along each ray the body begins.
     """
     surface = np.full(rays.shape[0], sad)
-    for r in numba.prange(rays.shape[0]):
+    for r in range(rays.shape[0]):
         ray_x, ray_z = rays[r]
         beyond = plane - sad
         source = np.array((0.0, -cos * sad, sin * sad))

@@ -23,6 +23,7 @@ from radplan_env.influence import pencil_beam, pyradplan
 from radplan_env.influence.bixels import centre_of_mass
 from radplan_env.influence.cache import cached
 from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
+from radplan_env.reference import require_pyradplan
 
 ENGINES: dict[str, Engine] = {"radplan": pencil_beam.compute, "pyradplan": pyradplan.compute}
 """By name: our compiled pencil beam, and pyRadPlan's, the reference it is compared with. One model, one set of beam
@@ -246,9 +247,14 @@ def _checked_collimators(angles_deg: float | Sequence[float], beams: int) -> tup
     return angles
 
 
+def _pyradplan_version() -> str:
+    require_pyradplan("engine 'pyradplan'")
+    return version("pyRadPlan")
+
+
 def _key(setup: Setup, engine: str) -> str:
     """Hash of everything K depends on; not of organs, names or the case's id."""
-    machine = setup.model.digest if engine == "radplan" else version("pyRadPlan")
+    machine = setup.model.digest if engine == "radplan" else _pyradplan_version()
     geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
     digest.update(setup.ct_hu.tobytes())

@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from tqdm import tqdm
 
+from radplan_env.beam_models import BeamModel
 from radplan_env.beams import Beam, Bixels
 from radplan_env.grid import resample
 from radplan_env.influence.bixels import bixels_covering_target
 from radplan_env.influence.depth import radiological_depth
 from radplan_env.influence.setup import Matrix, Setup
+from radplan_env.threads import SLICES, run_in_slices
 from radplan_env.tracing import body_density, depths, electron_density, surface_distance_mm
 
 LATERAL_CUTOFF_MM = 50.0
@@ -34,8 +36,6 @@ LATERAL_CUTOFF_MM = 50.0
 
 CONVOLUTION_MM = 0.5
 """Spacing of the lateral kernels' tables; pyRadPlan's default."""
-
-_BLOCKS = 16  # of rows, for the progress bar
 
 Table = NDArray[np.float32]
 
@@ -48,20 +48,14 @@ def compute(setup: Setup, progress: bool) -> Matrix:
 
     points = np.empty((setup.rows.size, len(beams), 2 + model.build_up_per_mm.size), dtype=np.float32)
     tables = []
-    bar = tqdm(total=len(beams) + _BLOCKS, desc=setup.title, disable=not progress, leave=False)
+    bar = tqdm(total=len(beams) + SLICES, desc=setup.title, disable=not progress, leave=False)
     with bar:
         for b, (depth, ssd_mm) in enumerate(row_depths(setup, bixels, np.stack(centres, axis=1))):
             beam = beams[b]
             across, away, along = beam.from_source(*centres)
             across, along = beam.onto_collimator(across, along)
-            _depth_doses(
-                np.stack([across, away, along]),
-                depth,
-                beam.sad_mm,
-                model.attenuation_per_mm,
-                model.build_up_per_mm,
-                points[:, b],
-            )
+            seen = np.stack([across, away, along])
+            _write_depth_doses(seen, depth, beam.sad_mm, model, points[:, b])
             tables.append(model.kernels.bixel_tables(setup.bixel_mm, ssd_mm))
             bar.update()
         return _assemble(points, beams, bixels, model.bixel_weight(bixels.centres_mm), tables, bar), bixels
@@ -84,6 +78,16 @@ def row_depths(
             yield depths(density, grid, beam, centres_mm), surface_distance_mm(density, grid, beam)
 
 
+def _write_depth_doses(
+    seen: NDArray[np.float64], depth: NDArray[np.float32], sad_mm: float, model: BeamModel, out: Table
+) -> None:
+    def write(_: int, start: int, stop: int) -> None:
+        kernels = model.attenuation_per_mm, model.build_up_per_mm
+        _depth_doses(seen[:, start:stop], depth[start:stop], sad_mm, *kernels, out[start:stop])
+
+    run_in_slices(write, depth.size)
+
+
 def _assemble(
     points: Table,
     beams: Sequence[Beam],
@@ -92,23 +96,27 @@ def _assemble(
     tables: list[tuple[Table, float]],
     bar: tqdm[Any],
 ) -> sparse.csr_array:
-    """Fill K by blocks of rows: first count the entries of each row, then write them in order."""
+    """Fill K by slices of rows: first count the entries of each row, then write them in order."""
     sad_mm = beams[0].sad_mm
     runs, beam_runs = _runs(bixels, len(beams))
     directions = _directions(bixels, sad_mm).astype(np.float32)
     reach = np.array([_reach_mm(bixels.centres_mm[bixels.of_beam(b)], sad_mm) for b in range(len(beams))])
     geometry = (runs, beam_runs, directions, reach, bixels.width_mm, np.array(bixels.offset), sad_mm)
     indptr = np.zeros(len(points) + 1, dtype=np.int64)
-    _count(points, *geometry, indptr[1:])
+    counts = indptr[1:]
+    run_in_slices(lambda _, start, stop: _count(points[start:stop], *geometry, counts[start:stop]), len(points))
     indptr = np.cumsum(indptr)
     data = np.empty(indptr[-1], dtype=np.float32)
     indices = np.empty(indptr[-1], dtype=np.int32)
     stacked = np.stack([table for table, _ in tables])
     first_mm = tables[0][1]
-    for rows in np.array_split(np.arange(len(points)), _BLOCKS):
-        block = slice(rows[0], rows[-1] + 1) if rows.size else slice(0)
-        _fill(points[block], *geometry, weight.astype(np.float32), stacked, first_mm, indptr[block], indices, data)
+    weight = weight.astype(np.float32)
+
+    def fill(_: int, start: int, stop: int) -> None:
+        _fill(points[start:stop], *geometry, weight, stacked, first_mm, indptr[start:stop], indices, data)
         bar.update()
+
+    run_in_slices(fill, len(points))
     if indptr[-1] <= np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)  # SciPy would copy the indices to the wider type
     return sparse.csr_array((data, indices, indptr), shape=(len(points), len(bixels)))
@@ -151,13 +159,13 @@ def _reach_mm(centres_mm: NDArray[np.float64], sad_mm: float) -> float:
     return float((outermost + LATERAL_CUTOFF_MM) / (1 - outermost * LATERAL_CUTOFF_MM / sad_mm**2) - outermost)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def _depth_doses(seen, depth, sad, attenuation, build_up, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Write each voxel's place (x, z) in the isocentre plane and its depth doses times the inverse square.
 
     The place is NaN where the voxel has no depth.
     """
-    for v in numba.prange(depth.size):
+    for v in range(depth.size):
         x, y, z = seen[0, v], seen[1, v], seen[2, v]
         out[v, 0] = x * sad / y if np.isfinite(depth[v]) else np.nan
         out[v, 1] = z * sad / y
@@ -204,10 +212,10 @@ def _columns_within_cutoff(x, z, run, directions, reach, bixel, offset, sad):  #
     return first, last
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def _count(points, runs, beam_runs, directions, reach, bixel, offset, sad, counts):  # type: ignore[no-untyped-def]
     sad = np.float32(sad)
-    for v in numba.prange(points.shape[0]):
+    for v in range(points.shape[0]):
         count = 0
         for b in range(points.shape[1]):
             x, z = points[v, b, 0], points[v, b, 1]
@@ -219,13 +227,13 @@ def _count(points, runs, beam_runs, directions, reach, bixel, offset, sad, count
         counts[v] = count
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def _fill(  # type: ignore[no-untyped-def]
     points, runs, beam_runs, directions, reach, bixel, offset, sad, weight, tables, first_mm, indptr, indices, data
 ):
     sad = np.float32(sad)
     begin, per_mm = np.float32(first_mm), np.float32(1.0 / CONVOLUTION_MM)
-    for v in numba.prange(points.shape[0]):
+    for v in range(points.shape[0]):
         entry = indptr[v]
         for b in range(points.shape[1]):
             x, z = points[v, b, 0], points[v, b, 1]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from radplan_env.beams import Bixels
 from radplan_env.grid import Grid
 from radplan_env.influence.setup import Matrix, Setup
+from radplan_env.reference import require_pyradplan
 
 MACHINE, ENERGY_MV = "Generic", 6.0
 """pyRadPlan's name of the linac that beam model `matrad-generic` comes from."""
@@ -32,6 +33,7 @@ def compute(setup: Setup, progress: bool) -> Matrix:
     ValueError
         If the bixels' lattice is moved or turned, which pyRadPlan cannot do.
     """
+    require_pyradplan("engine 'pyradplan'")
     _check(setup)
     import pyRadPlan  # takes seconds to import
 

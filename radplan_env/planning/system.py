@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,9 @@ class PlanningSystem:
             k = influence(case, angles, targets, fidelity, **how)
             return k, inner_solver(backend, k.matrix, k.bixels)
 
+        self._settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
+        self._settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
+        self._settings |= {"engine": engine, "cache_dir": cache_dir, "progress": progress}
         self.solves = 0
         """How many inner optimisations this system has made: the unit of every budget."""
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
@@ -131,6 +134,10 @@ class PlanningSystem:
         self.rows |= self._rows_of_regions()
         self.rows[OUTSIDE_TARGETS] = np.flatnonzero(outside)
         self._term_rows = self._disjoint_rows()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # K is left out: a copy computes it again, or reads it from the cache, and the numbers are the same.
+        return _again, (self.case, self.protocol, self._settings, self.solves)
 
     def plan(self, parameters: PlanningParameters, warm_start: Plan | None = None) -> Plan:
         """Optimise the fluence for these parameters: one solve.
@@ -409,6 +416,12 @@ class PlanningSystem:
     def _mu_per_fraction(self) -> float:
         """Monitor units in a fraction that one unit of total fluence takes."""
         return self.judge.beam_model.monitor_units_per_fluence / self.protocol.protocol.fractions
+
+
+def _again(case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], solves: int) -> PlanningSystem:
+    system = PlanningSystem(case, protocol, **settings)
+    system.solves = solves
+    return system
 
 
 def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.bool_]:

@@ -111,7 +111,7 @@ def plan_dose(files: Mapping[str, Sequence[File]], frame_of_reference: Any) -> F
         found = ", ".join(str(dose.path) for dose in doses)
         raise CaseError(
             f"one RTDOSE should be the sum of a plan on this CT (DoseSummationType PLAN, same frame of "
-            f"reference); found {found}. Keep one, or read without: reference_dose=False"
+            f"reference); found {found}. Keep one"
         )
     return sums[0]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from radplan_env.case import Case, CaseError
+from radplan_env.errors import CaseError
+
+if TYPE_CHECKING:
+    from radplan_env.case import Case
 
 
-@dataclass(frozen=True)
-class Cohort(Sequence[Case]):
-    """Cases by position or by id, each read anew when it is asked for: a hundred patients need not fit in memory.
+@dataclass(frozen=True, repr=False)
+class Cohort(Sequence["Case"]):
+    """Cases by position or by id, each read when it is asked for: a hundred patients need not fit in memory.
 
     Parameters
     ----------
@@ -21,7 +24,7 @@ class Cohort(Sequence[Case]):
         Reads the case of an id.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     read: Callable[[str], Case]
 
     def __len__(self) -> int:
@@ -38,7 +41,7 @@ class Cohort(Sequence[Case]):
         if isinstance(key, int):
             return self.read(self.ids[key])
         if key not in self.ids:
-            raise CaseError(f"no case {key!r} in this cohort; it holds {', '.join(self.ids)}")
+            raise CaseError(f"no case {key!r} in this cohort; it holds {shortened(self.ids)}")
         return self.read(key)
 
     def select(self, ids: Sequence[str]) -> Cohort:
@@ -51,5 +54,13 @@ class Cohort(Sequence[Case]):
         """
         short = {case_id.rpartition("/")[2]: case_id for case_id in self.ids}
         if unknown := [i for i in ids if i not in self.ids and i not in short]:
-            raise CaseError(f"no cases {unknown} in this cohort; it holds {', '.join(self.ids)}")
+            raise CaseError(f"no {' '.join(unknown)} among {shortened(self.ids)}")
         return Cohort(tuple(i if i in self.ids else short[i] for i in ids), self.read)
+
+    def __repr__(self) -> str:
+        return f"<Cohort: {shortened(self.ids)}>"
+
+
+def shortened(ids: Sequence[str]) -> str:
+    """Ids as a text: all of them, or the first ten and how many there are."""
+    return ", ".join(ids) if len(ids) <= 12 else f"{', '.join(ids[:10])}, … ({len(ids)} in all)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,16 +64,28 @@ def load(
     frame_of_reference = series[0].header.get("FrameOfReferenceUID")
     ct_hu, grid = _read_ct(series)
     contours, names, unmapped = _contours(structure_set, name_map, keep)
-    dose = plan_dose(files, frame_of_reference) if reference_dose else None
+    dose = _reference_dose(files, frame_of_reference, grid) if reference_dose else None
     return Case(
         id=case_id or f"dicom/{content_id(ct_hu)}",
         ct_hu=ct_hu,
         structures={names[name]: rasterise(contours[name], grid) for name in names},
         grid=grid,
-        reference_dose_gy=None if dose is None else _read_dose(dose, grid),
+        reference_dose_gy=dose,
         source="dicom",
         unmapped=unmapped,
     )
+
+
+def structure_names(folder: str | Path) -> tuple[str, ...]:
+    """The names of all structures in the RTSTRUCT of a patient's folder.
+
+    Raises
+    ------
+    CaseError
+        If there is not exactly one RTSTRUCT, or a file is damaged.
+    """
+    structure_set = the_only(scan(Path(folder))["RTSTRUCT"], "RTSTRUCT", folder)
+    return tuple(str(roi.get("ROIName", "")) for roi in structure_set.header.get("StructureSetROISequence") or [])
 
 
 def _read_ct(series: Sequence[File]) -> tuple[NDArray[np.float32], Grid]:
@@ -157,6 +170,20 @@ def _contours(
     if keep is not None:
         names = {name: standard for name, standard in names.items() if standard in {"Body", *keep}}
     return contours, names, unmapped
+
+
+def _reference_dose(
+    files: Mapping[str, Sequence[File]], frame_of_reference: Any, grid: Grid
+) -> NDArray[np.float32] | None:
+    """The dose of the patient's own plan, None where there is no RTDOSE."""
+    try:
+        file = plan_dose(files, frame_of_reference)
+        return None if file is None else _read_dose(file, grid)
+    except CaseError as error:
+        raise CaseError(
+            f"{error}. To read the patient without a reference dose: reference_dose=False, "
+            "on the command line --no-reference-dose"
+        ) from error
 
 
 def _read_dose(file: File, grid: Grid) -> NDArray[np.float32]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
+from radplan_env.reference import require_pyradplan
 from radplan_env.sources._images import content_id, to_lps
 from radplan_env.structure_names import map_names
 
@@ -33,18 +35,10 @@ def load(file: str | Path, *, name_map: Mapping[str, str | None] | None = None, 
     ------
     CaseError
         If the file is missing, damaged, or holds no CT or structures; see also `Case`.
+    ImportError
+        If pyRadPlan is not installed.
     """
-    file = Path(file)
-    if not file.is_file():
-        raise CaseError(f"{file} is missing")
-    from pyRadPlan.io import load_patient
-
-    try:
-        ct, cst = load_patient(file)
-    except Exception as error:  # the reader raises whatever the damage leads to
-        raise CaseError(f"{file} is damaged or no matRad patient: {error}") from error
-    if cst is None:
-        raise CaseError(f"{file} holds no structures (cst)")
+    ct, cst = _read(Path(file))
     ct_hu, grid = to_lps(ct.cube_hu)
     vois = {voi.name: voi for voi in cst.vois}
     try:
@@ -61,8 +55,36 @@ def load(file: str | Path, *, name_map: Mapping[str, str | None] | None = None, 
     )
 
 
+def structure_names(file: str | Path) -> tuple[str, ...]:
+    """The names of all structures in a file.
+
+    Raises
+    ------
+    CaseError
+        See `load`.
+    """
+    return tuple(voi.name for voi in _read(Path(file))[1].vois)
+
+
 def tg119() -> Case:
-    """The C-shape phantom of AAPM TG-119 that ships with pyRadPlan: PTV_5000 around Core."""
+    """The C-shape phantom of AAPM TG-119 that ships with pyRadPlan: PTV_5000 around Core; ImportError without it."""
+    require_pyradplan("the TG-119 phantom")
     file = resources.files("pyRadPlan.data.phantoms").joinpath("TG119.mat")
     with resources.as_file(file) as path:
         return load(path, name_map=_TG119_NAMES, case_id="matrad/TG119")
+
+
+def _read(file: Path) -> tuple[Any, Any]:
+    """CT and structures as pyRadPlan holds them."""
+    if not file.is_file():
+        raise CaseError(f"{file} is missing")
+    require_pyradplan("the reader of matRad files")
+    from pyRadPlan.io import load_patient
+
+    try:
+        ct, cst = load_patient(file)
+    except Exception as error:  # the reader raises whatever the damage leads to
+        raise CaseError(f"{file} is damaged or no matRad patient: {error}") from error
+    if cst is None:
+        raise CaseError(f"{file} holds no structures (cst)")
+    return ct, cst

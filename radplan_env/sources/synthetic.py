@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, Literal, overload
 
 import numpy as np
@@ -27,6 +27,7 @@ from radplan_env.sources._pelvis.anatomy import Anatomy
 from radplan_env.sources._pelvis.model import Pelvis, extent
 from radplan_env.sources._pelvis.shapes import Points
 from radplan_env.sources._pelvis.tissues import paint
+from radplan_env.sources.cohort import Cohort
 
 Split = Literal["train", "validation", "test", "endless"]
 
@@ -119,36 +120,8 @@ class CaseIds(Sequence[str]):
         raise ValueError(f"{case_id!r} is not among these ids")
 
 
-class Cohort(Sequence[Case]):
-    """Cases generated when asked for, the last few remembered."""
-
-    def __init__(self, seeds: Sequence[int], voxel_size_mm: float = VOXEL_SIZE_MM) -> None:
-        self._seeds = seeds
-        self._voxel_size_mm = voxel_size_mm
-
-    @property
-    def ids(self) -> CaseIds:
-        """Case ids, in order, without generating anything."""
-        return CaseIds(self._seeds)
-
-    def __len__(self) -> int:
-        return len(self._seeds)
-
-    @overload
-    def __getitem__(self, index: int) -> Case: ...
-    @overload
-    def __getitem__(self, index: slice) -> Cohort: ...
-    def __getitem__(self, index: int | slice) -> Case | Cohort:
-        if isinstance(index, slice):
-            return Cohort(self._seeds[index], self._voxel_size_mm)
-        return _remembered(self._seeds[index], self._voxel_size_mm)
-
-    def __repr__(self) -> str:
-        return f"Cohort({', '.join(self.ids[:3])}{', …' if len(self) > 3 else ''}: {len(self)} cases)"
-
-
 def load(split: Split = "train", count: int | None = None, *, voxel_size_mm: float = VOXEL_SIZE_MM) -> Cohort:
-    """The first `count` cases of a split, all of them by default.
+    """The first `count` cases of a split, all of them by default; the last few made are remembered.
 
     Parameters
     ----------
@@ -168,7 +141,13 @@ def load(split: Split = "train", count: int | None = None, *, voxel_size_mm: flo
     seeds = SPLITS[split]
     if count is not None and not 1 <= count <= len(seeds):
         raise ValueError(f"count must lie between 1 and {len(seeds)} for the {split} split, got {count}")
-    return Cohort(seeds[:count], voxel_size_mm)
+    return Cohort(CaseIds(seeds[:count]), partial(_read, voxel_size_mm=voxel_size_mm))
+
+
+def _read(case_id: str, *, voxel_size_mm: float) -> Case:
+    seed = _seed(case_id)
+    assert seed is not None, case_id
+    return _remembered(seed, voxel_size_mm)
 
 
 @lru_cache(maxsize=len(SPLITS["test"]))

@@ -67,12 +67,16 @@ class Talker:
         return []
 
 
-class Shower(Talker):
-    """Shows the model a picture, and can do nothing without."""
-
-    needs_pictures = True
+class Illustrator(Talker):
+    """Shows the model a picture where it can."""
 
     def _pictures(self) -> list[Image]:
         from radplan_experiments.running.language_model import _grey_square
 
         return [Image(png=_grey_square(), name="dose")]
+
+
+class Shower(Illustrator):
+    """Shows the model a picture, and can do nothing without."""
+
+    needs_pictures = True

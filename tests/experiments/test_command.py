@@ -65,7 +65,7 @@ def test_what_goes_together_is_let_through(options: list[str]) -> None:
     [
         (["--suite", "prostate-v0", "--budget", "10"], "--suite sets --budget itself"),
         (["--suite", "prostate-v9"], "no suite 'prostate-v9'; there are head-and-neck-v0, prostate-v0"),
-        (["--suite", "prostate-v0", "--data", "/tmp"], "reads no --data"),
+        (["--suite", "prostate-v0", "--data", "/tmp"], "reads no data"),
         (["--suite", "head-and-neck-v0"], "github.com/ababier/open-kbp"),
         (["--ray-address", "auto"], "--ray-address is for --backend ray"),
         (["--validate", "/nowhere"], "/nowhere"),

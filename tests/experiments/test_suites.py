@@ -14,9 +14,10 @@ import yaml
 from radplan_env.influence import FIDELITIES
 from radplan_env.protocol import load_protocol, read_protocol
 from radplan_env.scorecards import load_scorecard
+from radplan_env.sites import SITES
 from radplan_env.sources import openkbp, synthetic
 from radplan_experiments import suites
-from radplan_experiments.cohort import SITES, UsageError
+from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import CompareOptions
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import ScorecardChoice, Settings

@@ -16,8 +16,9 @@ from radplan_agents.reinforcement import ALGORITHMS
 from radplan_env import Case, RadPlanEnv
 from radplan_env.influence import Fidelity
 from radplan_env.protocol import load_protocol
+from radplan_env.sites import SITES
 from radplan_env.sources import synthetic
-from radplan_experiments.cohort import SITES, UsageError
+from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands import train
 from radplan_experiments.options import TrainOptions
 from radplan_experiments.training.checkpoint import Progress, resume
@@ -143,7 +144,7 @@ def test_head_and_neck_asks_for_patients(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("site", ["prostate", "head-and-neck"])
 def test_there_are_hyperparameters_for_every_site(algorithm: str, site: str) -> None:
-    load_hyperparameters(algorithm, SITES[site].environment.partition(":")[2])
+    load_hyperparameters(algorithm, SITES[site].environment)
 
 
 @pytest.mark.parametrize(

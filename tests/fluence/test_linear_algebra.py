@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, sparse
 
-from radplan_env.fluence import bounded_qp, threads
+from radplan_env import threads
+from radplan_env.fluence import bounded_qp
 from radplan_env.fluence.cholesky import FreeBlock, NotPositiveDefiniteError, factorise
 from radplan_env.fluence.gram import Gram
 from radplan_env.fluence.matrix import InfluenceMatrix

@@ -36,7 +36,7 @@ class ProjectedGradient:
     def _solve(self, problem: FluenceProblem) -> FluenceSolution:
         step = 1 / (2 * self._largest * max(term.weight / term.rows.size for term in problem.terms))
         x = ahead = np.zeros(self._matrix.shape[1])
-        for k in range(2000):
+        for k in range(500):
             excess = self.dose(ahead)
             slope = np.zeros_like(excess)
             for term in problem.terms:
@@ -47,7 +47,7 @@ class ProjectedGradient:
             ahead = x + k / (k + 3) * (x - before)
         coverage = problem.constraints[0]
         x = x * coverage.dose_gy / coverage.achieved_gy(self.dose(x))
-        return FluenceSolution.of(problem, x, self.dose(x), kkt_residual=np.inf, iterations=2000)
+        return FluenceSolution.of(problem, x, self.dose(x), kkt_residual=np.inf, iterations=500)
 
 
 @pytest.fixture
@@ -63,14 +63,15 @@ def test_a_registered_solver_plans(box_case: Case, toy: str) -> None:
     parameters = system.protocol.start_parameters()
     plan, best = system.plan(parameters), peer.plan(parameters)
     assert plan.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-3)
-    assert 0.99 * best.solution.objective < plan.solution.objective < 1.5 * best.solution.objective
+    assert 0.99 * best.solution.objective < plan.solution.objective < 2 * best.solution.objective
     assert not plan.solution.converged and plan.solution.constraints[0].met
     np.testing.assert_array_equal(system.replay(plan).dose_gy, plan.dose_gy)
 
 
 def test_a_registered_solver_serves_the_environment(box_case: Case, toy: str) -> None:
-    env = RadPlanEnv([box_case], protocol="prostate", fidelity=ROUGH, backend=toy)
-    _, info = env.reset(seed=0)
+    env = RadPlanEnv(cases=[box_case], protocol="prostate", fidelity=ROUGH, backend=toy)
+    env.reset(seed=0)
+    *_, info = env.step(np.zeros(env.action_space.shape, dtype=np.float32))
     assert np.isfinite(info["plan"]["score"])
 
 

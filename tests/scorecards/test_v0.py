@@ -11,7 +11,7 @@ from radplan_env.case import Case
 from radplan_env.dose_view import DoseView
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, ProtocolError, load_protocol, read_protocol
 from radplan_env.scorecards import load_scorecard
-from radplan_env.scorecards.v0 import credit, points
+from radplan_env.scorecards.v0 import credit
 
 SITES = ("prostate", "head_and_neck", "tg119")
 V0 = load_scorecard("v0")

@@ -14,6 +14,7 @@ from radplan_agents.gpt_radplan.planner import Planner, Proposal
 from radplan_agents.gpt_radplan.task import Task
 from radplan_agents.llm import Failed, Session
 from radplan_agents.plan_changes import Parameters
+from radplan_agents.privacy import is_own_patient
 from radplan_env.env import RadPlanEnv
 from radplan_env.planning import Summary
 from radplan_env.render.text import dvh_text
@@ -74,6 +75,8 @@ class GPTRadPlanAgent:
         """Begin an episode."""
         task = Task.of(info)
         references = self._find_references()
+        case = self._env.system.case
+        self._session.shows_own_patient = is_own_patient(case) or any(each.own_patient for each in references)
         self.feedback: Feedback | Failed | None = None
         """What the evaluator said of the current plan."""
         self.proposal: Proposal | Failed | None = None

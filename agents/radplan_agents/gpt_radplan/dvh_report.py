@@ -8,7 +8,7 @@ from pydantic import create_model
 
 from radplan_agents.criteria import Criterion, criterion_name
 from radplan_agents.gpt_radplan.schema import Answer, prose, some_of
-from radplan_agents.gpt_radplan.tables import standing, tight_and_roomy
+from radplan_agents.gpt_radplan.tables import margin_in_words, tight_and_roomy
 from radplan_agents.gpt_radplan.task import Task
 
 MOST_NAMED = 3
@@ -32,7 +32,7 @@ class DVHReport(Answer):
 
     def text(self, criteria: Sequence[Criterion]) -> str:
         """Return the report with the figures of the criteria it names."""
-        stands = {criterion_name(criterion): standing(criterion) for criterion in criteria}
+        stands = {criterion_name(criterion): margin_in_words(criterion) for criterion in criteria}
         lines = [
             f"{title}: {', '.join(f'{name} ({stands[name]})' for name in dict.fromkeys(names)) or 'nothing'}"
             for title, names in (("Tight", self.tight), ("Room", self.room))

@@ -19,7 +19,7 @@ def facts(memory: Memory, step: Step, task: Task, options: Options) -> dict[str,
     memory : Memory
         The trajectory.
     step : Step
-        Whose passing criteria are told: the last where it is judged, the best where one goes on from it.
+        Whose passing criteria are listed: the last where it is judged, the best where one goes on from it.
     task : Task
     options : Options
     """

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from radplan_agents.criteria import criterion_name, decided_by_body, failing, lies_in_overlap, most_urgent_first
 from radplan_agents.gpt_radplan.memory import Memory
-from radplan_agents.gpt_radplan.tables import standing
+from radplan_agents.gpt_radplan.tables import margin_in_words
 from radplan_agents.gpt_radplan.task import Task
 from radplan_agents.plan_changes import Parameters
 from radplan_env.planning import Summary
@@ -40,7 +40,7 @@ class Lever:
 
     @classmethod
     def spoken(cls, text: str) -> Self | None:
-        """Read a phrase; None if it is none."""
+        """Read a phrase; None for a text that is not one."""
         match = _SPOKEN.fullmatch(text)
         return None if match is None else cls(*match.groups())
 
@@ -218,4 +218,4 @@ def _shortfall(by_plan: Mapping[str, Mapping[str, Any]], parameters: Parameters,
 
 def _standing(criterion: Mapping[str, Any]) -> str:
     verdict, _, _, _, value, _ = criterion_row(criterion)
-    return f"{verdict}, {value}, {standing(criterion)}"
+    return f"{verdict}, {value}, {margin_in_words(criterion)}"

@@ -18,6 +18,7 @@ from typing import Self
 
 from radplan_agents.gpt_radplan.anatomy import Anatomy
 from radplan_agents.plan_changes import Parameters, changes, effect_line
+from radplan_agents.privacy import is_own_patient
 from radplan_env.case import Case
 from radplan_env.planning import Plan, Summary
 from radplan_env.protocol import BoundProtocol, Protocol
@@ -56,6 +57,8 @@ class ReferencePlan:
         What changes of parameters did on the way, such as "Rectum weight 5 → 15 => score 90.1 → 91.3 (+1.2); …".
     views : tuple of View
         Pictures of it.
+    own_patient : bool
+        Whether they show a patient of the user's own; see `radplan_agents.privacy`.
     """
 
     protocol: str
@@ -64,6 +67,7 @@ class ReferencePlan:
     summary: Summary
     effects: tuple[str, ...]
     views: tuple[View, ...]
+    own_patient: bool = True
 
     @classmethod
     def of(cls, case: Case, protocol: Protocol | BoundProtocol, plan: Plan, trajectory: Sequence[Summary] = ()) -> Self:
@@ -76,7 +80,7 @@ class ReferencePlan:
         protocol : Protocol or BoundProtocol
             What it was planned by.
         plan : Plan
-            The plan to keep.
+            The plan to store.
         trajectory : sequence of Summary
             The plans made on the way to it.
         """
@@ -89,6 +93,7 @@ class ReferencePlan:
             summary={**plan.summary(), "case": ANONYMOUS},
             effects=tuple(effects_of(trajectory)),
             views=tuple(plan_views(case, dose, prescription_gy=rx_gy, names=VIEWS)),
+            own_patient=is_own_patient(case),
         )
 
     def save(self, folder: Path, number: int) -> None:
@@ -98,6 +103,7 @@ class ReferencePlan:
             (folder / f"{name}_{view.name}.png").write_bytes(view.png)
         data = {
             "format": FORMAT,
+            "own_patient": self.own_patient,
             "protocol": self.protocol,
             "anatomy": self.anatomy.to_dict(),
             "summary": self.summary,
@@ -131,6 +137,7 @@ class ReferencePlan:
                     View(view["name"], (path.parent / Path(view["file"]).name).read_bytes(), view["caption"])
                     for view in data["views"]
                 ),
+                own_patient=bool(data["own_patient"]),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"
@@ -147,6 +154,11 @@ class Library:
     """
 
     plans: tuple[ReferencePlan, ...] = field(repr=False)
+
+    @property
+    def own_patients(self) -> bool:
+        """Whether any plan shows a patient of the user's own."""
+        return any(plan.own_patient for plan in self.plans)
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Self:

@@ -14,7 +14,7 @@ ROOM = 0.1
 """From this share of its limit on a criterion has room to give way."""
 
 
-def standing(criterion: Criterion) -> str:
+def margin_in_words(criterion: Criterion) -> str:
     """Return how a criterion stands to its limit, such as "over by 2.55 Gy", without a sign to misread."""
     margin = criterion_row(criterion)[-1].lstrip("+-")
     distance = f"{margin} {criterion['unit']}".rstrip()
@@ -34,7 +34,7 @@ def criteria_table(criteria: Sequence[Criterion], task: Task, examples: Sequence
     for criterion in sorted(criteria, key=lambda c: _place(c, task)):
         name = criterion_name(criterion)
         verdict, _, _, limit, value, _ = criterion_row(criterion)
-        stands = "held" if _is_safe(criterion, task) else standing(criterion)
+        stands = "held" if _is_safe(criterion, task) else margin_in_words(criterion)
         others = ("" if criterion["passed"] else values.get(name, "-") for values in reached)
         rows.append((verdict, str(criterion["priority"]), name, value, limit, stands, *others))
     return aligned(rows, "<><>><" + ">" * len(examples))

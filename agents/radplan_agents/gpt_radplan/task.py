@@ -45,7 +45,7 @@ class Task:
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> Self:
-        """Read what `RadPlanEnv.reset` told."""
+        """Read what `RadPlanEnv.reset` returned."""
         criteria, prescriptions_gy = info["protocol"]["criteria"], info["protocol"]["prescriptions_gy"]
         return cls(
             title=info["protocol"]["title"],

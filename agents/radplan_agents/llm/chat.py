@@ -33,6 +33,9 @@ class Request(BaseModel):
         Sampling seed. It makes requests differ even where the service takes none.
     max_tokens : int, optional
         Length at which a reply is cut, in tokens.
+    shows_own_patient : bool
+        Whether its pictures show a patient of the user's own. They then leave this machine, and stand in a transcript,
+        only if asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +46,7 @@ class Request(BaseModel):
     temperature: float | None = None
     seed: int | None = None
     max_tokens: int | None = None
+    shows_own_patient: bool = Field(default=True, exclude=True)
 
     @property
     def has_images(self) -> bool:
@@ -87,7 +91,8 @@ class Reply(BaseModel):
     cost_usd : float, optional
         What it cost; None where the price is not known.
     adaptations : tuple of str
-        What the service refused of the request and was changed, such as "temperature left out".
+        What the service refused of the request and was changed, such as "temperature left out", and what was odd
+        about the reply and read all the same, such as "answer read from reasoning_content".
     faults : tuple of str
         Names of what went wrong on the way and was overcome by asking again, such as "rate_limited".
     from_cache : bool

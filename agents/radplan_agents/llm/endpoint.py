@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,6 +57,23 @@ class Endpoint:
                 f"{self.base_url!r} is no URL of a service; it should look like http://localhost:8000/v1"
             )
         object.__setattr__(self, "name", self.name or f"{self.model}@{self.base_url.rstrip('/')}")
+
+    @property
+    def host(self) -> str:
+        """The service's host, as in its URL."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the service answers on this machine's loopback interface, where nobody else listens."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            address = ip_address(self.host)
+        except ValueError:
+            return False
+        inner = getattr(address, "ipv4_mapped", None) or address
+        return bool(inner.is_loopback)
 
 
 @dataclass(frozen=True)

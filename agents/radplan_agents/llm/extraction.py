@@ -7,7 +7,8 @@ import math
 import re
 from typing import Any, NoReturn
 
-_THOUGHTS = re.compile(r"\s*<think>.*?</think>", re.DOTALL)  # at the start: elsewhere it may stand in a string
+from radplan_agents.llm.thoughts import without_thoughts
+
 _FENCED = re.compile(r"```[A-Za-z0-9]*\s*\n(.*?)```", re.DOTALL)
 _DECODER = json.JSONDecoder()
 
@@ -41,9 +42,7 @@ def extract_json(text: str) -> dict[str, Any]:
         "no_json" where there is no object; "not_finite" where it holds NaN, Infinity or a number too large for
         one; "duplicate_key" where it names a thing twice.
     """
-    if thoughts := _THOUGHTS.match(text):
-        text = text[thoughts.end() :]
-    text = text.strip()
+    text = without_thoughts(text)
     if _end_of_object(text, 0) == len(text):
         return _read(text)
     blocks = [block.strip() for block in _FENCED.findall(text)]

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
-from radplan_agents.llm import wire
+from radplan_agents.llm import replies, wire
 from radplan_agents.llm.chat import Reply, Request
+from radplan_agents.llm.complaints import Complaint, complaint_in, service_error
 from radplan_agents.llm.endpoint import Endpoint
 from radplan_agents.llm.errors import ServiceError, SettingsError
 from radplan_agents.llm.redaction import redact
 
-if TYPE_CHECKING:
-    import openai
-
 MAX_RESPONSE_BYTES = 4_000_000
 """A longer response is not read to its end: no planning step needs it."""
-
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class OpenAIClient:
@@ -39,6 +36,8 @@ class OpenAIClient:
         Whether the refusal of pictures is an error rather than a reason to go on without.
     timeout_s : float
         Seconds after which a call is given up, from its start to its last byte.
+    send_images_off_site : bool
+        Whether pictures of the user's own patients may go to a service outside this machine.
 
     Raises
     ------
@@ -46,7 +45,14 @@ class OpenAIClient:
         If the package openai is not installed.
     """
 
-    def __init__(self, endpoint: Endpoint, *, must_see: bool = False, timeout_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        must_see: bool = False,
+        timeout_s: float = 600.0,
+        send_images_off_site: bool = False,
+    ) -> None:
         try:
             import httpx2
             import openai
@@ -56,6 +62,8 @@ class OpenAIClient:
         self._key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
         self._timeout_s = timeout_s
         self._must_see = must_see
+        self._host = endpoint.host
+        self._may_show_own_patients = endpoint.on_this_machine or send_images_off_site
         self._adaptations: set[wire.Adaptation] = set()
         self._client = openai.OpenAI(
             api_key=self._key or "none",  # services at home take any
@@ -63,12 +71,24 @@ class OpenAIClient:
             max_retries=0,
             http_client=openai.DefaultHttpxClient(
                 timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 30.0)),
-                trust_env=urlsplit(endpoint.base_url).hostname not in _LOOPBACK,  # no proxy on the way home
+                trust_env=not endpoint.on_this_machine,  # no proxy on the way home
+                follow_redirects=not endpoint.on_this_machine,  # nor a way out
             ),
         )
 
     def complete(self, request: Request) -> Reply:
-        """Return the reply to a request; see `ChatClient`."""
+        """Return the reply to a request; see `ChatClient`.
+
+        Raises
+        ------
+        SettingsError
+            If its pictures are private and the service is outside this machine.
+        """
+        if request.has_images and request.shows_own_patient and not self._may_show_own_patients:
+            raise SettingsError(
+                f"pictures of your own patient would go to {self._host}, outside this machine: allow it with "
+                "send_images_off_site=True (--send-images-off-site), or plan by numbers with vision=False"
+            )
         while True:
             body, applied = wire.from_request(request, self._model, self._adaptations)
             try:
@@ -82,7 +102,7 @@ class OpenAIClient:
                     raise
                 self._adaptations.add(adaptation)  # each takes something away, so this ends
             else:
-                return reply.model_copy(update={"adaptations": applied})
+                return reply.model_copy(update={"adaptations": (*applied, *reply.adaptations)})
 
     def _call(self, body: dict[str, Any]) -> Reply:
         """Make one HTTP call; the key is taken out of whatever comes back."""
@@ -91,10 +111,16 @@ class OpenAIClient:
 
         # A failure is raised outside the except clauses: the library's exception, which may quote the key, is then
         # not in its context.
+        response_body = b""
         try:
-            return wire.to_reply(redact(json.loads(self._post(body)), self._key))
+            response_body = self._post(body)
+            return replies.to_reply(redact(json.loads(response_body), self._key))
         except openai.APIStatusError as error:
-            failure = _status_error(error, self._key)
+            complaint = complaint_in(redact(error.body, self._key)) or Complaint(redact(error.message, self._key))
+            if (reply := replies.reply_to(complaint)) is not None:
+                return reply
+            wait_s = _retry_after_s(error.response.headers)
+            failure = service_error(complaint, error.status_code, retry_after_s=wait_s)
         except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError):
             failure = ServiceError(f"no reply within {self._timeout_s:g} s", fault="timeout", transient=True)
         except (openai.APIConnectionError, httpx2.RequestError) as error:
@@ -103,8 +129,8 @@ class OpenAIClient:
         except _OversizedError:
             text = f"the response is longer than {MAX_RESPONSE_BYTES} bytes"
             failure = ServiceError(text, fault="oversized_response", transient=True)
-        except (ValueError, RecursionError) as error:  # not JSON, or not a chat completion
-            text = f"the response is no chat completion ({type(error).__name__})"
+        except (ValueError, RecursionError):  # not JSON, or not a chat completion
+            text = f"the response is no chat completion{_excerpt(response_body, self._key)}"
             failure = ServiceError(text, fault="malformed_response", transient=True)
         raise failure
 
@@ -127,32 +153,16 @@ class _OversizedError(Exception):
     """The response is longer than `MAX_RESPONSE_BYTES`."""
 
 
-def _status_error(error: openai.APIStatusError, key: str) -> ServiceError:
-    status, body = error.status_code, redact(error.body, key)
-    inner: Mapping[str, Any] = body if isinstance(body, dict) else {}
-    said = str(inner.get("message") or redact(error.message, key))[:1000]
-    code, parameter = inner.get("code"), inner.get("param")
-    fault, transient = _fault_of(status, str(code))
-    return ServiceError(
-        f"HTTP {status}: {said}",
-        fault=fault,
-        transient=transient,
-        status=status,
-        parameter=parameter if isinstance(parameter, str) else None,
-        retry_after_s=_retry_after_s(error.response.headers),
-    )
+def _excerpt(response_body: bytes, key: str) -> str:
+    """The first words of a response that is no JSON, such as a proxy's page, to say what it was.
 
-
-def _fault_of(status: int, code: str) -> tuple[str, bool]:
-    """The name of a status, and whether asking again may help."""
-    if status == 429:  # OpenAI answers 429 to an empty purse too, which no patience fills
-        return ("out_of_credit", False) if code == "insufficient_quota" else ("rate_limited", True)
-    if status >= 500:
-        return "server_error", True
-    if status in (408, 409, 425):
-        return "server_error", True
-    names = {401: "no_access", 402: "out_of_credit", 403: "no_access", 404: "not_found"}
-    return names.get(status, "rejected"), False
+    Of JSON, even of half of it, nothing is repeated: the key may stand there in escapes that hide it from `redact`.
+    """
+    text = response_body[:4000].decode(errors="replace").strip()
+    if not text or text[0] in "{[":
+        return ""
+    words = " ".join(re.sub(r"<[^>]*>", " ", html.unescape(text)).replace("\\/", "/").split())
+    return f": {redact(words, key)[:200]}" if words else ""
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -51,6 +51,8 @@ class ModelSettings:
         How often a call is tried where the service is busy, down or slow.
     cache : {"read-write", "replay-only", "off"}
         Whether replies are kept and used again; "replay-only" calls no model.
+    send_images_off_site : bool
+        Whether pictures of the user's own patients may go to a service outside this machine.
     price : Price, optional
         The model's price, for costs in the record.
     limits : Limits
@@ -64,6 +66,7 @@ class ModelSettings:
     timeout_s: float = 600.0
     attempts: int = 6
     cache: CacheMode = "read-write"
+    send_images_off_site: bool = False
     price: Price | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -127,7 +130,12 @@ def open_client(endpoint: Endpoint, settings: ModelSettings, *, run_folder: Path
     """
     if settings.cache == "replay-only":
         return Cached(None, ReplyStore(cache_path), endpoint_name=endpoint.name)
-    service = OpenAIClient(endpoint, must_see=settings.vision is True, timeout_s=settings.timeout_s)
+    service = OpenAIClient(
+        endpoint,
+        must_see=settings.vision is True,
+        timeout_s=settings.timeout_s,
+        send_images_off_site=settings.send_images_off_site,
+    )
     client: ChatClient = Metered(
         Retrying(service, attempts=settings.attempts),
         Ledger(run_folder / "llm_calls.sqlite"),
@@ -158,6 +166,8 @@ class Session:
         self._tally = Tally(client)
         self._settings = settings or ModelSettings()
         self._transcript = transcript
+        self.shows_own_patient = True
+        """Whether pictures show a patient of the user's own; who knows the case to be public says so."""
 
     @property
     def sees_pictures(self) -> bool:
@@ -231,6 +241,7 @@ class Session:
             temperature=self._settings.temperature,
             seed=self._settings.seed,
             max_tokens=self._settings.max_reply_tokens,
+            shows_own_patient=self.shows_own_patient,
         )
         return request.without_images() if self._settings.vision is False else request
 

@@ -18,6 +18,7 @@ from pydantic_core import core_schema
 from radplan_agents.llm.chat import ChatClient, Format, Reply, Request
 from radplan_agents.llm.extraction import FaultyReplyError, extract_json
 from radplan_agents.llm.messages import assistant, user
+from radplan_agents.llm.thoughts import without_thoughts
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -97,7 +98,7 @@ def ask(
 
 
 def text_judge(reply: Reply) -> str:
-    """Return a reply's text.
+    """Return a reply's answer: its text without what the model thought aloud.
 
     Raises
     ------
@@ -112,9 +113,11 @@ def text_judge(reply: Reply) -> str:
         raise FaultyReplyError("truncated", "it was cut off at the greatest length allowed; be briefer")
     if len(reply.text) > LONGEST_REPLY:
         raise FaultyReplyError("oversized", f"it is longer than {LONGEST_REPLY} characters; be briefer")
-    if not reply.text.strip():
-        raise FaultyReplyError("empty", "it is empty")
-    return reply.text
+    answer = without_thoughts(reply.text)
+    if not answer:
+        only_thoughts = "it holds thoughts and no answer; answer after them"
+        raise FaultyReplyError("empty", only_thoughts if reply.text.strip() else "it is empty")
+    return answer
 
 
 def json_judge(model: type[M], context: Mapping[str, Any] | None = None) -> Callable[[Reply], M]:
@@ -134,8 +137,9 @@ def json_judge(model: type[M], context: Mapping[str, Any] | None = None) -> Call
     """
 
     def judge(reply: Reply) -> M:
-        value = extract_json(text_judge(reply))
+        found = extract_json(text_judge(reply))
         try:
+            value = _strings_without_thoughts(found)
             # Through JSON, so that strict models take a list for a tuple.
             return model.model_validate_json(json.dumps(value), context=context)
         except ValidationError as error:
@@ -144,6 +148,18 @@ def json_judge(model: type[M], context: Mapping[str, Any] | None = None) -> Call
             raise FaultyReplyError("wrong_schema", "it is nested too deeply") from None
 
     return judge
+
+
+def _strings_without_thoughts(value: Any) -> Any:
+    """JSON data; where a model thinks inside its strings, the thoughts are left out."""
+    if isinstance(value, str):
+        answer = without_thoughts(value)
+        return value if answer == value.strip() else answer
+    if isinstance(value, list):
+        return [_strings_without_thoughts(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _strings_without_thoughts(item) for key, item in value.items()}
+    return value
 
 
 _BUILT_IN = frozenset(get_args(core_schema.ErrorType))
@@ -187,7 +203,8 @@ def _next_format(form: Format, fault: Fault) -> Format:
 
 def _correction(request: Request, form: Format, reply: Reply, fault: Fault) -> Request:
     # The faulty reply keeps its turn even if empty: many chat templates insist on alternating roles.
-    said = reply.text if len(reply.text) <= LONGEST_QUOTE else reply.text[:LONGEST_QUOTE] + " …"
+    answer = without_thoughts(reply.text)
+    said = answer if len(answer) <= LONGEST_QUOTE else answer[:LONGEST_QUOTE] + " …"
     again = f"Your reply cannot be used: {fault.detail}. Please answer again, in full."
-    messages = (*request.messages, assistant(said.strip() or "(no reply)"), user(again))
+    messages = (*request.messages, assistant(said or "(no reply)"), user(again))
     return request.model_copy(update={"messages": messages, "format": form})

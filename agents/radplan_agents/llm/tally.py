@@ -8,7 +8,11 @@ from typing import Any
 
 from radplan_agents.llm.chat import ChatClient, Reply, Request, Usage
 from radplan_agents.llm.errors import ServiceError
+from radplan_agents.llm.thoughts import without_thoughts
 from radplan_agents.llm.wire import Adaptation
+
+THOUGHTS = "thoughts in the reply left out"
+"""What is counted where a model thinks aloud in its answer."""
 
 
 class Tally:
@@ -55,6 +59,7 @@ class Tally:
     def record(self) -> dict[str, Any]:
         """Everything counted so far, as plain JSON data; see `Session.record`."""
         adaptations = Counter(name for reply in self._replies for name in reply.adaptations)
+        adaptations[THOUGHTS] = sum(without_thoughts(reply.text) != reply.text.strip() for reply in self._replies)
         costs = [reply.cost_usd for reply in self._replies]
         return {
             "models": sorted({reply.model for reply in self._replies if reply.model}),
@@ -64,7 +69,7 @@ class Tally:
             "calls_with_pictures_seen": self._with_images - adaptations[Adaptation.NO_IMAGES],
             "failed_questions": self._failed,
             "faults": dict(sorted(self._faults.items())),
-            "adaptations": dict(sorted(adaptations.items())),
+            "adaptations": {name: count for name, count in sorted(adaptations.items()) if count},
             "usage": {
                 name: _sum_known(getattr(reply.usage, name) for reply in self._replies) for name in Usage.model_fields
             },

@@ -28,10 +28,14 @@ class Transcript:
     ----------
     folder : Path
         Where it lies; one at a time may write to it.
+    share_images : bool
+        Whether pictures of the user's own patients are kept in it, and so go wherever it goes. In the place of one that
+        is not stands what it shows and why it is missing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, share_images: bool = False) -> None:
         self._folder = folder
+        self._share_images = share_images
         self._jsonl = folder / "transcript.jsonl"
         self._markdown = folder / "transcript.md"
         self._seen: dict[str, int] = {}
@@ -70,16 +74,19 @@ class Transcript:
 
     def _stored(self, request: Request) -> dict[str, Any]:
         """The request as plain data, with the name of a file for each picture."""
+        keep_images = self._share_images or not request.shows_own_patient
         stored = request.model_dump(mode="json", exclude={"messages"}, exclude_none=True)
         stored["messages"] = [
-            {"role": message.role, "parts": [self._stored_part(part) for part in message.parts]}
+            {"role": message.role, "parts": [self._stored_part(part, keep_images) for part in message.parts]}
             for message in request.messages
         ]
         return stored
 
-    def _stored_part(self, part: Text | Image) -> dict[str, str]:
+    def _stored_part(self, part: Text | Image, keep_images: bool) -> dict[str, str]:
         if isinstance(part, Text):
             return {"text": part.text}
+        if not keep_images:
+            return {"text": f"[picture of your own patient, kept only with --share-images: {part.name}]"}
         file = f"images/{hashlib.sha256(part.png).hexdigest()[:16]}.png"
         if not (self._folder / file).exists():
             (self._folder / file).write_bytes(part.png)

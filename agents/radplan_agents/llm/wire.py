@@ -1,17 +1,15 @@
-"""Requests and replies as OpenAI's chat completions API writes them, and what to do where a service takes less."""
+"""Requests as OpenAI's chat completions API writes them, and what to do where a service takes less."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from radplan_agents.llm.chat import Format, Reply, Request, Usage
+from radplan_agents.llm.chat import Format, Request
 from radplan_agents.llm.errors import ServiceError
 from radplan_agents.llm.messages import Image, JSONSchema, Message, Text
 
@@ -99,96 +97,70 @@ def _part(part: Text | Image) -> dict[str, Any]:
 
 # ------------------------------------------------------------------------------------------------------------ refusals
 
-_SIZE = re.compile(r"too (large|long|many|big)|at most (?!0 )|exceed|maximum|context", re.IGNORECASE)
-_FORMAT = re.compile(r"response.?format|json.?schema|json.?object|structured.?output|grammar|schema", re.IGNORECASE)
+_PROMPT_TOO_LONG = re.compile(
+    r"context.?(length|window|size)|maximum (context|model length)|exceed_context|n_ctx"
+    r"|(prompt|input|request|messages?|conversation) (is |are )?too (long|large|big)|reduce the length"
+    r"|tokens? .{0,60}(exceed|too (many|large)|maximum)|(exceed|too many|maximum) .{0,60}\btokens?\b",
+    re.IGNORECASE,
+)
+_SIZE = re.compile(r"too (large|long|many|big)|at most (?!0 )|exceed|maximum", re.IGNORECASE)
+_FORMAT = re.compile(
+    r"response.?(format|schema|mime)|json.?(schema|object|mode)|structured.?output|guided|grammar|schema|output_config"
+    r"|text\.format|nesting|invalid argument",  # the last is all that Gemini says
+    re.IGNORECASE,
+)
 _MAX_TOKENS = re.compile(r"\bmax_tokens\b")
 _TEMPERATURE = re.compile(r"\btemperature\b", re.IGNORECASE)
 _SEED = re.compile(r"\bseed\b", re.IGNORECASE)
 _IMAGES = re.compile(r"image|vision|multi-?modal|mmproj|content must be a string", re.IGNORECASE)
+_QUOTED = re.compile(r"""['"`“‘]([$\w]+)['"`”’]""")
+
+_ORDINARY = {"type", "title", "description", "name", "object", "string", "array", "number"}
+"""Keywords of a schema that complaints of something else quote as well."""
 
 
 def adaptation_to(error: ServiceError, body: Mapping[str, Any]) -> Adaptation | None:
     """What to change in a request body that was refused, or None if the refusal names nothing we can do without.
 
-    Services tell what they refuse only in words, and in many. A complaint of size is none of the parameter.
+    Services tell what they refuse only in words, and in many. A prompt that is too long stays so whatever is left out.
+    A schema that is too large can be left out; of another parameter a complaint of size is none of the parameter.
     """
+    said, parameter = str(error), error.parameter or ""
     sends_images = any(isinstance(message["content"], list) for message in body["messages"])
     form = body.get("response_format", {}).get("type")
     offers = [
-        (_FORMAT, form == "json_schema", Adaptation.JSON_OBJECT),
-        (_FORMAT, form == "json_object", Adaptation.NO_FORMAT),
         (_MAX_TOKENS, "max_tokens" in body, Adaptation.MAX_COMPLETION_TOKENS),
         (_TEMPERATURE, "temperature" in body, Adaptation.NO_TEMPERATURE),
         (_SEED, "seed" in body, Adaptation.NO_SEED),
         (_IMAGES, sends_images, Adaptation.NO_IMAGES),
     ]
-    if error.status == 500:  # llama.cpp's answer to pictures; of anything else a 500 says nothing
-        offers = [offer for offer in offers if offer[2] is Adaptation.NO_IMAGES]
-    elif error.status not in (400, 404, 415, 422, 501):
+    if error.status == 500:  # llama.cpp's answer to pictures and grammars; of anything else a 500 says nothing
+        offers = offers[-1:]
+    elif error.status not in (200, 400, 404, 415, 422, 501):
         return None
-    if _SIZE.search(str(error)):
+    looser = {"json_schema": Adaptation.JSON_OBJECT, "json_object": Adaptation.NO_FORMAT}.get(form)
+    if looser is not None and _FORMAT.search(parameter):
+        return looser
+    if _PROMPT_TOO_LONG.search(said):
         return None
-    for complaint in (error.parameter or "", str(error)):
-        for pattern, possible, adaptation in offers:
-            if possible and pattern.search(complaint):
-                return adaptation
-    return None
+    for pattern, possible, adaptation in offers:
+        if possible and pattern.search(parameter) and not _SIZE.search(said):
+            return adaptation
+    if looser is not None and (_FORMAT.search(said) or _names_keyword(said, body)):
+        return looser
+    if _SIZE.search(said):
+        return None
+    return next((adaptation for pattern, possible, adaptation in offers if possible and pattern.search(said)), None)
 
 
-# ------------------------------------------------------------------------------------------------------------- replies
+def _names_keyword(said: str, body: Mapping[str, Any]) -> bool:
+    """Whether a complaint quotes a keyword of the JSON Schema that was sent."""
+    schema = body["response_format"].get("json_schema")
+    return bool(set(_QUOTED.findall(said)) & (set(_keys(schema)) - _ORDINARY))
 
 
-class _Part(BaseModel):
-    text: str = ""  # parts of other types, such as thoughts, have none
-
-
-class _Message(BaseModel):
-    content: str | list[_Part] | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Completion(BaseModel):
-    """What we need of a chat completion; services differ in the rest."""
-
-    choices: list[_Choice]
-    model: str | None = None
-    usage: dict[str, Any] | None = None
-
-
-def to_reply(completion: object) -> Reply:
-    """Return what the API's response says.
-
-    Raises
-    ------
-    ValueError
-        If it is no chat completion.
-    """
-    parsed = _Completion.model_validate(completion)
-    choice = parsed.choices[0] if parsed.choices else _Choice(message=_Message())
-    said = choice.message.content
-    return Reply(
-        text=said if isinstance(said, str) else "".join(part.text for part in said or ()),
-        refusal=choice.message.refusal or None,
-        finish_reason=choice.finish_reason or "stop",
-        model=parsed.model or "",
-        usage=_usage(parsed.usage or {}),
-    )
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    prompt_details = usage.get("prompt_tokens_details") or {}
-    completion_details = usage.get("completion_tokens_details") or {}
-    try:
-        return Usage(
-            prompt_tokens=usage.get("prompt_tokens"),
-            cached_tokens=prompt_details.get("cached_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
-            reasoning_tokens=completion_details.get("reasoning_tokens"),
-        )
-    except (ValidationError, AttributeError):
-        return Usage()  # not known, rather than wrong
+def _keys(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        yield from node
+    for item in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        yield from _keys(item)

@@ -29,7 +29,7 @@ class PolicyAgent:
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If there is no such policy.
     ValueError
         If the policy was trained for another protocol or by another algorithm, or the environment's actions
         are relative.

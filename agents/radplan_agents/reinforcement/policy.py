@@ -15,6 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from radplan_env.discrete import change
 from radplan_env.protocol import Protocol
+from radplan_env.sites import site_id
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "sac": SAC, "dqn": DQN}
 """By name. DQN takes discrete moves, the others relative actions."""
@@ -55,7 +56,7 @@ def shipped(algorithm: str, protocol: Protocol) -> Path:
 
 def site(protocol: Protocol) -> str:
     """Return what `--site` calls a protocol."""
-    return protocol.name.replace("_", "-")
+    return site_id(protocol.name)
 
 
 def load_policy(algorithm: str, path: Path) -> Policy:
@@ -68,7 +69,7 @@ def load_policy(algorithm: str, path: Path) -> Policy:
     FileNotFoundError
         If either file is not there.
     ValueError
-        If they are none of this algorithm.
+        If they are not a policy of this algorithm.
     """
     training = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     if training.get("algorithm") != algorithm:

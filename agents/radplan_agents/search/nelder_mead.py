@@ -20,7 +20,7 @@ class NelderMeadSearch:
     """SciPy's simplex search, a point at a time.
 
     SciPy calls the function it minimises and cannot be asked for a point. The method draws nothing, so it is run
-    anew on the values told so far, and the first point it wants to know the value of beyond them is the next one.
+    anew on the values known so far, and the first point it wants to know the value of beyond them is the next one.
     """
 
     def __init__(self, box: SearchBox) -> None:

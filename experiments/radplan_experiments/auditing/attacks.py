@@ -85,7 +85,7 @@ def run(args: AttackOptions) -> int:
 
 def attacked(args: AttackOptions) -> pd.DataFrame:
     """Return a row for each case and attack."""
-    site = cohort.SITES[args.site]
+    site = cohort.site_named(args.site)
     data = () if args.data is None else (str(args.data),)
     cases = cohort.open_cohort(cohort.Origin(site.source, data))
     rows = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from radplan_env.planning import PlanningSystem
 from radplan_env.protocol import Protocol
@@ -120,7 +121,7 @@ def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, reco
     solved = replay.stored_fluences(source, record) if record["steps"] else []
     plans = [system.restore(step, fluence) for step, fluence in zip(record["steps"], solved, strict=True)]
     summaries = [plan.summary() for plan in plans]
-    steps = [
+    steps: list[Any] = [
         {**step, **{name: value for name, value in summary.items() if name in JUDGED}}
         for step, summary in zip(record["steps"], summaries, strict=True)
     ]

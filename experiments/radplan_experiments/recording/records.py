@@ -44,7 +44,7 @@ class Outcome(TypedDict):
     """Which of the steps the episode hands over. It counts from 0, where figures and reports say "solve 1"."""
 
 
-class Record(Outcome):
+class EpisodeRecord(Outcome):
     """An episode, a line of episodes.jsonl."""
 
     schema: NotRequired[int]
@@ -67,11 +67,14 @@ class Record(Outcome):
     agent_source: NotRequired[str | None]
     seconds: float
     versions: dict[str, str]
-    ran_on: NotRequired[str]
+    ran_on: NotRequired[dict[str, str]]
     command: NotRequired[str]
     rescored: NotRequired[dict[str, str]]
     delivered: NotRequired[Delivered]
 
+
+Record = dict[str, Any]
+"""An `EpisodeRecord` as JSON gives it back, before anything of it is known to hold."""
 
 Key = tuple[str, str, int]
 

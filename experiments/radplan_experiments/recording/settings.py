@@ -61,7 +61,7 @@ class Settings:
 
     Parameters
     ----------
-    site, source, data, split, names, cases, budget, fidelity
+    site, source, data, split, names, reference_dose, cases, budget, fidelity
         The task: see `radplan_experiments.options.TaskOptions`; `data` and `names` are paths, `cases` ids.
     protocol : Protocol
         The whole protocol; run.json has its name and digest, and protocol.yaml beside it the rest.
@@ -99,6 +99,7 @@ class Settings:
     gantry_angles_deg: tuple[float, ...] = ()
     collimator_angles_deg: tuple[float, ...] = ()
     suite: str | None = None
+    reference_dose: bool = True
 
     @property
     def protocol_digest(self) -> str:

@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from radplan_agents.agent import EpisodeInterruptedError
-from radplan_experiments.cohort import UsageError
-from radplan_experiments.options import RunOptions
+from radplan_env.plugins import PluginError
+from radplan_experiments.cohort import UsageError, names_not_found
+from radplan_experiments.options import LanguageModelOptions, RunOptions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder
-from radplan_experiments.recording.settings import Settings
+from radplan_experiments.recording.settings import ModelChoice, Settings
 from radplan_experiments.recording.standing import altered_cases, unjudged
 from radplan_experiments.reporting import report
 from radplan_experiments.running import dispatch, language_model, own_agents, run_settings, runner
@@ -63,7 +64,7 @@ def guarded(command: str, run: Callable[[], int]) -> int:
     go_on = f"What is finished is kept; go on with:\n  {command}"
     try:
         return run()
-    except (UsageError, RunFolderError) as error:
+    except (UsageError, RunFolderError, PluginError) as error:
         return _stop(name, f"error: {error}", 2)
     except KeyboardInterrupt:
         return _stop(name, f"stopped. {go_on}", 130)
@@ -83,6 +84,8 @@ def _compare(folder: RunFolder, args: RunOptions, command: str) -> int:
     folder.present_digests = own_agents.present_digests(folder.settings)
     for note in own_agents.other_versions(folder, folder.records.values()):
         say(note)
+    if absent := names_not_found(runner.origin_of(folder.settings)) if folder.todo() else ():
+        say(f"--names: no patient has {', '.join(map(repr, absent))}")
     without_model = run_settings.without_model(args, folder.settings)
     say_left_out(folder.settings, without_model)
     left_out = play(folder, args, command) if folder.todo() else {}
@@ -109,7 +112,10 @@ def play(folder: RunFolder, args: RunOptions, command: str) -> dict[str, str]:
         agents = dict.fromkeys(agent for agent, _, _ in folder.todo())
         model = None
         if any(map(language_model.talks, agents)):
-            model = stack.enter_context(language_model.reached(args, folder.path))
+            choice = folder.settings.model
+            assert choice is not None
+            say_withheld(args, choice)
+            model = stack.enter_context(language_model.reached(args, folder.path, choice))
         tasks = len(folder.todo())
         backend = stack.enter_context(open_backend(tasks, args.jobs, args.backend, args.ray_address))
         unplanned = dispatch.prepare_all(backend, folder)
@@ -129,6 +135,15 @@ def say_left_out(settings: Settings, left_out: Mapping[str, str]) -> None:
     """Say which cases and agents are left out, and why."""
     for name, problem in left_out.items():
         say(f"{'case ' if name in settings.cases else ''}{name} is left out: {problem}")
+
+
+def say_withheld(args: LanguageModelOptions, choice: ModelChoice) -> None:
+    """Say that pictures stay on this machine, where they do though nobody asked for it."""
+    if choice.vision != args.model.vision:
+        say(
+            f"pictures of your own patients stay on this machine: {choice.name} is outside it and gets numbers alone; "
+            "--send-images-off-site sends it pictures as well"
+        )
 
 
 def say(text: str) -> None:

@@ -12,17 +12,19 @@ from typing import Any
 import gymnasium
 from pydantic import BaseModel
 
-from radplan_agents.agent import Action, EpisodeInterruptedError, load_agent, make_agent
+from radplan_agents.agent import Action, EpisodeInterruptedError
 from radplan_agents.gpt_radplan import GPTRadPlanAgent
 from radplan_agents.gpt_radplan.evaluator import Feedback
 from radplan_agents.gpt_radplan.planner import Proposal
 from radplan_agents.llm import Failed, SettingsError
 from radplan_agents.plan_changes import changes
+from radplan_agents.registry import load_agent, make_agent
 from radplan_env.env import RadPlanEnv
 from radplan_env.planning import Plan
 from radplan_env.render import plan_text
-from radplan_experiments.cohort import SITES, UsageError, open_cohort
+from radplan_experiments.cohort import UsageError, environment_of, open_cohort
 from radplan_experiments.options import ConverseOptions
+from radplan_experiments.recording.settings import ModelChoice
 from radplan_experiments.running import comparison, language_model, run_settings, runner
 from radplan_experiments.writing import slug
 
@@ -208,16 +210,17 @@ def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
     EpisodeInterruptedError
         If the model's service fails; the best plan so far is kept.
     """
-    case_id = _check(args)
+    case_id, choice = _check(args)
+    comparison.say_withheld(args, choice)
     library = None if args.library is None else language_model.library_of(str(args.library.expanduser()))
     protocol = run_settings.protocol_of(args)
     gantry, collimator = run_settings.beams_of(args, protocol)
     folder = _new_folder(args.out / slug(case_id))
     case = open_cohort(run_settings.origin_of(args))[case_id]
     with ExitStack() as stack:
-        model = stack.enter_context(language_model.reached(args, args.out))
+        model = stack.enter_context(language_model.reached(args, args.out, choice))
         env: gymnasium.Env[Any, Any] = gymnasium.make(
-            SITES[args.site].environment,
+            environment_of(run_settings.site_of_task(args).id),
             protocol=protocol,
             scorecard=run_settings.scorecard_of(args, protocol),
             gantry_angles_deg=gantry or None,
@@ -243,14 +246,14 @@ def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
     return 0
 
 
-def _check(args: ConverseOptions) -> str:
-    """Check what was asked for; return the case's id."""
+def _check(args: ConverseOptions) -> tuple[str, ModelChoice]:
+    """Check what was asked for; return the case's id and the model."""
     if args.budget < 1:
         raise UsageError(f"--budget must be at least 1, got {args.budget}")
     try:
         if not issubclass(load_agent(args.agent), GPTRadPlanAgent):
             raise UsageError(f"--agent: {args.agent} cannot be talked to; choose gpt-radplan or a variant of it")
-        language_model.choose(args)
+        choice = language_model.choose(args, own_patients=run_settings.own_patients(args, args))
     except (ValueError, TypeError, ImportError) as error:
         raise UsageError(f"--agent: {error}") from error
     except SettingsError as error:
@@ -258,7 +261,7 @@ def _check(args: ConverseOptions) -> str:
     cases = run_settings.cases_of(args)
     if len(cases) != 1:
         raise UsageError(f"--cases: a conversation is about one case, not {len(cases)}")
-    return cases[0]
+    return cases[0], choice
 
 
 def _new_folder(parent: Path) -> Path:

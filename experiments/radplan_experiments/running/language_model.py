@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imsave
 
-from radplan_agents.agent import load_agent
 from radplan_agents.gpt_radplan import GPTRadPlanAgent
 from radplan_agents.gpt_radplan.library import Library, LibraryError
 from radplan_agents.llm import (
@@ -21,6 +20,7 @@ from radplan_agents.llm import (
     Image,
     Ledger,
     Limits,
+    LocalModel,
     ModelSettings,
     Price,
     Request,
@@ -34,6 +34,7 @@ from radplan_agents.llm import (
 from radplan_agents.llm.local import local_name
 from radplan_agents.llm.session import Vision
 from radplan_agents.llm.wire import Adaptation
+from radplan_agents.registry import load_agent
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import LanguageModelOptions, ModelOptions
 from radplan_experiments.recording.settings import ModelChoice
@@ -59,12 +60,15 @@ class LanguageModel:
         The run's.
     replies : Path
         The file its replies are kept in.
+    share_images : bool
+        Whether transcripts keep pictures of the user's own patients.
     """
 
     endpoint: Endpoint
     settings: ModelSettings
     folder: Path
     replies: Path
+    share_images: bool = False
 
     @property
     def client(self) -> ChatClient:
@@ -84,7 +88,7 @@ class LanguageModel:
             conversation may stand there more than once.
         """
         settings = replace(self.settings, seed=(self.settings.seed or 0) + seed)
-        written = Transcript(transcript)
+        written = Transcript(transcript, share_images=self.share_images)
         written.note(EPISODE_BEGINS)
         return Session(self.client, settings=settings, transcript=written)
 
@@ -100,7 +104,9 @@ class LanguageModel:
             return self.settings.vision
         question = user("Which colour is this? Answer in one word.", Image(png=_grey_square(), name="a grey square"))
         limit = self.settings.max_reply_tokens
-        request = Request(messages=(question,), temperature=self.settings.temperature, max_tokens=limit)
+        request = Request(
+            messages=(question,), temperature=self.settings.temperature, max_tokens=limit, shows_own_patient=False
+        )
         return Adaptation.NO_IMAGES not in self.client.complete(request).adaptations
 
 
@@ -135,8 +141,16 @@ def blind(agents: Iterable[str], model: LanguageModel) -> list[str]:
     return needing if needing and not model.sees_pictures() else []
 
 
-def choose(options: LanguageModelOptions) -> ModelChoice:
+def choose(options: LanguageModelOptions, *, own_patients: bool) -> ModelChoice:
     """What of the model decides results, after checking what was asked for.
+
+    Parameters
+    ----------
+    options : LanguageModelOptions
+        Which model, and how it is called.
+    own_patients : bool
+        Whether pictures would show patients of the user's own. A service outside this machine then sees none, unless
+        that is asked for.
 
     Raises
     ------
@@ -153,11 +167,26 @@ def choose(options: LanguageModelOptions) -> ModelChoice:
     found = parse_llm(options.llm, base_url=model.base_url, needs_key=calls)
     return ModelChoice(
         name=found.name if isinstance(found, Endpoint) else local_name(found),
-        vision=model.vision,
+        vision=_vision(options, found, own_patients),
         temperature=model.temperature,
         seed=model.seed,
         max_reply_tokens=model.max_reply_tokens,
     )
+
+
+def _vision(options: LanguageModelOptions, found: Endpoint | LocalModel, own_patients: bool) -> str:
+    """Whether the model sees pictures: as asked for, unless they are to stay on this machine."""
+    asked = options.model.vision
+    if isinstance(found, LocalModel) or found.on_this_machine or options.send_images_off_site:
+        return asked
+    if asked == "no" or not own_patients:
+        return asked
+    if asked == "yes":
+        raise UsageError(
+            f"--model.vision yes: {found.host} is outside this machine, and pictures of your own patients go there "
+            "only with --send-images-off-site"
+        )
+    return "no"
 
 
 def spending(folder: Path) -> str:
@@ -171,7 +200,7 @@ def spending(folder: Path) -> str:
 
 
 @contextmanager
-def reached(options: LanguageModelOptions, folder: Path) -> Iterator[LanguageModel]:
+def reached(options: LanguageModelOptions, folder: Path, choice: ModelChoice) -> Iterator[LanguageModel]:
     """Reach the model for as long as it is needed; a file on this machine is served meanwhile.
 
     Parameters
@@ -180,6 +209,8 @@ def reached(options: LanguageModelOptions, folder: Path) -> Iterator[LanguageMod
         Which model, and how it is called.
     folder : Path
         The run's.
+    choice : ModelChoice
+        What `choose` made of the options.
 
     Raises
     ------
@@ -199,9 +230,14 @@ def reached(options: LanguageModelOptions, folder: Path) -> Iterator[LanguageMod
     ) as endpoint:
         found = LanguageModel(
             endpoint=endpoint,
-            settings=model_settings(model),
+            settings=replace(
+                model_settings(model),
+                vision=_VISION[choice.vision],
+                send_images_off_site=options.send_images_off_site,
+            ),
             folder=folder,
             replies=model.replies or folder / "replies.sqlite",
+            share_images=options.share_images,
         )
         try:
             found.client  # noqa: B018  # says here, not in a worker, what is missing

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from radplan_agents.agent import REGISTRY, load_agent
+from radplan_agents.registry import REGISTRY, load_agent
 from radplan_experiments.recording.records import COMPLETE, Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
@@ -32,7 +32,7 @@ def source_digest(agent: str) -> str | None:
     None too for agents of this repository, whose version is recorded anyway. It is read once in a process, close to
     when the class is loaded.
     """
-    if agent in REGISTRY or (file := source_file(agent)) is None or not file.exists():
+    if agent in REGISTRY.built_in or (file := source_file(agent)) is None or not file.exists():
         return None
     return hashlib.sha256(file.read_bytes()).hexdigest()
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from radplan_agents.agent import load_agent
 from radplan_agents.llm import NoModelError, SettingsError
+from radplan_agents.registry import load_agent
 from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.protocol import Protocol, ProtocolError, load_protocol
 from radplan_env.scorecards import DEFAULT, Scorecard, check_scorecard, load_scorecard
-from radplan_experiments.cohort import SITES, Origin, UsageError, open_cohort, select
-from radplan_experiments.options import RunOptions, TaskOptions
+from radplan_env.sites import Site, site_id, site_of
+from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named, source_named, unrecognised
+from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
 from radplan_experiments.recording.settings import ModelChoice, ScorecardChoice, Settings
 from radplan_experiments.running import language_model
 from radplan_experiments.suites import load_suite
@@ -38,13 +39,14 @@ def settings_of(args: RunOptions) -> Settings:
     agents, model = _agents_and_model(args)
     _check_backend(args, model)
     return Settings(
-        site=args.site,
+        site=site_of_task(args).id,
         protocol=protocol,
         scorecard=ScorecardChoice.of(scorecard),
         source=origin.source,
         data=origin.data,
         split=origin.split,
         names=origin.names,
+        reference_dose=origin.reference_dose,
         cases=cases_of(args),
         agents=agents,
         budget=args.budget,
@@ -112,10 +114,35 @@ def _check_backend(args: RunOptions, model: ModelChoice | None) -> None:
 
 def protocol_of(task: TaskOptions) -> Protocol:
     """The protocol of a task: the site's, unless another is asked for; see `protocol_named`."""
-    return protocol_named(Path(SITES[task.site].protocol) if task.protocol is None else task.protocol)
+    if task.protocol is not None:
+        return protocol_named(task.protocol)
+    return protocol_named(Path(site_of_task(task).protocol), "--site")
 
 
-def protocol_named(name: Path) -> Protocol:
+def site_of_task(task: TaskOptions) -> Site:
+    """The site asked for. A protocol of one's own without a site is a site of its own.
+
+    Its patients are those of --data, read as DICOM unless --source says otherwise; without --data, those of the default
+    site.
+
+    Raises
+    ------
+    UsageError
+        If there is no such site.
+    """
+    if task.site is not None:
+        return site_named(task.site)
+    default = site_named(DEFAULT_SITE)
+    if task.protocol is None:
+        return default
+    protocol = protocol_named(task.protocol)
+    if (known := site_of(protocol.name)) is not None:
+        return known
+    source, cases = ("dicom", "all") if task.data else (default.source, default.cases)
+    return Site(site_id(protocol.name), protocol.title, str(task.protocol), source, cases)
+
+
+def protocol_named(name: Path, option: str = "--protocol") -> Protocol:
     """One of the package's protocols by its name, or one's own by its path.
 
     Raises
@@ -126,7 +153,7 @@ def protocol_named(name: Path) -> Protocol:
     try:
         return load_protocol(name.expanduser())
     except ProtocolError as error:
-        raise UsageError(f"--protocol: {error}") from error
+        raise UsageError(f"{option}: {error}") from error
 
 
 def scorecard_of(task: TaskOptions, protocol: Protocol) -> Scorecard:
@@ -165,16 +192,26 @@ def beams_of(task: TaskOptions, protocol: Protocol) -> tuple[tuple[float, ...], 
 def origin_of(task: TaskOptions) -> Origin:
     """Where the cases of a task come from."""
     return Origin(
-        source=task.source or SITES[task.site].source,
+        source=task.source or site_of_task(task).source,
         data=tuple(str(path.expanduser().resolve()) for path in task.data),
         split=task.split,
         names=None if task.names is None else str(task.names.expanduser().resolve()),
+        reference_dose=task.reference_dose,
+        structures=unrecognised(load_protocol(protocol_of(task))),
     )
+
+
+def own_patients(args: LanguageModelOptions, task: TaskOptions) -> bool:
+    """Whether pictures of a task show patients of the user's own, in its cases or in the examples of a library."""
+    origin = origin_of(task)
+    public = source_named(origin.source).public or (origin.source == "matrad" and not origin.data)  # the phantom
+    library = None if args.library is None else language_model.library_of(str(args.library.expanduser().resolve()))
+    return not public or (library is not None and library.own_patients)
 
 
 def cases_of(task: TaskOptions) -> tuple[str, ...]:
     """Ids of the cases of a task."""
-    site, origin = SITES[task.site], origin_of(task)
+    site, origin = site_of_task(task), origin_of(task)
     default = site.cases if origin.source == site.source else "all"
     return select(open_cohort(origin).ids, task.cases or (default,))
 
@@ -192,7 +229,7 @@ def _agents_and_model(args: RunOptions) -> tuple[tuple[str, ...], ModelChoice | 
             raise UsageError("--llm and --instructions are for agents that talk to a language model: name one")
         return args.agents, None
     try:
-        return args.agents, language_model.choose(args)
+        return args.agents, language_model.choose(args, own_patients=own_patients(args, args))
     except NoModelError as error:
         others = tuple(agent for agent in args.agents if agent not in talking)
         if not others:
@@ -207,7 +244,7 @@ def without_model(args: RunOptions, settings: Settings) -> dict[str, str]:
     absent = [agent for agent in args.agents if agent not in settings.agents]
     try:
         if absent:
-            language_model.choose(args)
+            language_model.choose(args, own_patients=False)
     except NoModelError as error:
         return dict.fromkeys(absent, str(error))
     return {}

@@ -17,13 +17,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from radplan_agents.agent import Agent, EpisodeInterruptedError, make_agent
+from radplan_agents.agent import Agent, EpisodeInterruptedError
 from radplan_agents.llm import Session
+from radplan_agents.privacy import is_own_patient
+from radplan_agents.registry import make_agent
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.info import PlanSummary
 from radplan_env.planning import Plan, PlanningSystem
-from radplan_experiments.cohort import SITES, Origin, open_cohort
+from radplan_experiments.cohort import Origin, environment_of, open_cohort, unrecognised
 from radplan_experiments.recording import failures, fluences
 from radplan_experiments.recording.records import COMPLETE, FAILED, Failure, Key, Outcome, Record
 from radplan_experiments.recording.run_folder import RunFolder
@@ -115,6 +117,8 @@ def _attempt(
     agent: Agent | None = None
     try:
         session = _session(folder, key, model)
+        if session is not None:
+            session.shows_own_patient = is_own_patient(base.system.case)
         agent = _agent(base, folder, key, session)
         for plan in episode(env, agent, key[1], seeds_of(key)[0]):
             plans.append(plan)  # one by one, so that they survive an agent that raises
@@ -221,7 +225,19 @@ def facts(system: PlanningSystem) -> dict[str, Any]:
 
 def read_case(settings: Settings, case_id: str) -> Case:
     """The case of an id of the run."""
-    return open_cohort(Origin(settings.source, settings.data, settings.split, settings.names))[case_id]
+    return open_cohort(origin_of(settings))[case_id]
+
+
+def origin_of(settings: Settings) -> Origin:
+    """Where the cases of a run come from."""
+    return Origin(
+        settings.source,
+        settings.data,
+        settings.split,
+        settings.names,
+        settings.reference_dose,
+        structures=unrecognised(settings.protocol),
+    )
 
 
 def planning_system(settings: Settings, case: Case) -> PlanningSystem:
@@ -257,7 +273,7 @@ def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]
     It is reset here once: a matrix that cannot be read is no agent's failure.
     """
     env: gymnasium.Env[Any, Any] = gymnasium.make(
-        SITES[settings.site].environment,
+        environment_of(settings.site),
         protocol=settings.protocol,
         cases=[read_case(settings, case_id)],
         budget=settings.budget,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from radplan_env.info import PlanSummary
 from radplan_env.planning import PlanningSystem
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import ParetoOptions
@@ -24,13 +25,6 @@ from radplan_experiments.running import comparison, run_settings, runner
 from radplan_experiments.running.backends import open_backend
 from radplan_experiments.writing import slug, write_text
 
-METRICS = {
-    "prostate": ("Rectum mean", "Bladder mean"),
-    "head-and-neck": ("Parotid_L mean", "Cavity_Oral mean"),
-    "tg119": ("Core mean", "PTV_5000 HI"),
-}
-"""By site, what is traded where nothing else is asked for."""
-
 
 def run(args: ParetoOptions, command: str) -> int:
     """Make or continue the sweeps; return the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
@@ -38,13 +32,16 @@ def run(args: ParetoOptions, command: str) -> int:
 
 
 def _run(args: ParetoOptions, command: str) -> int:
-    first, second = args.metrics or METRICS[args.site]
-    metrics = Metric.parse(first), Metric.parse(second)
+    site = run_settings.site_of_task(args)
+    pair = args.metrics or site.trade_off
+    if pair is None:
+        raise UsageError(f"--metrics: name the two metrics that are traded, as {site.id} has none by default")
+    metrics = Metric.parse(pair[0]), Metric.parse(pair[1])
     settings = _check(args, metrics)
     points = [*_by_weights(args, settings, metrics), *_by_words(args, command)]
     frame, stages = front.frame_of(points, metrics), stages_of(point.plan for point in points)
     note = "Empty where no other plan of the case is as good in both metrics and better in one. " + warning(stages)
-    table = Table("pareto", f"{metrics[0]} against {metrics[1]}: {args.site}, {args.fidelity} fidelity", note, frame)
+    table = Table("pareto", f"{metrics[0]} against {metrics[1]}: {site.id}, {args.fidelity} fidelity", note, frame)
     args.out.mkdir(parents=True, exist_ok=True)
     write_text(args.out / "pareto.csv", frame.to_csv(index=False))
     write_text(args.out / "pareto.md", table.markdown())
@@ -102,7 +99,7 @@ def _by_weights(args: ParetoOptions, settings: Settings, metrics: tuple[Metric, 
     ]
 
 
-def shifted(settings: Settings, structures: tuple[str, str], task: tuple[str, float]) -> dict[str, Any]:
+def shifted(settings: Settings, structures: tuple[str, str], task: tuple[str, float]) -> PlanSummary:
     """Summary of a case's template plan with the ratio of two structures' weights shifted: one raised, one lowered."""
     case, ratio = task
     system = _system(settings, case)

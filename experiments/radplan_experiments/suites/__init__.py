@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from radplan_env.influence import FIDELITIES, Fidelity
+from radplan_env.sites import SITES
+from radplan_env.sources import SOURCES
 from radplan_env.yaml_files import YAMLFileError, read_yaml
 from radplan_experiments.recording.settings import Settings
 
@@ -59,11 +61,11 @@ class Suite(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]+-v\d+$")]
     asks: str
     limits: str
-    site: Literal["prostate", "head-and-neck", "tg119"]
+    site: str
     protocol: str
     protocol_digest: Digest
     scorecard: SuiteScorecard
-    source: Literal["synthetic", "openkbp", "dicom", "matrad"]
+    source: str
     split: Literal["train", "validation", "test"]
     fidelity: Literal["fast", "standard", "paper"]
     dose_grid_mm: float
@@ -72,6 +74,20 @@ class Suite(BaseModel):
     budget: Annotated[int, Field(ge=1)]
     seeds: Annotated[int, Field(ge=1)]
     cases: Annotated[dict[str, Digest], Field(min_length=1)]
+
+    @field_validator("site")
+    @classmethod
+    def _known_site(cls, site: str) -> str:
+        if site not in SITES:
+            raise ValueError(f"no site {site!r}; choose from {', '.join(SITES)}")
+        return site
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, source: str) -> str:
+        if source not in SOURCES:
+            raise ValueError(f"no source {source!r}; choose from {', '.join(SOURCES)}")
+        return source
 
     def missing(self, cases: Collection[str]) -> tuple[str, ...]:
         """Ids of the suite's cases that are not among `cases`."""

@@ -9,7 +9,7 @@ from typing import Any
 from radplan_env.case import Case
 from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.sources import synthetic
-from radplan_experiments.cohort import SITES, Origin, open_cohort
+from radplan_experiments.cohort import Origin, open_cohort, site_named
 from radplan_experiments.options import TrainOptions
 from radplan_experiments.training.hyperparameters import Hyperparameters, load_hyperparameters
 
@@ -79,8 +79,8 @@ def setup_of(args: TrainOptions) -> Setup:
     ValueError
         If hyperparameters are not.
     """
-    site = SITES[args.site]
-    environment = site.environment.partition(":")[2]
+    site = site_named(args.site)
+    environment = site.environment
     hyperparameters = load_hyperparameters(args.algorithm, environment, args.hyperparameters)
     data = () if args.data is None else (str(args.data.expanduser().resolve()),)
     validation = open_cohort(Origin(site.source, data, "validation"))[: args.validation_cases]

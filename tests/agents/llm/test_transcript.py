@@ -28,7 +28,7 @@ SAID = "Use\n```python\nweight = 3\n```\n# and `more`"
 @pytest.fixture
 def folder(tmp_path: Path, png: bytes) -> Path:
     """A transcript of two calls with the same picture, one without a reply, and a note."""
-    transcript = Transcript(tmp_path)
+    transcript = Transcript(tmp_path, share_images=True)
     script = [lambda request: Reply(text=SAID, faults=("timeout",), model="m-1"), ServiceError("down", fault="x")]
     client = Transcribed(MockClient(script), transcript, name="planner")
     request = Request(messages=(user("What next? " * 100, Image(png=png, name="dose [wash]\n2")),), temperature=0.5)

@@ -52,10 +52,10 @@ def test_every_criterion_is_wished_once_in_order_of_priority(name: str) -> None:
     assert len(goals) == sum(len(wish.goals) for wish in wishes)
     for criterion in protocol.criteria:
         if criterion.metric != "D95%":  # the inner loop's own constraint
-            assert goals[criterion.name].limit == criterion.limit
+            assert goals[criterion.name].value == criterion.limit
             assert goals[criterion.name].upper == criterion.upper
     for target in protocol.targets:
-        assert goals[f"{target.structure} D98%"].limit == pytest.approx(0.95 * target.prescription_gy)
+        assert goals[f"{target.structure} D98%"].value == pytest.approx(0.95 * target.prescription_gy)
 
 
 def test_a_goal_is_missed_on_its_own_side() -> None:

@@ -72,7 +72,7 @@ def folder(tmp_path: Path, settings: Settings, records: list[dict[str, Any]]) ->
 
 
 def session(folder: RunFolder, key: Key, replies: Sequence[str]) -> Session:
-    transcript = Transcript(folder.transcript_path(key))
+    transcript = Transcript(folder.transcript_path(key), share_images=True)
     transcript.note(EPISODE_BEGINS)
     return Session(MockClient(replies), settings=ModelSettings(), transcript=transcript)
 

@@ -17,14 +17,16 @@ from pydantic import SecretStr
 
 from radplan_agents.agent import EpisodeInterruptedError
 from radplan_agents.llm import Endpoint, Ledger, Limits, ModelSettings, Retrying, ServiceError, read_transcript
+from radplan_env.export import export_ct, export_rtstruct
 from radplan_env.protocol import load_protocol
+from radplan_env.sources import openkbp
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands.compare import main
-from radplan_experiments.options import LanguageModelOptions, ModelOptions
+from radplan_experiments.options import LanguageModelOptions, ModelOptions, RunOptions
 from radplan_experiments.recording.records import CIRCUMSTANCES
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder, read_settings
 from radplan_experiments.recording.settings import ModelChoice, Settings
-from radplan_experiments.running import language_model, runner
+from radplan_experiments.running import language_model, run_settings, runner
 from radplan_experiments.running.language_model import LanguageModel
 
 Record = dict[str, Any]
@@ -189,12 +191,13 @@ def test_bad_requests_are_refused_in_one_line(
 
 def test_limit_in_money_needs_the_price(tmp_path: Path) -> None:
     options = LanguageModelOptions(llm="m@http://localhost/v1", model=ModelOptions(max_usd=1.0))
-    with pytest.raises(UsageError, match=r"--model\.price"), language_model.reached(options, tmp_path):
+    choice = language_model.choose(options, own_patients=False)
+    with pytest.raises(UsageError, match=r"--model\.price"), language_model.reached(options, tmp_path, choice):
         pass
 
 
 def test_another_temperature_is_another_run(tmp_path: Path, settings: Settings, records: list[Record]) -> None:
-    choice = language_model.choose(LanguageModelOptions(llm="m@http://localhost/v1"))
+    choice = language_model.choose(LanguageModelOptions(llm="m@http://localhost/v1"), own_patients=True)
     model = dataclasses.replace(settings, model=choice)
     with open_run_folder(tmp_path, model) as folder:
         folder.append(records[0])
@@ -212,7 +215,72 @@ def test_what_changes_no_reply_is_no_setting_of_a_run() -> None:
     """Patience, price, limits and threads may differ when a run is continued, and so may the port of a local file."""
     one = LanguageModelOptions(llm="m@http://localhost/v1")
     other = ModelOptions(timeout_s=5, attempts=1, price=(1, 2), max_tokens=9, threads=2, cache="replay-only")
-    assert language_model.choose(one) == language_model.choose(dataclasses.replace(one, model=other))
+    again = dataclasses.replace(one, model=other)
+    assert language_model.choose(one, own_patients=True) == language_model.choose(again, own_patients=True)
+
+
+@pytest.mark.parametrize(
+    ("llm", "own", "asked", "send", "vision"),
+    [
+        ("m@https://model.invalid/v1", True, "auto", False, "no"),
+        ("m@https://model.invalid/v1", True, "auto", True, "auto"),
+        ("m@https://model.invalid/v1", True, "yes", True, "yes"),
+        ("m@https://model.invalid/v1", True, "no", False, "no"),
+        ("m@https://model.invalid/v1", False, "auto", False, "auto"),
+        ("m@http://localhost:8000/v1", True, "auto", False, "auto"),
+    ],
+)
+def test_who_sees_pictures_of_own_patients(llm: str, own: bool, asked: Any, send: bool, vision: str) -> None:
+    options = LanguageModelOptions(llm=llm, send_images_off_site=send, model=ModelOptions(vision=asked))
+    assert language_model.choose(options, own_patients=own).vision == vision
+
+
+def test_asking_for_pictures_that_may_not_be_sent_is_an_error() -> None:
+    options = LanguageModelOptions(llm="m@https://model.invalid/v1", model=ModelOptions(vision="yes"))
+    with pytest.raises(UsageError, match="--send-images-off-site"):
+        language_model.choose(options, own_patients=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "own"),
+    [("synthetic", (), False), ("openkbp", ("data",), False), ("matrad", (), False), ("dicom", ("data",), True)]
+    + [("matrad", ("data",), True)],
+)
+def test_which_sources_are_of_own_patients(source: Any, data: tuple[str, ...], own: bool) -> None:
+    options = RunOptions(source=source, data=tuple(map(Path, data)))
+    assert run_settings.own_patients(options, options) is own
+
+
+@pytest.mark.slow
+def test_pictures_of_own_patients_stay_here_unless_asked_for(
+    service: scripted.Service,
+    tiny_openkbp: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    case = openkbp.load(tiny_openkbp, "test")[0]
+    export_ct(case, tmp_path / "patient")
+    export_rtstruct(case, tmp_path / "patient" / "RS.dcm")
+    monkeypatch.setattr(Endpoint, "on_this_machine", False)
+    task = ["--site", "head-and-neck", "--source", "dicom", "--data", tmp_path / "patient", "--budget", 2]
+    arguments = [*task, "--jobs", 1, "--agents", "talking_agents:Illustrator", "--llm", f"m@{service.url}"]
+
+    def run(name: str, *more: object) -> tuple[bool, str, int]:
+        """Whether the service got a picture, what the run said, and pictures in its folder of transcripts."""
+        service.script.extend([sensible] * 8)
+        service.requests.clear()
+        assert main([str(argument) for argument in (*arguments, "--out", tmp_path / name, *more)]) == 0
+        got = any("image_url" in json.dumps(request) for request in service.requests)
+        assert service.requests
+        return got, capsys.readouterr().err, len(list((tmp_path / name / "transcripts").rglob("*.png")))
+
+    got, said, kept = run("numbers")
+    assert (got, said.count("--send-images-off-site"), kept) == (False, 1, 0)
+    got, said, kept = run("sent", "--send-images-off-site")
+    assert (got, said.count("--send-images-off-site"), kept) == (True, 0, 0)
+    got, _, kept = run("shared", "--send-images-off-site", "--share-images")
+    assert got and kept
 
 
 # ------------------------------------------------------------------------------------------------------ single episodes

@@ -7,7 +7,7 @@ import shlex
 
 from radplan_env.protocol import load_protocol
 from radplan_env.scorecards import DEFAULT
-from radplan_experiments.cohort import SITES
+from radplan_env.sites import SITES
 from radplan_experiments.recording.settings import Settings
 
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/:;,'\"]+/)+[^\s:;,'\"]*")
@@ -37,17 +37,10 @@ def _task(settings: Settings) -> list[str]:
     data = ["--data", *["DATA"] * len(settings.data)] if settings.data else []
     if settings.suite is not None:
         return ["--suite", settings.suite, *data]
-    words = [
-        "--site",
-        settings.site,
-        *_own_protocol(settings),
-        "--source",
-        settings.source,
-        "--split",
-        settings.split,
-        *data,
-    ]
+    words = ["--site", settings.site] if settings.site in SITES else []
+    words += [*_own_protocol(settings), "--source", settings.source, "--split", settings.split, *data]
     words += ["--names", "NAMES.yaml"] if settings.names else []
+    words += [] if settings.reference_dose else ["--no-reference-dose"]
     words += ["--cases", *settings.cases, "--fidelity", settings.fidelity]
     words += ["--scorecard", settings.scorecard.name] if settings.scorecard.name != DEFAULT else []
     for name in ("gantry_angles_deg", "collimator_angles_deg"):
@@ -58,8 +51,9 @@ def _task(settings: Settings) -> list[str]:
 
 def _own_protocol(settings: Settings) -> list[str]:
     """The protocol, unless it is the site's: each results folder holds its own."""
-    sites = load_protocol(SITES[settings.site].protocol)
-    return [] if sites.digest() == settings.protocol.digest() else ["--protocol", "DIR/protocol.yaml"]
+    site = SITES.get(settings.site)
+    is_sites = site is not None and load_protocol(site.protocol).digest() == settings.protocol.digest()
+    return [] if is_sites else ["--protocol", "DIR/protocol.yaml"]
 
 
 def _language_model(settings: Settings) -> list[str]:

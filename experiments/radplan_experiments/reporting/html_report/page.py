@@ -14,8 +14,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from radplan_agents.agent import REGISTRY
 from radplan_agents.plan_changes import limits_held
+from radplan_agents.registry import REGISTRY
 from radplan_env.influence import fidelity_named
 from radplan_env.planning import Summary
 from radplan_env.scorecards import Scorecard, load_scorecard
@@ -113,7 +113,7 @@ def write(
         fidelity=_fidelity(settings.fidelity),
         example=example,
         scored_cases=len({record["case"] for record in frames.complete(records)}),
-        own_agents=[agent for agent in settings.agents if agent not in REGISTRY],
+        own_agents=[agent for agent in settings.agents if agent not in REGISTRY.built_in],
         question=f"{protocol.title}: who plans it best for the same effort?",
         answer=answer(settings, records, references),
         standing=[without_paths(line, settings) for line in standing(folder)],

@@ -70,6 +70,7 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
         scores = [r["best_score"] for r in frames.complete(said)]
         episodes = [r["agent_record"] for r in said]
         faults = sum((Counter(episode["faults"]) for episode in episodes), Counter())
+        adapted = sum((Counter(episode["adaptations"]) for episode in episodes), Counter())
         asked = sum(episode["calls_with_pictures"] for episode in episodes)
         seen = sum(episode["calls_with_pictures_seen"] for episode in episodes)
         tokens = {name: _mean_known([e["usage"][name] for e in episodes]) for name in USAGE}
@@ -83,17 +84,24 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
                 "cost [USD]": _mean_known([episode["cost_usd"] for episode in episodes]),
                 "failed questions": mean_or_nan([episode["failed_questions"] for episode in episodes]),
                 "pictures seen": f"{seen} of {asked} calls" if asked else "none shown",
-                "faults": ", ".join(f"{name} {count}" for name, count in sorted(faults.items())) or "none",
+                "faults": _counted(faults),
+                "adapted": _counted(adapted),
                 "transcripts": f"[transcripts](transcripts/{slug(agent)})",
             }
         )
     note = (
         f"Means over episodes, failed ones too, but for the score; {UNKNOWN} where the service does not say. What was "
         "answered from kept replies counts as on the day it was paid for. Pictures and faults are added up; a fault is "
-        "a reply, or a want of one, that made the agent ask again, a failed question one that never got a usable reply."
+        "a reply, or a want of one, that made the agent ask again, a failed question one that never got a usable "
+        "reply. Adapted is what a service refused or put in an odd place, or a model thought aloud, and was dealt "
+        "with."
     )
     one = dict.fromkeys(("best score", "calls", "failed questions"), 1)
     return Table("language_model", "Language model", note, pd.DataFrame(rows), 0, {**one, "cost [USD]": 4})
+
+
+def _counted(names: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(names.items())) or "none"
 
 
 def _talked(record: Record) -> bool:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radplan_env.planning import Summary
+from radplan_env.sources import SOURCES
 from radplan_experiments.recording.records import FAILED, Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
@@ -148,7 +149,8 @@ def _passed(judged: pd.DataFrame) -> float:
 
 
 def _task(settings: Settings) -> str:
-    cases = f"{settings.source} {settings.split}" if settings.source in ("synthetic", "openkbp") else settings.source
+    source = SOURCES.get(settings.source)
+    cases = f"{settings.source} {settings.split}" if source is not None and source.has_splits else settings.source
     counts = {"case": len(settings.cases), "seed": settings.seeds, "solve": settings.budget}
     extent = ", ".join(counted(count, word) for word, count in counts.items())
     return f"{settings.site}, {cases}, {extent}, {settings.fidelity} fidelity"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from radplan_agents.gpt_radplan.evaluator import Feedback
 from radplan_agents.gpt_radplan.planner import Proposal
+from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.reporting.transcripts import plans
 from radplan_experiments.reporting.transcripts.entries import Call, Conversation, Message, Shown
@@ -128,7 +128,7 @@ def _problems(episode: ReadEpisode) -> list[str]:
     return said
 
 
-def _turn(turn: Turn, steps: Sequence[Mapping[str, Any]], writer: Writer, anchor: str) -> ShownTurn:
+def _turn(turn: Turn, steps: Sequence[Summary], writer: Writer, anchor: str) -> ShownTurn:
     return ShownTurn(plans.step(turn, steps), [_question(question, writer, anchor) for question in turn.questions])
 
 

@@ -1,16 +1,15 @@
-"""One way to run independent tasks, whatever runs them: joblib, with one of its backends."""
+"""One way to run independent tasks, whatever runs them."""
 
 from __future__ import annotations
 
+import pickle
 import traceback
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
-
-from joblib import Parallel, delayed
-from joblib.parallel import ParallelBackendBase
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeVar
 
 from radplan_experiments.running.backends.progress import progress
 
@@ -19,11 +18,35 @@ Result = TypeVar("Result")
 
 # Sums are split by thread, so their last digits depend on the number of threads. One thread in every worker
 # makes results the same for any number of workers.
-ONE_THREAD = dict.fromkeys(ParallelBackendBase.MAX_NUM_THREADS_VARS, "1")
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ),
+    "1",
+)
 
 
 class WorkerDiedError(Exception):
     """A worker ended in the middle of a task."""
+
+
+class Workers(Protocol):
+    """What runs calls, each worker with one thread."""
+
+    def submit(self, call: Callable[[], Any]) -> Future[Any]:
+        """Begin a call, or queue it."""
+
+    def failure(self, error: Exception) -> Exception:
+        """What it means that a call has raised, as errors of tasks are outcomes: `WorkerDiedError`, for instance."""
+
+    def kill(self) -> None:
+        """End what is under way; the next call finds new workers."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +83,16 @@ class Backend:
 
     Parameters
     ----------
-    workers : ParallelBackendBase
-        joblib's face of them.
+    workers : Workers
     jobs : int
         How many tasks run at once.
     ran_on : callable
         Called on a worker, says which it is.
-    deaths : type of exception
-        What the loss of a worker raises.
     """
 
-    workers: ParallelBackendBase
+    workers: Workers
     jobs: int
     ran_on: Callable[[], dict[str, str]]
-    deaths: type[Exception]
 
     def run(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Outcome[Task, Result]]:
         """Run a function on every task; outcomes come as tasks end, in any order.
@@ -86,22 +105,27 @@ class Backend:
         WorkerDiedError
             If a worker died; what else was under way is lost.
         """
-        parallel = Parallel(
-            n_jobs=self.jobs,
-            backend=self.workers,
-            return_as="generator_unordered",
-            pre_dispatch=self.jobs,
-            batch_size=1,
-        )
-        outcomes = parallel(delayed(_attempt)(function, task, self.ran_on) for task in tasks)
+        waiting = iter(tasks)
+        running: set[Future[Any]] = set()
         try:
-            for outcome in outcomes:  # noqa: UP028  # `yield from` would close them before `finally` does
-                yield outcome
-        except self.deaths as error:
-            raise WorkerDiedError(f"a worker died, perhaps for want of memory ({type(error).__name__})") from error
+            while True:
+                for task in islice(waiting, self.jobs - len(running)):
+                    running.add(self.workers.submit(partial(_attempt, function, task, self.ran_on)))
+                if not running:
+                    return
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    yield self._outcome(future)
         finally:
-            with warnings.catch_warnings(action="ignore"):  # joblib's, that not all results were used
-                outcomes.close()
+            if running:
+                self.workers.kill()
+
+    def _outcome(self, future: Future[Any]) -> Outcome[Any, Any]:
+        try:
+            outcome: Outcome[Any, Any] = future.result()
+        except Exception as error:
+            raise self.workers.failure(error) from error
+        return outcome
 
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], description: str, unit: str
@@ -120,9 +144,19 @@ def _numbered(function: Callable[[Task], Result], task: tuple[int, Task]) -> Res
 
 
 def _attempt(function: Callable[[Task], Result], task: Task, ran_on: Callable[[], dict[str, str]]) -> Any:
-    """A task's outcome, on the worker. An error is an outcome too: joblib would end the other tasks for it."""
+    """A task's outcome, on the worker; an error is an outcome too."""
     try:
         return Outcome(task, ran_on(), function(task))
     except Exception as error:
+        error = _sendable(error)
         error.add_note(traceback.format_exc())  # which would stay behind on the worker
         return Outcome(task, ran_on(), error=error)
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or its words where it would not survive the way: one that cannot be read takes the pool with it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -12,10 +12,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from joblib.parallel import ParallelBackendBase
-
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.running.backends.backend import ONE_THREAD, Backend
+from radplan_experiments.running.backends.backend import ONE_THREAD, Backend, WorkerDiedError
 
 try:
     import ray
@@ -37,7 +35,7 @@ def ray_cluster(tasks: int, jobs: int = 0, address: str | None = None) -> Iterat
         _connect(address)
     try:
         count = min(jobs or max(1, int(ray.cluster_resources().get("CPU", 1))), tasks)
-        yield Backend(_Ray(), count, ran_on, RayError)
+        yield Backend(_Ray(), count, ran_on)
     finally:
         if ours:
             ray.shutdown()
@@ -60,47 +58,35 @@ def ran_on() -> dict[str, str]:
     return {"host": platform.node(), "node": node[:8], "worker": str(os.getpid())}
 
 
-class _Ray(ParallelBackendBase):  # type: ignore[misc]
-    """Ray's tasks as a backend of joblib.
-
-    Ray's own (`ray.util.joblib`, 2.60) gives no result before all are there, and loses the tasks of a node that dies.
-    """
-
-    supports_retrieve_callback = True
+class _Ray:
+    """Ray's tasks: one whose node or process dies begins again elsewhere."""
 
     def __init__(self) -> None:
-        super().__init__(nesting_level=0)
         self._running: set[Any] = set()
         self._run = ray.remote(num_cpus=1, max_retries=RETRIES, runtime_env={"env_vars": _environment()})(_call)
 
-    def effective_n_jobs(self, n_jobs: int) -> int:
-        return max(n_jobs, 2)  # a single job joblib would run in this process
-
-    def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> Future[Any]:
-        task = self._run.remote(func)
+    def submit(self, call: Callable[[], Any]) -> Future[Any]:
+        task = self._run.remote(call)
         self._running.add(task)
         future: Future[Any] = task.future()
         future.add_done_callback(lambda _: self._running.discard(task))
-        if callback is not None:
-            future.add_done_callback(callback)
         return future
 
-    def retrieve_result_callback(self, out: Future[Any]) -> Any:
-        try:
-            return out.result()
-        except RayTaskError as error:  # errors of tasks are outcomes: this one could not even be read
+    def failure(self, error: Exception) -> Exception:
+        if isinstance(error, RayTaskError):  # the call could not even be read
             why = str(error.cause).partition("\n")[0]
-            raise UsageError(
-                f"a node of the Ray cluster lacks what every node needs at the same path: {why}"
-            ) from error
+            return UsageError(f"a node of the Ray cluster lacks what every node needs at the same path: {why}")
+        if isinstance(error, RayError):
+            return WorkerDiedError(f"a worker died, perhaps for want of memory ({type(error).__name__})")
+        return error
 
-    def abort_everything(self, ensure_ready: bool = True) -> None:
+    def kill(self) -> None:
         for task in list(self._running):
             ray.cancel(task, force=True)
 
 
-def _call(function: Callable[[], Any]) -> Any:
-    return function()
+def _call(call: Callable[[], Any]) -> Any:
+    return call()
 
 
 def _environment() -> dict[str, str]:
