@@ -64,6 +64,16 @@ class Grid:
         """Voxel centres along one axis."""
         return self.origin_mm[axis] + self.spacing_mm[axis] * np.arange(self.shape[axis], dtype=np.float64)
 
+    def nearest(self, other: Grid) -> NDArray[np.int64]:
+        """Flat index of the voxel nearest to each voxel centre of another grid, shape ``other.shape``."""
+        index = [
+            np.clip(np.rint((other.coordinates_mm(axis) - self.origin_mm[axis]) / self.spacing_mm[axis]), 0, n - 1)
+            for axis, n in enumerate(self.shape)
+        ]
+        z, y, x = (each.astype(np.int64) for each in index)
+        flat: NDArray[np.int64] = np.ravel_multi_index(np.ix_(z, y, x), self.shape)
+        return flat
+
     def coarsened(self, spacing_mm: float) -> Grid:
         """The isotropic grid of this spacing that covers the same extent, centred on it."""
         tolerance = 1e-6
