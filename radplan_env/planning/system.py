@@ -96,7 +96,7 @@ class PlanningSystem:
         self.case = case
         self.protocol = protocol.bind(case) if isinstance(protocol, Protocol) else protocol
         self.scorecard = scorecard_for(self.protocol) if scorecard is None else load_scorecard(scorecard)
-        check_scorecard(self.scorecard, self.protocol)
+        check_scorecard(self.scorecard, self.protocol.protocol)
         self.fidelity = fidelity = fidelity_named(fidelity)
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
