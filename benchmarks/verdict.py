@@ -14,7 +14,6 @@ For one case, its protocol's beams and a rough random fluence (the hardest to re
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +28,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from benchmarks.machine import peak_memory_gb, print_machine
+from benchmarks.machine import peak_memory_gb, print_figures, print_machine
 from radplan_env.case import Case
 from radplan_env.dose import Prepared, prepare
 from radplan_env.grid import Grid, resample
@@ -69,11 +68,12 @@ def main(args: Args) -> None:
     for model in ("matrad-generic", "generic-6x"):
         k = influence(case, angles, targets, args.fidelity, beam_model=model, progress=False)
         fluence = np.random.default_rng(0).gamma(2.0, 1.0, len(k.bixels))
-        figures[model] = against_k(case, k, targets, args.fidelity, model, fluence)
+        difference = against_k(case, k, targets, args.fidelity, model, fluence)
+        figures |= {f"{model}_{name}": value for name, value in difference.items()}
     points = centres(case.grid.coarsened(2.5), case)
-    figures["cost"] = cost(case, k, fluence, points, args.repeats)
-    figures["spacing"] = convergence(case, k, fluence, points)
-    print(json.dumps(figures))
+    figures |= cost(case, k, fluence, points, args.repeats)
+    figures |= convergence(case, k, fluence, points)
+    print_figures("verdict", figures)
 
 
 def load(args: Args) -> Case:
@@ -147,7 +147,7 @@ def cost(case: Case, k: DoseInfluence, fluence: Array, points: Array, repeats: i
     return result
 
 
-def convergence(case: Case, k: DoseInfluence, fluence: Array, points: Array) -> dict[str, dict[str, float]]:
+def convergence(case: Case, k: DoseInfluence, fluence: Array, points: Array) -> dict[str, float]:
     """Difference from a lattice of 0.5 mm, in % of the maximum."""
     some = points[:: max(1, len(points) // 50_000)]
 
@@ -156,11 +156,11 @@ def convergence(case: Case, k: DoseInfluence, fluence: Array, points: Array) -> 
         return prepared.dose_of_bixels(k.bixels, fluence)
 
     finest = dose(0.5)
-    result = {}
+    result: dict[str, float] = {}
     for spacing_mm in (2.0, 1.5, 1.0):
         difference = 100 * (dose(spacing_mm) - finest) / finest.max()
         rms, worst = float(np.sqrt((difference**2).mean())), float(abs(difference).max())
-        result[f"{spacing_mm:g}"] = {"rms_percent": rms, "worst_percent": worst}
+        result |= {f"lattice_{spacing_mm:g}_mm_rms_percent": rms, f"lattice_{spacing_mm:g}_mm_worst_percent": worst}
         print(f"lattice of {spacing_mm:g} mm against 0.5 mm: rms {rms:.3f} %, at worst {worst:.2f} %")
     return result
 

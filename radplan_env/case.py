@@ -20,13 +20,19 @@ __all__ = ["Case", "CaseError"]
 MAX_FRACTION_OUTSIDE_BODY = 0.2
 """A structure may stick out of the body this far, and is then cut at it; beyond, it is off its patient."""
 
+WORTH_SAYING = 0.01
+"""From this share of a structure on, `Case.notes` says what happened to it."""
+
+MAX_PLAUSIBLE_GY = 300.0
+"""No course of external radiotherapy comes near this total dose; 7000 cGy taken for Gy are far beyond."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """CT, structures and, where there is one, the dose of a reference plan, on one grid.
 
-    All arrays are (z, y, x) in patient LPS (see :class:`~radplan_env.grid.Grid`), read-only copies of what
-    was given. A case carries no patient identity.
+    All arrays are (z, y, x) in patient LPS (see :class:`~radplan_env.grid.Grid`) and read-only: copies of what
+    was given, but for arrays that are read-only already and view no other. A case carries no patient identity.
 
     Parameters
     ----------
@@ -47,6 +53,9 @@ class Case:
     unmapped
         The source's structures left out because their names have no TG-263 mapping. Free text of
         unknown origin: keep it out of prompts.
+    notes
+        What was left out or changed on the way here, a sentence each: the cc of a structure cut at the body,
+        contours without an area, a dose smaller than the CT. As `unmapped`, they may hold free text.
 
     Raises
     ------
@@ -63,6 +72,7 @@ class Case:
     source: str = "arrays"
     synthetic: bool = False
     unmapped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         def fail(problem: str) -> CaseError:
@@ -77,20 +87,28 @@ class Case:
             dose = _values(dose, "reference dose", shape, fail)
             if dose.min() < 0:
                 raise fail(f"the reference dose is negative somewhere ({dose.min():g} Gy)")
-        masks = {name: _mask(mask, name, shape, fail) for name, mask in self.structures.items()}
-        if "Body" not in masks:
-            names = sorted([*masks, *self.unmapped])
+            if dose.max() > MAX_PLAUSIBLE_GY:
+                raise fail(f"the reference dose reaches {dose.max():g} Gy: is it in cGy?")
+        if "Body" not in self.structures:
+            names = sorted([*self.structures, *self.unmapped])
             raise fail(f"no 'Body' among the structures {names}: add the external contour, or map its name to it")
-        if problems := [problem for name in masks if (problem := naming_problem(name))]:
+        if problems := [problem for name in self.structures if (problem := naming_problem(name))]:
             raise fail(f"{'; '.join(problems)}. Map names with name_map in Case.from_arrays")
-        masks = {name: _inside(mask, masks["Body"], name, fail) for name, mask in masks.items()}
-        for array in (ct, dose, *masks.values()):
-            if array is not None:
-                array.setflags(write=False)
+        body = _mask(self.structures["Body"], "Body", shape, fail)
+        masks, notes = {}, list(self.notes)
+        for name, given in self.structures.items():
+            mask = body if name == "Body" else _mask(given, name, shape, fail)
+            masks[name], outside = _inside(mask, body, name, fail)
+            if outside > WORTH_SAYING:
+                notes.append(
+                    f"{outside:.1%} of {name!r} ({_cc(mask, self.grid) * outside:.1f} cc) lie outside 'Body': cut off"
+                )
+            masks[name].setflags(write=False)
         object.__setattr__(self, "ct_hu", ct)
         object.__setattr__(self, "reference_dose_gy", dose)
         object.__setattr__(self, "structures", MappingProxyType(masks))
         object.__setattr__(self, "unmapped", tuple(self.unmapped))
+        object.__setattr__(self, "notes", tuple(notes))
 
     @classmethod
     def from_arrays(
@@ -107,6 +125,7 @@ class Case:
         synthetic: bool = False,
         name_map: Mapping[str, str | None] | None = None,
         unmapped: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> Case:
         """Build a case from plain arrays in any axis order.
 
@@ -126,6 +145,8 @@ class Case:
             The caller's own names to TG-263 names; None as value leaves the structure out.
         unmapped
             Names of structures already left out, to be remembered.
+        notes
+            What else is to be remembered, a sentence each.
 
         Raises
         ------
@@ -168,6 +189,7 @@ class Case:
             source=source,
             synthetic=synthetic,
             unmapped=tuple(unmapped),
+            notes=tuple(notes),
         )
 
     @property
@@ -177,7 +199,7 @@ class Case:
 
     def volume_cc(self, name: str) -> float:
         """Volume of a structure."""
-        return int(np.count_nonzero(self.structures[name])) * self.grid.voxel_cc
+        return _cc(self.structures[name], self.grid)
 
     def digest(self) -> str:
         """SHA-256 of the content (arrays, names, grid; not the id): equal cases have equal digests."""
@@ -209,11 +231,12 @@ def _rebuild(values: dict[str, Any]) -> Case:
 
 
 def _values(array: Any, what: str, shape: tuple[int, ...], fail: Fail) -> NDArray[np.float32]:
-    values = np.array(array, dtype=np.float32, order="C")
+    values = _owned(array, np.float32)
     if values.shape != shape:
         raise fail(f"{what} has shape {values.shape}, the grid {shape}")
     if bad := int(np.count_nonzero(~np.isfinite(values))):
         raise fail(f"{what} holds {bad} values that are NaN or infinite: fill or crop them first")
+    values.setflags(write=False)
     return values
 
 
@@ -223,20 +246,30 @@ def _mask(array: Any, name: str, shape: tuple[int, ...], fail: Fail) -> NDArray[
         raise fail(f"structure {name!r} has shape {given.shape}, the CT {shape}")
     if given.dtype != bool and not np.isin(given, (0, 1)).all():
         raise fail(f"structure {name!r} is no mask: it holds values other than 0 and 1")
-    mask = np.array(given, dtype=bool, order="C")
+    mask = _owned(given, np.bool_)
     if not mask.any():
         raise fail(f"structure {name!r} is empty: leave it out")
     return mask
 
 
-def _inside(mask: NDArray[np.bool_], body: NDArray[np.bool_], name: str, fail: Fail) -> NDArray[np.bool_]:
-    if mask is body:
-        return mask
+def _owned(array: Any, dtype: type) -> NDArray[Any]:
+    """The array itself if nobody can write to it, else a copy: a large CT need not be held twice."""
+    if isinstance(array, np.ndarray) and array.dtype == dtype and array.base is None and array.flags.c_contiguous:
+        return array.copy() if array.flags.writeable else array
+    return np.array(array, dtype=dtype, order="C")
+
+
+def _inside(mask: NDArray[np.bool_], body: NDArray[np.bool_], name: str, fail: Fail) -> tuple[NDArray[np.bool_], float]:
+    """The part of a mask in the body, and the share of it that lies outside."""
     inside = mask & body
     outside = 1 - np.count_nonzero(inside) / np.count_nonzero(mask)
     if outside > MAX_FRACTION_OUTSIDE_BODY:
         raise fail(f"{outside:.0%} of structure {name!r} lies outside 'Body': check its grid and the body")
-    return inside
+    return (inside, outside) if outside else (mask, 0.0)
+
+
+def _cc(mask: NDArray[np.bool_], grid: Grid) -> float:
+    return int(np.count_nonzero(mask)) * grid.voxel_cc
 
 
 _OPPOSITE = dict(zip("SIPALR", "ISAPRL", strict=True))

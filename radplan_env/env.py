@@ -233,7 +233,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         modes = self.metadata["render_modes"]
         if render_mode not in (None, *modes):
             raise ValueError(f"unknown render_mode {render_mode!r}: choose from {', '.join(modes)}")
-        if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        if isinstance(budget, bool) or not isinstance(budget, int | np.integer) or budget < 1:
             raise ValueError(f"budget is a whole number of solves, at least 1; got {budget!r}")
         if relative_step is not None and not 0 < relative_step <= 2:
             raise ValueError(f"relative_step must be above 0 and at most 2, got {relative_step!r}")
@@ -241,12 +241,12 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         self.protocol = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
         self.scorecard = scorecard_for(self.protocol) if scorecard is None else load_scorecard(scorecard)
         check_scorecard(self.scorecard, self.protocol)
-        self.budget = budget
+        self.budget = int(budget)
         self.terminate_when_met = terminate_when_met
         self.render_mode = render_mode
         self.action_map = ActionMap(self.protocol)
         self.action_space = self.action_map.space
-        self._observations = ObservationMap(self.protocol, budget, IMAGE_SIZE if observe_image else None)
+        self._observations = ObservationMap(self.protocol, self.budget, IMAGE_SIZE if observe_image else None)
         self.observation_space = self._observations.space  # type: ignore[assignment]  # Dict is typed by its spaces
         self.relative_step = relative_step
         self._reward = ScoreImprovement() if reward is None else reward

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RESEARCH_ONLY = "RESEARCH ONLY"
 """What every exported file says of itself, where viewers show it: nothing here is cleared for treatment."""
 
-_CT, _DOSE, _STRUCTURES = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "481.2", "481.3"))
+_CT, _DOSE, _STRUCTURES, _PLAN = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "481.2", "481.3", "481.5"))
 _STUDY = "1.2.840.10008.3.1.2.3.1"
 _AXIAL = [1, 0, 0, 0, 1, 0]
 
@@ -70,7 +70,7 @@ def export_ct(case: Case, folder: str | Path) -> None:
         slice_.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
         slice_.InstanceNumber = k + 1
         slice_.KVP = slice_.AcquisitionNumber = None
-        slice_.PatientPosition = "HFS"
+        slice_.PatientPosition, slice_.Laterality = "HFS", ""
         slice_.RescaleIntercept, slice_.RescaleSlope, slice_.RescaleType = 0, 1, "HU"
         slice_.WindowCenter, slice_.WindowWidth = 40, 400
         _set_pixels(slice_, pixels[k], grid, first_plane=k)
@@ -78,11 +78,17 @@ def export_ct(case: Case, folder: str | Path) -> None:
 
 
 def export_rtstruct(case: Case, path: str | Path) -> None:
-    """Write the structures as closed contours on every slice, in the colours of the figures."""
+    """Write the structures as closed contours on every slice, in the colours of the figures.
+
+    The file is of implicit VR: explicit VR has no room for the points of a contour beyond 64 KiB.
+    """
+    from pydicom.uid import ImplicitVRLittleEndian
+
     from radplan_env.render.colors import structure_colors
 
     digest = case.digest()
     dataset = _dataset(case, digest, _STRUCTURES, "RTSTRUCT", "RTSTRUCT")
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     dataset.InstanceNumber = 1
     dataset.StructureSetLabel = RESEARCH_ONLY
     dataset.StructureSetDate = dataset.StructureSetTime = ""
@@ -148,6 +154,9 @@ def export_rtdose(case: Case, dose_gy: ArrayLike, grid: Grid, path: str | Path) 
     dataset.GridFrameOffsetVector = [_ds(k * grid.spacing_mm[0]) for k in range(grid.shape[0])]
     dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
     dataset.DoseGridScaling = _ds(scaling)
+    # Type 1C for a sum over a plan; the plan itself is none of these files.
+    plan = _item(ReferencedSOPClassUID=_PLAN, ReferencedSOPInstanceUID=_uid(digest, f"RTPLAN {grid} {content}"))
+    dataset.ReferencedRTPlanSequence = [plan]
     dataset.DoseComment = f"{RESEARCH_ONLY}: not for treatment"
     _set_pixels(dataset, np.rint(dose / scaling).astype("<u4"), grid)
     _save(dataset, Path(path))

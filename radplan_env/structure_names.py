@@ -46,16 +46,19 @@ ORGAN_PATTERN = re.compile(r"(?=.{2,16}$)[A-Z][A-Za-z0-9]*([_~][A-Z0-9][A-Za-z0-
 _SPELLINGS: Mapping[str, str] = {
     "external": "Body", "outline": "Body", "skinoutline": "Body", "outercontour": "Body", "patient": "Body",
     "externalcontour": "Body", "bodyoutline": "Body", "outertarget": "PTV",
-    "rectalwall": "Rectum", "urinarybladder": "Bladder", "bladderwall": "Bladder",
+    "urinarybladder": "Bladder",
     "seminalvesicles": "SeminalVes", "bowelbag": "Bowel_Bag", "smallbowel": "Bowel_Small",
     "largebowel": "Bowel_Large", "sigmoid": "Colon_Sigmoid", "penilebulb": "PenileBulb",
-    "femoralhead": "Femur_Head", "femhead": "Femur_Head", "headfemur": "Femur_Head", "hipjoint": "Femur_Head",
+    "femoralhead": "Femur_Head", "femhead": "Femur_Head", "headfemur": "Femur_Head",
     "brainstem": "Brainstem", "cord": "SpinalCord", "myelon": "SpinalCord",
     "chiasm": "OpticChiasm", "chiasma": "OpticChiasm", "opticnerve": "OpticNrv",
     "parotidgland": "Parotid", "glndparotid": "Parotid", "submandibulargland": "Glnd_Submand",
     "submandibular": "Glnd_Submand", "oralcavity": "Cavity_Oral", "mandible": "Bone_Mandible",
     "oesophagus": "Esophagus", "thyroid": "Glnd_Thyroid", "brachialplexus": "BrachialPlex",
 }  # fmt: skip
+_SMALLEST_UNITLESS_GY = 20.0
+"""``PTV70`` is a dose, ``PTV10`` as likely the tenth target."""
+
 _SIDES = {"l": "L", "lt": "L", "left": "L", "r": "R", "rt": "R", "right": "R"}
 
 
@@ -123,6 +126,10 @@ def map_names(
         that is not TG-263.
     """
     names, name_map = tuple(names), name_map or {}
+    if odd := [name for name in name_map if not isinstance(name, str)]:
+        raise CaseError(f"name_map: {odd} are no names; in YAML, put words such as 'No' or '12' in quotes")
+    if odd := [name for name, standard in name_map.items() if not (standard is None or isinstance(standard, str))]:
+        raise CaseError(f"name_map: {odd} should map to a TG-263 name, or to None to be left out")
     absent = sorted(set(name_map) - set(names))
     if absent and not isinstance(name_map, CohortNames):
         raise CaseError(f"name_map names {absent}, but the structures are {sorted(names)}")
@@ -163,7 +170,7 @@ def _is_misspelt(name: str, known: str) -> bool:
 
 
 def _target_name(name: str) -> str | None:
-    """``PTV70``, ``ptv 70.2 Gy`` or ``PTV_7020cGy`` with its dose in cGy, else None."""
+    """``PTV70``, ``ptv 70.2 Gy`` or ``PTV_7020cGy`` with its dose in cGy, else None; ``PTV10`` may be a number."""
     match = re.fullmatch(r"(gtv|ctv|itv|ptv)[\s_-]*(\d+(?:\.\d+)?)?\s*(gy|cgy)?", name.lower())
     if match is None:
         return None
@@ -171,11 +178,15 @@ def _target_name(name: str) -> str | None:
     if number is None:
         return kind.upper() if unit is None else None
     dose = float(number)
+    if unit is None and dose < _SMALLEST_UNITLESS_GY:
+        return None
     cgy = dose if unit == "cgy" or (unit is None and dose >= 1000) else dose * 100
     return f"{kind.upper()}_{cgy:.0f}" if 1000 <= cgy < 10000 else None
 
 
 def _organ_name(name: str) -> str | None:
+    if re.search(r"[^A-Za-z0-9\s_.,()-]", name):
+        return None  # "Rectum+5", "~Rectum" or letters of another script mean something else
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     sides = [_SIDES[w.lower()] for w in words if w.lower() in _SIDES]
     if len(sides) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -142,10 +143,10 @@ class RadPlanVectorEnv(SyncVectorEnv[Observation, Action]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **settings: Any,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+        if isinstance(num_envs, bool) or not isinstance(num_envs, Integral) or num_envs < 1:
             raise ValueError(f"num_envs is a whole number of sub-environments, at least 1; got {num_envs!r}")
         first = SubEnvironment(**settings)
-        super().__init__([first.sibling] * num_envs, autoreset_mode=autoreset_mode)
+        super().__init__([first.sibling] * int(num_envs), autoreset_mode=autoreset_mode)
 
     def step(self, actions: Action) -> tuple[Observation, NDArray[np.float64], Flags, Flags, Info]:
         """Take a step in every sub-environment; see the class."""

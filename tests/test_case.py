@@ -88,6 +88,15 @@ def test_arrays_are_read_only_copies():
         case.structures["Rectum"] = case.structures["Body"]
 
 
+def test_an_array_that_nobody_can_write_to_is_not_copied():
+    given = arrays()
+    given["ct_hu"].setflags(write=False)
+    case = Case.from_arrays(**given)
+    assert case.ct_hu is not given["ct_hu"]  # a view by way of the axes
+    again = Case(case.id, case.ct_hu, case.structures, case.grid)
+    assert again.ct_hu is case.ct_hu and again.structures["Body"] is case.structures["Body"]
+
+
 def test_pickled_case_is_the_same_and_still_read_only():
     case = Case.from_arrays(**arrays())
     again = pickle.loads(pickle.dumps(case))
@@ -114,6 +123,8 @@ def test_masks_are_cut_at_the_body():
     given["structures"]["PTV_7020"][2:4, 3:5, 2:4] = True  # 4 of 20 voxels lie at x = 6
     case = Case.from_arrays(**given)
     assert not (case.structures["PTV_7020"] & ~case.structures["Body"]).any()
+    assert len(case.notes) == 1 and "'PTV_7020' (0.0 cc)" in case.notes[0] and "20.0%" in case.notes[0]
+    assert pickle.loads(pickle.dumps(case)).notes == case.notes
 
 
 def broken(**changes):
@@ -134,6 +145,7 @@ def with_nan(array):
         (broken(ct_hu=with_nan), "CT holds 1 values that are NaN"),
         (broken(reference_dose_gy=with_nan), "reference dose holds 1"),
         (broken(reference_dose_gy=lambda d: -d), "negative"),
+        (broken(reference_dose_gy=lambda d: 100 * d), "cGy"),
         (broken(structures=lambda s: {**s, "Rectum": np.zeros(SHAPE, bool)}), "'Rectum' is empty"),
         (broken(structures=lambda s: {**s, "Rectum": np.ones((6, 8, 9), bool)}), r"'Rectum'.*shape"),
         (broken(structures=lambda s: {**s, "Rectum": np.full(SHAPE, 0.5)}), "'Rectum' is no mask"),
@@ -153,6 +165,8 @@ def with_nan(array):
         ({**arrays(), "orientation": "XYZ"}, "orientation"),
         ({**arrays(), "origin_mm": (0.0, 0.0)}, "origin_mm"),
         ({**arrays(), "name_map": {"blob": "Rectum"}}, r"\['blob'\]"),
+        ({**arrays(), "name_map": {False: "Rectum"}}, r"\[False\].*quotes"),  # YAML's No
+        ({**arrays(), "name_map": {"Lips": float("nan")}}, r"\['Lips'\].*None"),
         ({**arrays(), "name_map": {"Lips": "mouth parts"}}, "'mouth parts' is not a TG-263 name"),
         ({**arrays(), "name_map": {"Lips": "Parotis_L"}}, "did you mean Parotid_L?"),
         ({**arrays(), "name_map": {"Lips": "PTV_70"}}, "did you mean PTV_7000?"),
@@ -187,6 +201,8 @@ def test_user_map_wins_and_none_leaves_out():
         ("BODY", "Body"), ("External", "Body"), ("Spinal Cord", "SpinalCord"), ("BrainStem", "Brainstem"),
         ("Mandible", "Bone_Mandible"), ("OralCavity", "Cavity_Oral"), ("oesophagus", "Esophagus"),
         ("Parotid", None), ("opt PTV", None), ("PTV-Rectum", None), ("Couch", None), ("Bladder L", None),
+        ("Bladder wall", None), ("Rectal wall", None), ("hip joint L", None), ("Rectum+5", None), ("~Rectum", None),
+        ("直腸Rectum", None), ("PTV10", None), ("PTV 12", None), ("PTV 12 Gy", "PTV_1200"), ("PTV1000", "PTV_1000"),
     ],
 )  # fmt: skip
 def test_common_spellings(name, expected):

@@ -17,13 +17,15 @@ PACKAGES = {
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "grid", "threads", "version", "reference", "structure_names", "metrics", "plugins"),
-    ("limits", "beams", "case", "sites"),
+    ("yaml_files", "beam_angles", "beam_models", "info"),
+    ("bound", "criterion", "dose_view", "limits", "beams", "tracing", "case", "sites"),
+    ("scorecards", "slots", "protocol_checks"),
     ("parameters", "sources", "influence", "dose", "fluence", "delivery"),
     ("protocol",),
     ("evaluation", "actions"),
     ("planning", "observations", "rewards"),
     ("systems", "discrete", "render"),
-    ("export", "env"),
+    ("export", "episode", "env"),
     ("vector",),
     ("stable_baselines",),
 )
@@ -35,6 +37,7 @@ FORBIDDEN = {
     "radplan_env.influence": ("radplan_env.protocol", "radplan_env.fluence", "gymnasium"),
     "radplan_env.dose": ("radplan_env.protocol", "radplan_env.fluence", "radplan_env.influence", "gymnasium"),
     "radplan_env.delivery": ("radplan_env.protocol", "gymnasium"),
+    "radplan_env.scorecards": ("radplan_env.protocol", "gymnasium"),
     "radplan_env.sources": ("radplan_env.protocol", "gymnasium"),
     "radplan_experiments.options": ("radplan_experiments",),
     "radplan_experiments.recording": ("radplan_experiments.commands", "radplan_experiments.auditing"),

@@ -225,14 +225,16 @@ class Prepared:
         planes = np.empty((*lattice.shape, len(spectra)), dtype=np.float32)
         for k, spectrum in enumerate(spectra):
             planes[..., k] = fft.irfft2(transformed * spectrum, lattice.shape)
-        points, depth, *seen = self._seen_by(b)
+        points, depth, geometry, curves, per_depth = self._seen_by(b)
+        per_mm = 1 / lattice.spacing_mm
 
         def add(_: int, first: int, last: int) -> None:
-            gather(points[first:last], depth[first:last], *seen, 1 / lattice.spacing_mm, planes, dose[first:last])
+            part = points[first:last], depth[first:last], geometry
+            gather(*part, curves, per_depth, per_mm, planes, dose[first:last])
 
         run_in_slices(add, len(points))
 
-    def _seen_by(self, b: int) -> tuple[Any, ...]:
+    def _seen_by(self, b: int) -> tuple[Array, NDArray[np.float32], tuple[float, ...], Array, float]:
         """Points, depths, geometry and depth dose of a beam, as the compiled kernels take them."""
         beam = self.beams[b]
         turn = beam.onto_collimator(np.array([1.0, 0.0]), np.array([0.0, 1.0]))[0]
@@ -248,8 +250,8 @@ class Prepared:
     @cached_property
     def _depth_doses(self) -> Array:
         """Depth doses, shape (depths, components), from the surface to beyond the deepest point."""
-        steps = np.arange(int(self.depth_mm.max(initial=0.0) / DEPTH_STEP_MM) + 3)
-        return np.ascontiguousarray(self.model.depth_doses(steps * DEPTH_STEP_MM).T)
+        steps = np.arange(int(self.depth_mm.max(initial=0.0) / DEPTH_STEP_MM) + 3, dtype=np.float64)
+        return np.ascontiguousarray(self.model.depth_doses(DEPTH_STEP_MM * steps).T)
 
 
 def _clipped(dose: Array) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ def scan(folder: Path) -> dict[str, list[File]]:
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
     for path in tqdm(paths, "reading DICOM headers", unit="file", delay=2, leave=False):
         try:
-            header = dcmread(path, stop_before_pixels=True)
+            header = dcmread(path, stop_before_pixels=True, force=_is_bare(path))
         except InvalidDicomError:
             if path.suffix.lower() == ".dcm":
                 raise CaseError(f"{path} is damaged or no DICOM file") from None
@@ -46,6 +47,13 @@ def scan(folder: Path) -> dict[str, list[File]]:
         elif path.name != "DICOMDIR":
             raise CaseError(f"{path} is truncated: it names no modality")
     return files
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a file starts as DICOM without preamble does: with an element of group 2 or 8, little endian."""
+    with path.open("rb") as file:
+        group, element = struct.unpack("<HH", file.read(4).ljust(4, b"\0"))
+    return bool((group == 0x0008 and element <= 0x0070) or (group == 0x0002 and element <= 0x0010))
 
 
 def the_only(files: Sequence[File], what: str, folder: str | Path) -> File:

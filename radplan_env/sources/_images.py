@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from radplan_env.errors import CaseError
 from radplan_env.grid import Grid
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     import SimpleITK
 
 
-def to_lps(image: SimpleITK.Image) -> tuple[NDArray[Any], Grid]:
+def to_lps(image: SimpleITK.Image, dtype: DTypeLike = None) -> tuple[NDArray[Any], Grid]:
     """Voxels and grid of an image whose axes run along those of the patient, in any order and direction.
+
+    Parameters
+    ----------
+    dtype
+        Of the voxels; the image's own by default.
 
     Raises
     ------
@@ -30,7 +35,7 @@ def to_lps(image: SimpleITK.Image) -> tuple[NDArray[Any], Grid]:
         raise CaseError("the image axes are oblique to the patient (tilted gantry?): resample it to axial slices")
     size, spacing, origin = image.GetSize(), image.GetSpacing(), image.GetOrigin()
     grid = Grid(tuple(reversed(size)), tuple(reversed(spacing)), tuple(reversed(origin)))
-    return sitk.GetArrayFromImage(image), grid
+    return np.array(sitk.GetArrayViewFromImage(image), dtype), grid
 
 
 def content_id(ct_hu: NDArray[Any]) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from radplan_env.case import Case, CaseError
+from radplan_env.case import WORTH_SAYING, Case, CaseError
+from radplan_env.sources._body import body_mask, fill_cavities
 from radplan_env.sources.cohort import Cohort
 from radplan_env.structure_names import map_names
 
@@ -24,8 +24,10 @@ SPLITS = ("train", "validation", "test")
 _SHAPE = (128, 128, 128)
 _ORIENTATION = "PLI"
 _REQUIRED = ("ct", "dose", "possible_dose_mask", "voxel_dimensions")
-_TISSUE_HU = -400.0
-_OPENING_VOXELS = 2
+_RAW_SOFT_TISSUE = (700.0, 1300.0)
+_PLAUSIBLE_SIZE_MM = (1.0, 10.0)
+_PLAUSIBLE_MAX_GY = (20.0, 150.0)
+_MISSING_TISSUE = 0.05  # of the body: more than the air of nose, mouth and throat
 
 
 def load(path: str | Path, split: str = "test") -> Cohort:
@@ -69,40 +71,44 @@ def load_patient(folder: str | Path) -> Case:
     for name in _REQUIRED:
         if not (folder / f"{name}.csv").is_file():
             raise CaseError(f"{folder / name}.csv is missing")
+    size_mm = _voxel_size_mm(folder / "voxel_dimensions.csv")
     possible = _mask(folder / "possible_dose_mask.csv")
-    # A few scans hold values above the 12 bits of CT; HU = raw − 1000, and 0 fills what was cut away.
-    ct_hu = np.clip(_volume(folder / "ct.csv", possible), 0, 4095) - 1000.0
-    dose = _volume(folder / "dose.csv", possible)
-    body = body_mask(ct_hu)
+    ct_hu, scanned = _ct(folder / "ct.csv", possible)
+    dose = _dose(folder / "dose.csv", possible)
     files = {file.stem: file for file in sorted(folder.glob("*.csv")) if file.stem not in _REQUIRED}
     names, unmapped = map_names(files)
+    masks = {names[stem]: _structure(files[stem], scanned) for stem in names}
+    structures = np.any([np.zeros(_SHAPE, bool), *masks.values()], axis=0)
+    cut_out = fill_cavities(possible) & ~possible & ~scanned
+    tissue = body_mask(ct_hu, possible | structures, size_mm, cut_out)
+    body = fill_cavities(tissue | structures)
+    voxel_cc = float(np.prod(size_mm)) / 1000
+    notes = _beyond_the_scan(masks, tissue, voxel_cc)
+    cut_out &= body
+    if np.count_nonzero(cut_out) > _MISSING_TISSUE * np.count_nonzero(body):
+        ct_hu[cut_out] = 0.0
+        notes.append(f"ct.csv lacks {np.count_nonzero(cut_out) * voxel_cc:.0f} cc inside the patient: taken as water")
     return Case.from_arrays(
         id=f"openkbp/{folder.name}",
         ct_hu=np.where(body, ct_hu, -1000.0),  # leaves couch, headrest and mask behind
-        structures={"Body": body} | {names[stem]: _mask(files[stem]) for stem in names},
-        voxel_size_mm=_voxel_size_mm(folder / "voxel_dimensions.csv"),
+        structures={"Body": body} | masks,
+        voxel_size_mm=size_mm,
         orientation=_ORIENTATION,
         reference_dose_gy=dose,
         source="openkbp",
         unmapped=unmapped,
+        notes=notes,
     )
 
 
-def body_mask(ct_hu: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The patient without couch and immobilisation, air cavities filled; slices along the last axis.
-
-    Filled tissue is opened slice by slice, so that couch and mask touching the skin part from it; the
-    largest piece is grown back to its own surface.
-    """
-    slices = np.moveaxis(ct_hu > _TISSUE_HU, -1, 0)
-    filled = np.moveaxis(np.array([ndimage.binary_fill_holes(s) for s in slices]), 0, -1)
-    in_plane = ndimage.generate_binary_structure(2, 1)[..., np.newaxis]
-    pieces, count = ndimage.label(ndimage.binary_erosion(filled, in_plane, _OPENING_VOXELS))
-    if count == 0:
-        raise CaseError("no body found in the CT: no tissue above -400 HU")
-    largest = 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    body: NDArray[np.bool_] = ndimage.binary_dilation(pieces == largest, in_plane, _OPENING_VOXELS, mask=filled)
-    return body
+def _beyond_the_scan(masks: dict[str, NDArray[np.bool_]], tissue: NDArray[np.bool_], voxel_cc: float) -> list[str]:
+    """Organs contoured where the released CT holds nothing but them: Body is what is known of the patient there."""
+    outside = {name: np.count_nonzero(mask & ~tissue) for name, mask in masks.items()}
+    return [
+        f"{outside[name] * voxel_cc:.1f} cc of {name!r} lie where the CT shows no other tissue: Body is widened to them"
+        for name, mask in masks.items()
+        if outside[name] > WORTH_SAYING * np.count_nonzero(mask)
+    ]
 
 
 def _table(file: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -132,17 +138,47 @@ def _mask(file: Path) -> NDArray[np.bool_]:
     return mask
 
 
-def _volume(file: Path, possible: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _structure(file: Path, scanned: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    mask = _mask(file)
+    # Air has the raw value 0 and is not listed, so that a few voxels of an airway may lack theirs.
+    if np.count_nonzero(mask & scanned) < 0.5 * np.count_nonzero(mask):
+        raise CaseError(f"{file} lies where ct.csv has no values: is it from another patient?")
+    return mask
+
+
+def _ct(file: Path, possible: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """CT numbers in HU, and the voxels that the file lists: what was cut away, and some air, it does not."""
+    raw, scanned = _volume(file, possible)
+    low, high = _RAW_SOFT_TISSUE
+    if not low < (middle := float(np.median(raw[scanned & possible]))) < high:
+        raise CaseError(f"{file} is no CT as OpenKBP's, raw = HU + 1000: the middle value of the patient is {middle:g}")
+    # A few scans hold values above the 12 bits of CT.
+    return np.clip(raw, 0, 4095) - 1000.0, scanned
+
+
+def _dose(file: Path, possible: NDArray[np.bool_]) -> NDArray[np.float64]:
+    dose, listed = _volume(file, possible)
+    if np.count_nonzero(listed & possible) < 0.98 * np.count_nonzero(possible):
+        raise CaseError(f"{file} is truncated: it lacks voxels of possible_dose_mask.csv")
+    low, high = _PLAUSIBLE_MAX_GY
+    if not low < dose.max() < high:
+        raise CaseError(f"{file} reaches {dose.max():g}: it should hold the total dose in Gy, 70 Gy or so at most")
+    return dose
+
+
+def _volume(file: Path, possible: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Values, 0 where the file lists none, and where it lists some."""
     index, values = _table(file)
     if not np.isfinite(values).all():
         raise CaseError(f"{file} holds values that are no numbers")
-    listed = np.zeros(_SHAPE, bool)
-    listed.flat[index] = True
-    if np.count_nonzero(listed & possible) < 0.98 * np.count_nonzero(possible):
-        raise CaseError(f"{file} is truncated: it lacks voxels of possible_dose_mask.csv")
+    # Voxels are in order, so that a file cut short lacks the last ones.
+    if np.count_nonzero(possible.ravel()[index.max() + 1 :]) > 0.02 * np.count_nonzero(possible):
+        raise CaseError(f"{file} is truncated: it lacks the last voxels of possible_dose_mask.csv")
     volume = np.zeros(_SHAPE)
     volume.flat[index] = values
-    return volume
+    listed = np.zeros(_SHAPE, bool)
+    listed.flat[index] = True
+    return volume, listed
 
 
 def _voxel_size_mm(file: Path) -> tuple[float, ...]:
@@ -153,4 +189,7 @@ def _voxel_size_mm(file: Path) -> tuple[float, ...]:
         raise CaseError(f"{file} is damaged: {error}") from error
     if len(size) != 3:
         raise CaseError(f"{file} should hold three numbers, it has {len(size)}")
+    low, high = _PLAUSIBLE_SIZE_MM
+    if not all(low <= s <= high for s in size):
+        raise CaseError(f"{file} holds {size}: voxel sizes are in mm, from {low:g} to {high:g}")
     return size

@@ -171,10 +171,15 @@ def folder(tmp_path: Path, suite: Suite, as_asked: Settings, episode: EpisodeMak
 
 
 def _note(
-    folder: RunFolder, case: str, digest: str = "", missing: Sequence[str] = (), unmapped: Sequence[str] = ()
+    folder: RunFolder,
+    case: str,
+    digest: str = "",
+    missing: Sequence[str] = (),
+    unmapped: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     folder.case_path(case).parent.mkdir(exist_ok=True)
-    known = {"digest": digest, "reference": None, "missing": missing, "unmapped": unmapped}
+    known = {"digest": digest, "reference": None, "missing": missing, "unmapped": unmapped, "notes": notes}
     folder.case_path(case).write_text(json.dumps(known))
 
 
@@ -214,9 +219,17 @@ def test_organs_that_are_not_judged_are_named(folder: RunFolder) -> None:
     folder.settings = dataclasses.replace(folder.settings, suite=None)
     for number, lacking in enumerate((("Bladder", "Rectum"), (), ("PTV_5400",))):
         _note(folder, f"synthetic/test/{number}", missing=lacking, unmapped=("Rektum", "Blase") if lacking else ())
-    (line,) = standing(folder)
+    other, line = standing(folder)
+    assert other == "synthetic/test/2: 'Rektum' and 'Blase' left out, for want of a known name or of an area."
     assert "there is no Bladder and no Rectum on synthetic/test/0, so 8 of the protocol's 20 criteria" in line
     assert "names are not known: 'Rektum' and 'Blase'. Give --names" in line
+
+
+def test_what_was_changed_on_reading_is_named(folder: RunFolder) -> None:
+    folder.settings = dataclasses.replace(folder.settings, suite=None)
+    for number in range(3):
+        _note(folder, f"synthetic/test/{number}", notes=("the dose misses 'Rectum'",) if number < 2 else ())
+    assert standing(folder) == ["synthetic/test/0 and synthetic/test/1: the dose misses 'Rectum'."]
 
 
 def test_a_suite_that_is_gone_is_no_reason_to_lose_the_report(folder: RunFolder) -> None:

@@ -14,7 +14,20 @@ from radplan_experiments.wording import counted, listed
 
 def standing(folder: RunFolder) -> list[str]:
     """Return the first lines of a run's report: its suite, or in what it is not that suite, and what it lacks."""
-    return [*_suite_lines(folder), *_incomplete_lines(folder), *unjudged(folder)]
+    return [*_suite_lines(folder), *_incomplete_lines(folder), *not_read(folder), *unjudged(folder)]
+
+
+def not_read(folder: RunFolder) -> list[str]:
+    """Say what reading the patients left out or changed; `unjudged` says it where an organ is missing for it."""
+    found: dict[str, list[str]] = {}
+    for case, known in folder.known_cases().items():
+        lines = list(known["notes"])
+        if known["unmapped"] and all(map(is_target, known["missing"])):
+            names = listed([repr(name) for name in known["unmapped"]])
+            lines.append(f"{names} left out, for want of a known name or of an area")
+        for line in lines:
+            found.setdefault(line, []).append(case)
+    return [f"{listed(cases)}: {line}." for line, cases in found.items()]
 
 
 def unjudged(folder: RunFolder) -> list[str]:

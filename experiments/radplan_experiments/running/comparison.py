@@ -14,7 +14,7 @@ from radplan_experiments.options import LanguageModelOptions, RunOptions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder
 from radplan_experiments.recording.settings import ModelChoice, Settings
-from radplan_experiments.recording.standing import altered_cases, unjudged
+from radplan_experiments.recording.standing import altered_cases, not_read, unjudged
 from radplan_experiments.reporting import report
 from radplan_experiments.running import dispatch, language_model, own_agents, run_settings, runner
 from radplan_experiments.running.backends import WorkerDiedError, open_backend
@@ -119,7 +119,7 @@ def play(folder: RunFolder, args: RunOptions, command: str) -> dict[str, str]:
         tasks = len(folder.todo())
         backend = stack.enter_context(open_backend(tasks, args.jobs, args.backend, args.ray_address))
         unplanned = dispatch.prepare_all(backend, folder)
-        for line in unjudged(folder):
+        for line in [*not_read(folder), *unjudged(folder)]:
             say(line)
         blind = [] if model is None else language_model.blind(agents, model)
         no_pictures = dict.fromkeys(blind, "it judges by pictures alone, and the model sees none")

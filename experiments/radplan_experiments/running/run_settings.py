@@ -197,7 +197,7 @@ def origin_of(task: TaskOptions) -> Origin:
         split=task.split,
         names=None if task.names is None else str(task.names.expanduser().resolve()),
         reference_dose=task.reference_dose,
-        structures=unrecognised(load_protocol(protocol_of(task))),
+        structures=unrecognised(protocol_of(task)),
     )
 
 

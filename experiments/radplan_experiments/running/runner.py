@@ -219,6 +219,7 @@ def facts(system: PlanningSystem) -> dict[str, Any]:
         "synthetic": case.synthetic,
         "missing": list(system.protocol.missing),
         "unmapped": list(case.unmapped),
+        "notes": list(case.notes),
         "reference": None if reference is None else reference.to_dict(),
     }
 
