@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.case import Case
+from radplan_env.dose import dose_at
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import (
     CONSTRAINT_TOLERANCE,
@@ -29,6 +30,7 @@ from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Protocol, load_protocol
 from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard, scorecard_for
 from radplan_env.verdict import Judge, VerdictKind
+from radplan_env.verdict.against_reference import AgainstReference, compared, judged_voxels, voxel_points
 
 from .complexity import complexity
 from .plan import Plan, Summary
@@ -280,6 +282,20 @@ class PlanningSystem:
     def _scorecard_identity(self) -> ScorecardIdentity:
         return self.scorecard.identity
 
+    def against_reference(self, plan: Plan) -> AgainstReference | None:
+        """Compare a plan of this case with its reference plan, like with like; None if it has none.
+
+        Both are averaged over the voxels of the reference's grid and scaled to D95 = Rx of the primary target there:
+        see `radplan_env.verdict.against_reference`.
+        """
+        if self.case.reference_dose_gy is None:
+            return None
+        regions, k = self.judge.regions, self._beams(plan.gantry_angles_deg)[0]
+        voxels = judged_voxels(self.protocol, regions)
+        points = voxel_points(self.case, voxels)
+        dose = dose_at(self.case, k.beams, plan.fluence, points, bixels=k.bixels, beam_model=self.judge.beam_model.name)
+        return compared(self.case, self.protocol, regions, voxels, dose.reshape(len(voxels), -1).mean(axis=1))
+
     def _rows(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Rows of K in a structure: body voxels whose centre it holds or, for one too small for that, touches."""
         rows = np.flatnonzero(resample(mask, self.case.grid, self.grid).ravel()[self._body])
@@ -407,6 +423,7 @@ class PlanningSystem:
             ideal=Stage("ideal", k.volume(judged.scaled_by * solution.dose_gy), judged.evaluation),
             solution=solution,
             scaled_by=judged.scaled_by,
+            as_drawn={"d95_gy": judged.whole_d95_gy, "cropped_cc": self.judge.cropped_cc},
             own_rows_score=self._evaluate_rows(solution.dose_gy).score,
             complexity=complexity(k.beams, k.bixels, judged.scaled_by * solution.fluence, self._mu_per_fraction),
             verdict=judged.kind,
