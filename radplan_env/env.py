@@ -119,6 +119,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | screened, reasons     | whether the scorecard's screening is passed, None where it does not screen;  |
     |                       | why not                                                                      |
     | scaled_by             | factor to D95 = Rx of the primary target on the verdict's points             |
+    | as_drawn              | d95_gy of the primary target with its skin; cropped_cc of each target        |
     | own_rows_score        | score of the unscaled dose where it was optimised: a diagnostic              |
     | complexity            | mu_per_fraction, by sliding windows; highest_over_median, of bixels          |
     | verdict               | "full" or "sampled"                                                          |

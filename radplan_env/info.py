@@ -50,6 +50,15 @@ class Complexity(TypedDict):
     """Highest bixel over the median of those above 0."""
 
 
+class AsDrawn(TypedDict):
+    """Targets with what lies under the skin, which is neither planned nor judged."""
+
+    d95_gy: float
+    """D95 of the primary target as drawn, after scaling."""
+    cropped_cc: dict[str, float]
+    """What cropping takes from each target."""
+
+
 class PlanSummary(TypedDict):
     """A plan as `Plan.summary` gives it: ``info["plan"]``, and a step of a record."""
 
@@ -65,6 +74,7 @@ class PlanSummary(TypedDict):
     """Whether it was judged on all points of the verdict."""
     scaled_by: float
     """Factor to D95 = Rx of the primary target on the verdict's points."""
+    as_drawn: AsDrawn
     own_rows_score: float
     """Score of the unscaled dose where it was optimised: a diagnostic."""
     complexity: Complexity

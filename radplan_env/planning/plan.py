@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from radplan_env.evaluation import Evaluation
 from radplan_env.fluence import FluenceSolution
 from radplan_env.grid import Grid, resample
-from radplan_env.info import Complexity, PlanSummary
+from radplan_env.info import AsDrawn, Complexity, PlanSummary
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import Protocol, read_protocol
 from radplan_env.scorecards import ScorecardIdentity
@@ -52,6 +52,8 @@ class Plan:
     scaled_by : float
         Factor by which the solver's fluence is scaled so that D95 of the primary target is its prescription on the
         verdict's points.
+    as_drawn : AsDrawn
+        Coverage of the primary target with its skin, and what cropping takes from each target.
     own_rows_score : float
         Score of the unscaled dose where it was optimised: a diagnostic, no verdict.
     complexity : Complexity
@@ -73,6 +75,7 @@ class Plan:
     ideal: Stage
     solution: FluenceSolution
     scaled_by: float
+    as_drawn: AsDrawn
     own_rows_score: float
     complexity: Complexity
     verdict: VerdictKind = "full"
@@ -119,6 +122,7 @@ class Plan:
             "reasons": list(judged.verdict.reasons),
             "verdict": self.verdict,
             "scaled_by": self.scaled_by,
+            "as_drawn": self.as_drawn,
             "own_rows_score": self.own_rows_score,
             "complexity": self.complexity,
             "met": judged.met,
@@ -150,6 +154,7 @@ class Plan:
             "parameters": self.parameters.to_dict(),
             "grid": asdict(self.grid),
             "scaled_by": self.scaled_by,
+            "as_drawn": self.as_drawn,
             "own_rows_score": self.own_rows_score,
             "complexity": self.complexity,
             "verdict": self.verdict,
@@ -194,6 +199,7 @@ class Plan:
                 ideal=ideal,
                 solution=FluenceSolution.from_summary(header["solution"], fluence, dose / header["scaled_by"]),
                 scaled_by=header["scaled_by"],
+                as_drawn=header["as_drawn"],
                 own_rows_score=header["own_rows_score"],
                 complexity=header["complexity"],
                 verdict=header["verdict"],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.case import Case
-from radplan_env.dose import prepare
+from radplan_env.dose import dose_at, prepare
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
 from radplan_env.influence import Fidelity, dose_grid, fidelity_named, influence, rows_of
@@ -21,6 +21,7 @@ from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import BoundProtocol, Protocol, load_protocol
 from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard, scorecard_for
 from radplan_env.verdict import Judge, VerdictKind
+from radplan_env.verdict.against_reference import AgainstReference, compared, judged_voxels, voxel_points
 
 from .beam_set import BeamSet
 from .complexity import complexity
@@ -94,7 +95,7 @@ class PlanningSystem:
         self.case = case
         self.protocol = protocol.bind(case) if isinstance(protocol, Protocol) else protocol
         self.scorecard = scorecard_for(self.protocol) if scorecard is None else load_scorecard(scorecard)
-        check_scorecard(self.scorecard, self.protocol)
+        check_scorecard(self.scorecard, self.protocol.protocol)
         self.fidelity = fidelity = fidelity_named(fidelity)
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
@@ -296,6 +297,20 @@ class PlanningSystem:
         case_name = self.protocol.case_name
         return {case_name.get(name, name): mask for name, mask in self.judge.regions.masks.items() if name != "Body"}
 
+    def against_reference(self, plan: Plan) -> AgainstReference | None:
+        """Compare a plan of this case with its reference plan, like with like; None if it has none.
+
+        Both are averaged over the voxels of the reference's grid and scaled to D95 = Rx of the primary target there:
+        see `radplan_env.verdict.against_reference`.
+        """
+        if self.case.reference_dose_gy is None:
+            return None
+        regions, k = self.judge.regions, self._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
+        voxels = judged_voxels(self.protocol, regions)
+        points = voxel_points(self.case, voxels)
+        dose = dose_at(self.case, k.beams, plan.fluence, points, bixels=k.bixels, beam_model=self.judge.beam_model.name)
+        return compared(self.case, self.protocol, regions, voxels, dose.reshape(len(voxels), -1).mean(axis=1))
+
     def _angles(self, parameters: PlanningParameters) -> Angles:
         """Gantry and collimator angles; the collimators are the system's where the number of beams is, else 0."""
         gantry = self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
@@ -345,10 +360,9 @@ class PlanningSystem:
             ideal=Stage("ideal", dose, judged.evaluation),
             solution=solution,
             scaled_by=judged.scaled_by,
+            as_drawn={"d95_gy": judged.whole_d95_gy, "cropped_cc": self.judge.cropped_cc},
             own_rows_score=self._evaluate_rows(solution.dose_gy, self._seen).score,
-            complexity=complexity(
-                beams.k.beams, beams.k.bixels, judged.scaled_by * solution.fluence, self._mu_per_fraction
-            ),
+            complexity=complexity(k.beams, k.bixels, judged.scaled_by * solution.fluence, self._mu_per_fraction),
             verdict=judged.kind,
         )
 

@@ -40,12 +40,15 @@ class Judgement:
         Of the scaled plan, at the verdict's points.
     scaled_by : float
         Factor to D95 = Rx of the primary target there; 1 for a plan without dose.
+    whole_d95_gy : float
+        D95 of the primary target as drawn, skin included.
     kind : {"full", "sampled"}
         Whether all points were asked.
     """
 
     evaluation: Evaluation
     scaled_by: float
+    whole_d95_gy: float
     kind: VerdictKind = "full"
 
 
@@ -125,13 +128,20 @@ class Judge:
             scaled_by=factor,
             in_targets_percent=self.in_targets_percent,
         )
-        return Judgement(evaluation, factor, kind)
+        whole = inside[f"{self.protocol.primary.structure}.whole"]
+        return Judgement(evaluation, factor, dose_at_volume(dose[whole], 95, volume[whole]), kind)
 
     def _factor(self, dose_gy: NDArray[Any], points: JudgedPoints) -> float:
         primary = self.protocol.primary
         target = points.inside(primary.structure)
         d95 = dose_at_volume(dose_gy[target], 95, points.volume_cc[target])
         return primary.prescription_gy / d95 if d95 > 0 else 1.0
+
+    @cached_property
+    def cropped_cc(self) -> dict[str, float]:
+        """What each target loses to the skin, in cc."""
+        drawn = {target.structure: f"{target.structure}.whole" for target in self.protocol.targets}
+        return {name: self.regions.volume_cc(whole) - self.regions.volume_cc(name) for name, whole in drawn.items()}
 
     @cached_property
     def in_targets_percent(self) -> Mapping[str, float]:

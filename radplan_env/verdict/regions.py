@@ -52,10 +52,13 @@ class Regions:
         A target with less than 1 cc of core is its own core; targets with less than 1 cc alone have no such region.
     from_targets_mm : ndarray of float32, shape (z, y, x)
         Distance from the nearest target, infinite beyond 30 mm.
+    voxel_cc : float
+        Volume of a voxel.
     """
 
     masks: Mapping[str, Mask]
     from_targets_mm: Distances
+    voxel_cc: float
 
     @classmethod
     def of(cls, case: Case, protocol: BoundProtocol) -> Regions:
@@ -79,7 +82,11 @@ class Regions:
             masks[f"{name}.whole"] = mask
         masks |= dict(_cores(case, protocol, drawn, masks))
         masks |= dict(_alone(case, protocol, drawn, masks))
-        return cls({name: mask for name, mask in masks.items() if mask.any()}, away)
+        return cls({name: mask for name, mask in masks.items() if mask.any()}, away, case.grid.voxel_cc)
+
+    def volume_cc(self, name: str) -> float:
+        """Return the volume of a region."""
+        return int(np.count_nonzero(self.masks[name])) * self.voxel_cc
 
 
 def _cores(
