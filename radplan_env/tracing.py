@@ -38,7 +38,7 @@ def body_density(ct_hu: NDArray[np.float32], body: NDArray[np.bool_], grid: Grid
     (box,) = ndimage.find_objects(body.view(np.uint8))
     density = np.pad(np.where(body[box], electron_density(ct_hu[box]), 0).astype(np.float32), 1)
     origin = [o + s * (side.start - 1) for o, s, side in zip(grid.origin_mm, grid.spacing_mm, box, strict=True)]
-    return density, Grid(density.shape, grid.spacing_mm, tuple(origin))  # type: ignore[arg-type]
+    return density, Grid(density.shape, grid.spacing_mm, tuple(origin))
 
 
 def depths(density: NDArray[np.float32], grid: Grid, beam: Beam, points_mm: Array) -> NDArray[np.float32]:

@@ -165,6 +165,8 @@ def with_nan(array):
         ({**arrays(), "orientation": "XYZ"}, "orientation"),
         ({**arrays(), "origin_mm": (0.0, 0.0)}, "origin_mm"),
         ({**arrays(), "name_map": {"blob": "Rectum"}}, r"\['blob'\]"),
+        ({**arrays(), "name_map": {False: "Rectum"}}, r"\[False\].*quotes"),  # YAML's No
+        ({**arrays(), "name_map": {"Lips": float("nan")}}, r"\['Lips'\].*None"),
         ({**arrays(), "name_map": {"Lips": "mouth parts"}}, "'mouth parts' is not a TG-263 name"),
         ({**arrays(), "name_map": {"Lips": "Parotis_L"}}, "did you mean Parotid_L?"),
         ({**arrays(), "name_map": {"Lips": "PTV_70"}}, "did you mean PTV_7000?"),
@@ -199,6 +201,8 @@ def test_user_map_wins_and_none_leaves_out():
         ("BODY", "Body"), ("External", "Body"), ("Spinal Cord", "SpinalCord"), ("BrainStem", "Brainstem"),
         ("Mandible", "Bone_Mandible"), ("OralCavity", "Cavity_Oral"), ("oesophagus", "Esophagus"),
         ("Parotid", None), ("opt PTV", None), ("PTV-Rectum", None), ("Couch", None), ("Bladder L", None),
+        ("Bladder wall", None), ("Rectal wall", None), ("hip joint L", None), ("Rectum+5", None), ("~Rectum", None),
+        ("直腸Rectum", None), ("PTV10", None), ("PTV 12", None), ("PTV 12 Gy", "PTV_1200"), ("PTV1000", "PTV_1000"),
     ],
 )  # fmt: skip
 def test_common_spellings(name, expected):

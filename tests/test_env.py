@@ -86,6 +86,12 @@ def template(env: gym.Env[Any, Any], info: dict[str, Any]) -> Any:
 # --- what libraries expect ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("budget", [np.int64(2), np.uint8(2)])
+def test_whole_numbers_of_numpy_are_budgets(box_case: Case, budget: Any) -> None:
+    env = RadPlanEnv("prostate", [box_case], budget=budget, progress=False)
+    assert env.budget == 2 and type(env.budget) is int
+
+
 @pytest.mark.parametrize("observe_image", [False, True], ids=["numbers", "image"])
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_the_checkers_have_nothing_to_say(make: Any, env_id: str, observe_image: bool) -> None:

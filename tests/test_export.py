@@ -1,3 +1,6 @@
+import shutil
+import subprocess
+
 import numpy as np
 import pydicom
 import pytest
@@ -117,3 +120,31 @@ def test_every_file_says_that_it_is_for_research_only(folder):
     files = [pydicom.dcmread(path) for path in folder.glob("*.dcm")]
     assert {file.Modality for file in files} == {"CT", "RTSTRUCT", "RTDOSE"}
     assert all(file.SeriesDescription.startswith("RESEARCH ONLY") for file in files)
+
+
+def test_the_dose_of_a_plan_refers_to_a_plan(folder):
+    """Type 1C where the summation is PLAN."""
+    dose = pydicom.dcmread(folder / "RTDOSE.dcm")
+    (plan,) = dose.ReferencedRTPlanSequence
+    assert dose.DoseSummationType == "PLAN" and plan.ReferencedSOPClassUID.name == "RT Plan Storage"
+
+
+def test_long_contours_stay_decimal_strings(tmp_path):
+    """Explicit VR has no room for more than 64 KiB; written as UN, few readers understand them."""
+    y, x = np.ogrid[:120, :120]
+    comb = np.broadcast_to((y > 60) | ((x % 2 == 0) & (y > 4)), (2, 120, 120))
+    case = Case("comb", np.zeros(comb.shape), {"Body": comb}, Grid(comb.shape, (3.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
+    export_dicom(case, np.zeros(comb.shape), case.grid, tmp_path)
+    (roi,) = pydicom.dcmread(tmp_path / "RTSTRUCT.dcm").ROIContourSequence
+    element = roi.ContourSequence[0][0x3006, 0x0050]
+    assert element.VR == "DS" and len("\\".join(map(str, element.value))) > 2**16
+    np.testing.assert_array_equal(dicom.load(tmp_path).structures["Body"], comb)
+
+
+def test_dciodvfy_finds_no_error(folder):
+    """An independent validator, of Debian's dicom3tools; it does not know the 32 bits of an RTDOSE."""
+    if (program := shutil.which("dciodvfy")) is None:
+        pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
+    for name in ("CT_0001", "RTSTRUCT"):
+        found = subprocess.run([program, str(folder / f"{name}.dcm")], capture_output=True, text=True, check=False)
+        assert not [line for line in found.stderr.splitlines() if line.startswith("Error")], name

@@ -17,8 +17,8 @@ PACKAGES = {
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "grid", "threads", "version", "reference", "structure_names", "metrics", "plugins"),
-    ("yaml_files", "beam_angles", "info"),
-    ("bound", "criterion", "dose_view", "limits", "beams", "case", "sites"),
+    ("yaml_files", "beam_angles", "beam_models", "info"),
+    ("bound", "criterion", "dose_view", "limits", "beams", "tracing", "case", "sites"),
     ("scorecards", "slots", "protocol_checks"),
     ("parameters", "sources", "influence", "dose", "fluence", "delivery"),
     ("protocol",),

@@ -26,4 +26,6 @@ class Lattice:
     def frequencies(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Angular frequencies of a real transform in rad per mm, along x (n) and z (m // 2 + 1)."""
         step = self.spacing_mm / (2 * np.pi)
-        return np.fft.fftfreq(self.shape[0], step), np.fft.rfftfreq(self.shape[1], step)
+        x: NDArray[np.float64] = np.fft.fftfreq(self.shape[0], step).astype(np.float64)
+        z: NDArray[np.float64] = np.fft.rfftfreq(self.shape[1], step).astype(np.float64)
+        return x, z

@@ -11,12 +11,12 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from radplan_env.beam_models.gaussian import GaussianKernels
 from radplan_env.beam_models.lattice import Lattice
 from radplan_env.beam_models.sampled import SampledKernels
+from radplan_env.yaml_files import parse_yaml
 
 Array = NDArray[np.float64]
 Table = NDArray[np.float32]
@@ -143,14 +143,16 @@ def beam_model_named(name: str) -> BeamModel:
 def _read(name: str) -> BeamModel:
     folder = files(__package__)
     text = (folder / f"{name}.yaml").read_bytes()
-    data = yaml.safe_load(text)
+    data = parse_yaml(text.decode())
     tables = b""
     kernels: Kernels
     if isinstance(data["kernels"], str):
         tables = (folder / data["kernels"]).read_bytes()
         with np.load(io.BytesIO(tables), allow_pickle=False) as arrays:
             kernels = SampledKernels(
-                *(arrays[array] for array in ("ssd_mm", "radius_mm", "kernels")),
+                ssd_mm=arrays["ssd_mm"],
+                radius_mm=arrays["radius_mm"],
+                kernels=arrays["kernels"],
                 penumbra_fwhm_mm=float(data["penumbra_fwhm_mm"]),
                 cutoff_mm=float(data["lateral_cutoff_mm"]),
             )

@@ -28,15 +28,17 @@ from radplan_env.tracing import body_density, depths, surface_distance_mm
 
 Array = NDArray[np.float64]
 
-SPACING_MM = 1.0
-"""Of the lattice in the isocentre plane."""
-
 DEPTH_STEP_MM = 0.05
 """Of the depth doses' table: interpolation changes them by less than 0.004 %."""
 
 
 def prepare(
-    case: Case, beams: Sequence[Beam], points_mm: Array, *, beam_model: str | BeamModel = "generic-6x"
+    case: Case,
+    beams: Sequence[Beam],
+    points_mm: Array,
+    *,
+    beam_model: str | BeamModel = "generic-6x",
+    spacing_mm: float = 1.0,
 ) -> Prepared:
     """Trace beams through a case to points: once for all fluences.
 
@@ -48,6 +50,8 @@ def prepare(
         (z, y, x) in patient coordinates, on the case's CT.
     beam_model : str or BeamModel
         One of `radplan_env.beam_models.BEAM_MODELS`.
+    spacing_mm : float
+        Of the lattice in the isocentre plane on which fluence is convolved.
 
     Returns
     -------
@@ -73,6 +77,7 @@ def prepare(
         points_mm=points,
         depth_mm=np.stack([depths(density, grid, beam, points) for beam in beams]),
         ssd_mm=tuple(surface_distance_mm(density, grid, beam) for beam in beams),
+        spacing_mm=spacing_mm,
     )
 
 
@@ -106,6 +111,8 @@ class Prepared:
         Radiological depth of each point.
     ssd_mm : tuple of float
         Source-surface distance along each beam's axis.
+    spacing_mm : float
+        Of the lattice in the isocentre plane.
     """
 
     case_id: str
@@ -114,6 +121,7 @@ class Prepared:
     points_mm: Array
     depth_mm: NDArray[np.float32]
     ssd_mm: tuple[float, ...]
+    spacing_mm: float = 1.0
     _spectra: dict[tuple[int, Lattice, float | None], NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def dose(self, rasters: Sequence[Raster]) -> NDArray[np.float32]:
@@ -193,10 +201,10 @@ class Prepared:
         """Return the lattice on which neither fluence nor points meet a periodic image within the kernels' reach."""
         beyond = self.model.kernels.reach_mm(self.ssd_mm[b])
         sizes = [
-            fft.next_fast_len(int((abs(lines).max() + reach + beyond) / SPACING_MM) + 2, real=True)
+            fft.next_fast_len(int((abs(lines).max() + reach + beyond) / self.spacing_mm) + 2, real=True)
             for lines, reach in zip((x_mm, z_mm), self._points_reach_mm(b), strict=True)
         ]
-        return Lattice(SPACING_MM, (sizes[0], sizes[1]))
+        return Lattice(self.spacing_mm, (sizes[0], sizes[1]))
 
     def _points_reach_mm(self, b: int) -> tuple[float, float]:
         """How far from the axis the points lie in the isocentre plane, along x and z; at most, by their box."""
@@ -217,14 +225,16 @@ class Prepared:
         planes = np.empty((*lattice.shape, len(spectra)), dtype=np.float32)
         for k, spectrum in enumerate(spectra):
             planes[..., k] = fft.irfft2(transformed * spectrum, lattice.shape)
-        points, depth, *seen = self._seen_by(b)
+        points, depth, geometry, curves, per_depth = self._seen_by(b)
+        per_mm = 1 / lattice.spacing_mm
 
         def add(_: int, first: int, last: int) -> None:
-            gather(points[first:last], depth[first:last], *seen, 1 / lattice.spacing_mm, planes, dose[first:last])
+            part = points[first:last], depth[first:last], geometry
+            gather(*part, curves, per_depth, per_mm, planes, dose[first:last])
 
         run_in_slices(add, len(points))
 
-    def _seen_by(self, b: int) -> tuple[Any, ...]:
+    def _seen_by(self, b: int) -> tuple[Array, NDArray[np.float32], tuple[float, ...], Array, float]:
         """Points, depths, geometry and depth dose of a beam, as the compiled kernels take them."""
         beam = self.beams[b]
         turn = beam.onto_collimator(np.array([1.0, 0.0]), np.array([0.0, 1.0]))[0]
@@ -240,8 +250,8 @@ class Prepared:
     @cached_property
     def _depth_doses(self) -> Array:
         """Depth doses, shape (depths, components), from the surface to beyond the deepest point."""
-        steps = np.arange(int(self.depth_mm.max(initial=0.0) / DEPTH_STEP_MM) + 3)
-        return np.ascontiguousarray(self.model.depth_doses(steps * DEPTH_STEP_MM).T)
+        steps = np.arange(int(self.depth_mm.max(initial=0.0) / DEPTH_STEP_MM) + 3, dtype=np.float64)
+        return np.ascontiguousarray(self.model.depth_doses(DEPTH_STEP_MM * steps).T)
 
 
 def _clipped(dose: Array) -> NDArray[np.float32]:

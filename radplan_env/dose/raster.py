@@ -113,15 +113,18 @@ def _passed(x: Array, start: Array, end: Array) -> Array:
     low, width = x[:-1, None], np.diff(x)[:, None]
 
     def within(edge: Array) -> Array:
-        return np.clip(edge - low, 0, width)
+        clipped: Array = np.clip(edge - low, 0, width)
+        return clipped
 
     def integral(edge: Array) -> Array:
-        return within(edge) ** 2 / 2 + width * np.maximum(edge - low - width, 0)
+        area: Array = within(edge) ** 2 / 2 + width * np.maximum(edge - low - width, 0)
+        return area
 
     travel = end - start
     with np.errstate(divide="ignore", invalid="ignore"):
         moving = (integral(end) - integral(start)) / travel
-    return np.where(abs(travel) > 1e-9, moving, within((start + end) / 2))
+    passed: Array = np.where(abs(travel) > 1e-9, moving, within((start + end) / 2))
+    return passed
 
 
 def check_fluence(fluence: Array, what: str) -> None:
@@ -202,8 +205,8 @@ class BixelRows:
     def shading(self, width_mm: float, model: BeamModel, lattice: Lattice) -> Shading:
         if model.kernels.pencils_only:
             return Shading.of_bixels(self.x_mm, self.z_mm, model, lattice)
-        lines = (np.append(centres - width_mm / 2, centres[-1] + width_mm / 2) for centres in (self.x_mm, self.z_mm))
-        return Shading(*lines, model, lattice)
+        x, z = (np.append(centres - width_mm / 2, centres[-1] + width_mm / 2) for centres in (self.x_mm, self.z_mm))
+        return Shading(x, z, model, lattice)
 
     def rectangle(self, fluence: Array) -> Array:
         filled = np.zeros((self.x_mm.size, self.z_mm.size))

@@ -24,11 +24,15 @@ def read_dose(file: File, grid: Grid) -> tuple[NDArray[np.float32], Grid]:
     """
     import SimpleITK as sitk
     from pydicom import dcmread
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     if file.header.get("DoseUnits") != "GY":
         raise CaseError(f"{file.path} holds no dose in Gy: export absolute dose")
     try:
         dataset = dcmread(file.path, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:  # no preamble, no meta information: as it was found to be
+            implicit, _ = dataset.original_encoding
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         dose = (dataset.pixel_array * float(dataset.DoseGridScaling)).astype(np.float32)
         offsets = np.atleast_1d(np.array(dataset.get("GridFrameOffsetVector", []), float))
         position = np.array(dataset.ImagePositionPatient, float)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from radplan_env.beam_models import beam_model_named
+from radplan_env.beam_models import BEAM_MODELS, beam_model_named
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose import Prepared, Raster, aperture, dose_at, prepare
@@ -77,11 +77,15 @@ def test_dose_along_the_axis_is_the_formulas() -> None:
     assert (dose >= expected * (1 - 1e-3)).all()  # the primary fluence grows off the axis
 
 
-def test_one_monitor_unit_is_one_centigray_at_the_maximum_of_the_reference_field() -> None:
+@pytest.mark.parametrize("name", BEAM_MODELS)
+def test_one_monitor_unit_is_one_centigray_at_the_maximum_of_the_reference_field(name: str) -> None:
     depth = np.arange(5, 30, 0.5)
     points = np.stack([0 * depth, -150 + depth, 0 * depth], axis=1)
     beam = Beam(0, (0, -150, 0), SAD_MM)  # the surface at the isocentre: SSD 1000 mm
-    dose = dose_at(water(), [beam], [square(100, 1 / MODEL.monitor_units_per_fluence)], points)
+    place = np.stack(np.meshgrid(np.arange(-10, 10), np.arange(-10, 10), indexing="ij"), axis=-1).reshape(-1, 2)
+    bixels = Bixels(np.zeros(len(place), dtype=np.int64), place, 5.0, (0.5, 0.5))
+    fluence = np.full(len(bixels), 1 / beam_model_named(name).monitor_units_per_fluence)
+    dose = dose_at(water(), [beam], fluence, points, bixels=bixels, beam_model=name)
     assert dose.max() == pytest.approx(0.01, rel=2e-3)
     assert 12 <= depth[dose.argmax()] <= 18
 
@@ -107,18 +111,18 @@ def test_the_aperture_is_open_between_its_leaves_to_the_tenth_of_a_millimetre() 
     assert raster.z_mm.tolist() == [-4, 0, 5]
 
 
-@settings(max_examples=30)
+@settings(max_examples=6)
 @given(ends=st.lists(st.floats(-30, 30), min_size=4, max_size=4))
 def test_leaves_on_the_move_let_through_the_mean_of_where_they_stand(ends: list[float]) -> None:
     left, right, left_end, right_end = (np.array([edge]) for edge in (*sorted(ends[:2]), *sorted(ends[2:])))
     boundaries, jaws = np.array([-5.0, 5]), (-20.0, 20.0, -5.0, 5.0)
     moving = aperture(left, right, boundaries, MODEL, jaws, left_end_mm=left_end, right_end_mm=right_end)
-    times = (np.arange(400) + 0.5) / 400
+    times = (np.arange(200) + 0.5) / 200
     still = [
         aperture(left + t * (left_end - left), right + t * (right_end - right), boundaries, MODEL, jaws).fluence
         for t in times
     ]
-    np.testing.assert_allclose(moving.fluence, np.mean(still, axis=0), atol=5e-3)
+    np.testing.assert_allclose(moving.fluence, np.mean(still, axis=0), atol=1e-2)
 
 
 def test_field_edge_lies_where_the_raster_ends() -> None:

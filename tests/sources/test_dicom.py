@@ -220,7 +220,7 @@ def tilt(folder):
         (structures_of_another_ct, r"RTSTRUCT\.dcm was drawn on another CT"),
         (structures_of_another_series, r"RTSTRUCT\.dcm was drawn on another CT"),
         (two_series_in_one_frame, "2 CT series.*second"),
-        (tilt, "oblique|unevenly|not parallel"),
+        (tilt, "oblique|unevenly|not parallel|tilted gantry"),
         (lambda f: (f / "RTSTRUCT.dcm").unlink(), "one RTSTRUCT, found none"),
         (lambda f: shutil.copy(f / "RTSTRUCT.dcm", f / "rs2.dcm"), "one RTSTRUCT, found .*rs2"),
         (lambda f: shutil.rmtree(f / "study"), "no CT"),
