@@ -54,8 +54,9 @@ class PlanningParameters:
         Collimator angle of each beam; None keeps the planning system's own, or 0 where there are other beams.
     limits : tuple of Limit
         What the plan must hold while the objectives are minimised.
-    smoothness : float
-        Weight of the fluence's roughness beside the structures' terms, not negative: see `radplan_env.fluence`.
+    smoothness : float, optional
+        Weight of the fluence's roughness beside the structures' terms, not negative: see
+        `radplan_env.fluence.smoothness`. None stands for the protocol's start value, or 0 where it has none.
 
     Raises
     ------
@@ -67,12 +68,13 @@ class PlanningParameters:
     gantry_angles_deg: tuple[float, ...] | None = field(default=None)
     limits: tuple[Limit, ...] = ()
     collimator_angles_deg: tuple[float, ...] | None = field(default=None)
-    smoothness: float = 0.0
+    smoothness: float | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.smoothness) or self.smoothness < 0:
-            raise ValueError(f"smoothness must be a finite number, zero or greater; got {self.smoothness!r}")
-        object.__setattr__(self, "smoothness", float(self.smoothness))
+        if self.smoothness is not None:
+            if not math.isfinite(self.smoothness) or self.smoothness < 0:
+                raise ValueError(f"smoothness must be a finite number, zero or greater; got {self.smoothness!r}")
+            object.__setattr__(self, "smoothness", float(self.smoothness))
         object.__setattr__(self, "limits", tuple(self.limits))
         sides = [(limit.name, limit.upper) for limit in self.limits]
         if twice := sorted({name for name, side in sides if sides.count((name, side)) > 1}):
@@ -136,4 +138,4 @@ class PlanningParameters:
             raise ValueError(f"planning parameters need {wanted}: {error}") from error
         limits = tuple(Limit.from_dict(limit) for limit in data.get("limits", ()))
         angles = data.get("gantry_angles_deg"), data.get("collimator_angles_deg")
-        return cls(structures, angles[0], limits, angles[1], data.get("smoothness", 0.0))
+        return cls(structures, angles[0], limits, angles[1], data.get("smoothness"))

@@ -216,7 +216,7 @@ class PlanningSystem:
             raise ValueError(f"the plan of {summary['case']} does not fit {self.case.id} with these beams")
         if not (np.isfinite(fluence).all() and (fluence >= 0).all()):
             raise ValueError("a fluence must be finite and nowhere negative")
-        problem = self._inner.problem(parameters, smoothness=beams.smoothness(parameters.smoothness))
+        problem = self._inner.problem(parameters, smoothness=beams.smoothness(self._smoothness(parameters)))
         dose = beams.solver.dose(fluence)
         judged = FluenceSolution.of(problem, fluence, dose, kkt_residual=0.0, iterations=0).summary()
         report = {**summary["solver"], **{name: judged[name] for name in _COMPUTED_ANEW}}
@@ -332,9 +332,14 @@ class PlanningSystem:
             usable = not known.parameters.limits or all(each.met for each in known.solution.constraints)
             if (known.gantry_angles_deg, known.collimator_angles_deg) == angles and usable:
                 start = known.solution
-        parameters = request.parameters
-        smoothness = self._beams(*angles).smoothness(parameters.smoothness)
-        return self._inner.problem(parameters, start, smoothness)
+        smoothness = self._beams(*angles).smoothness(self._smoothness(request.parameters))
+        return self._inner.problem(request.parameters, start, smoothness)
+
+    def _smoothness(self, parameters: PlanningParameters) -> float:
+        own = self.protocol.protocol.smoothness
+        if parameters.smoothness is None:
+            return 0.0 if own is None else own.start
+        return parameters.smoothness
 
     def _plan(
         self,
