@@ -83,10 +83,10 @@ def hardships(found: Mapping[str, float]) -> int:
     """Count what makes a pelvis, as `measure` finds it, hard to plan; two or more make it one of hard-test."""
     return sum(
         (
-            found["Rectum in PTV %"] >= 10,
-            found["Bladder in PTV %"] >= 10,
-            found["PTV_7020 cc"] >= 160,
-            found["Body AP mm"] < 215,
+            found["Rectum in PTV %"] >= 11,
+            found["Bladder in PTV %"] >= 11,
+            found["PTV_7020 cc"] >= 180,
+            found["Body AP mm"] < 210,
         )
     )
 

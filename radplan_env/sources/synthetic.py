@@ -43,8 +43,8 @@ SPLITS: Final[dict[str, Sequence[int]]] = {
 }
 """Seeds of each split, disjoint. Eleven test cases, as many as the paper has prostate patients; `endless` for training
 that meets a new patient in every episode. The seeds of `hard-test` are the first eleven from 30 000 that
-benchmarks/anatomy.py --hard-seeds finds hard: two or more of 10 % of the rectum in the PTV, 10 % of the bladder in it,
-a PTV of 160 cc, and a body less than 215 mm deep."""
+benchmarks/anatomy.py --hard-seeds finds hard: two or more of 11 % of the rectum in the PTV, 11 % of the bladder in it,
+a PTV of 180 cc, and a body less than 210 mm deep."""
 
 VOXEL_SIZE_MM: Final = 2.5
 

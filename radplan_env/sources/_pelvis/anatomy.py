@@ -53,7 +53,7 @@ class Anatomy:
     margin_posterior: float
 
     # Rectum
-    rectal_area_cm2: float  # mean cross-section [Stillie]
+    rectal_area_cm2: float  # mean cross-section [Stillie], a tenth more than its neighbours leave it
     rectal_aspect: float  # width over depth
     rectal_gaps: tuple[float, float, float]  # prostate to anterior wall at apex, mid-gland, base [Spacer];
     # below zero the prostate lies in the wall, which bends round it [Mattes14]
@@ -122,7 +122,7 @@ class Anatomy:
             vesicle_in_ctv=float(rng.choice([0.0, 10.0, 20.0, 60.0], p=[0.25, 0.35, 0.25, 0.15])),
             margin=margin,
             margin_posterior=max(3.0, margin * uniform(0.6, 1.0)),
-            rectal_area_cm2=spread(7.3, 0.36, 3.5, 16.0),
+            rectal_area_cm2=spread(8.0, 0.36, 4.0, 16.0),
             rectal_aspect=uniform(0.95, 1.35),
             rectal_gaps=(contact + uniform(-1.0, 4.0), contact, 0.5 * min(contact, 0.0) + uniform(2.0, 12.0)),
             rectal_ends=(uniform(22.0, 36.0), uniform(45.0, 70.0)),
@@ -130,7 +130,7 @@ class Anatomy:
             rectal_sway=normal(0.0, 5.0, -10.0, 10.0),
             rectal_calibre=tuple(np.clip(rng.normal(1.0, 0.12, 4), 0.75, 1.3).tolist()),
             rectal_gas=float(rng.choice([0.0, uniform(0.15, 0.55)], p=[0.45, 0.55])),
-            bladder_cc=spread(320.0, 0.48, 150.0, 680.0),
+            bladder_cc=spread(300.0, 0.48, 130.0, 650.0),
             bladder_neck=uniform(0.0, 0.75),
             bladder_drop=uniform(0.1, 0.9),
             bladder_sway=normal(0.0, 4.0, -9.0, 9.0),

@@ -156,7 +156,8 @@ class BladderForm:
     @classmethod
     def of(cls, anatomy: Anatomy) -> BladderForm:
         """A rounded sac on the base of the prostate, leaning forward."""
-        sphere = math.cbrt(3000.0 * anatomy.bladder_cc / (4 * math.pi))
+        # A large prostate presses more of it away, which rises instead.
+        sphere = math.cbrt(3000.0 * (anatomy.bladder_cc + 0.4 * anatomy.prostate_cc) / (4 * math.pi))
         # The pelvic walls and the symphysis limit width and depth: a fuller bladder can only rise.
         rx = min(sphere * anatomy.bladder_breadth, 48.0 * anatomy.bone_scale)
         ry = min(1.05 * sphere, 46.0 * anatomy.bone_scale)
