@@ -22,8 +22,9 @@ Sources, cited at the fields of :class:`Anatomy`. Known from abstracts and searc
 [BMI16]      Rogers, J Radiother Pract 2016, 38 men with prostate cancer: BMI median 28.4, range 21.4-44.7.
 
 Not found in a source and set by the one real pelvis at hand (lateral 384 mm, AP 224 mm, hips 184 mm apart)
-and textbook anatomy: size of the bony pelvis, thickness of the soft tissue outside it, bladder shape. How deep the prostate lies in the
-rectum and the bladder was tuned on training seeds until the overlaps with the PTV spread as those of patients.
+and textbook anatomy: size of the bony pelvis, thickness of the soft tissue outside it, bladder shape. How deep the
+prostate lies in the rectum and the bladder was tuned on training seeds until the overlaps with the PTV spread as those of
+patients.
 """
 
 from __future__ import annotations

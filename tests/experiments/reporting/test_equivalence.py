@@ -62,7 +62,7 @@ def test_easy_ones_make_room_for_the_next() -> None:
 
 
 def test_equal_agents_are_seldom_called_better() -> None:
-    """60 runs of ten comparisons at the very edge of equivalence: in about 5 % of them or fewer is any called better."""
+    """60 runs of ten comparisons at the edge of equivalence: in about 5 % of them or fewer is any called better."""
     rng = np.random.default_rng(4)
     wrong = sum("better" in decisions(list(rng.normal(EQUIVALENT, 1.5, (10, 12)))) for _ in range(60))
     assert wrong <= 60 * 0.05 + 3 * math.sqrt(60 * 0.05 * 0.95)
