@@ -83,7 +83,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     steps = [plan.summary() for plan in plans]
     came_to = outcome(steps)
     if (chosen := came_to["handed_over"]) is not None:
-        keep(folder, key, [plan.fluence for plan in plans], plans[chosen])
+        keep(folder, key, [plan.solution.fluence for plan in plans], plans[chosen])
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
