@@ -55,7 +55,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     ## Action Space
     `Box(-1, 1, (2 * slots,), float32)`: weight and objective dose of each slot (structure) of the protocol,
     as `[weight, dose, weight, dose, …]`. -1 and 1 are the ends of the protocol's ranges; in between, weights
-    go by their logarithm and doses linearly. Coordinates of structures the patient lacks have no effect.
+    go by their logarithm and doses linearly. Coordinates of structures the patient lacks have no effect. Where the
+    protocol has a `smoothness`, one more coordinate, the last, is the weight of the fluence's roughness.
 
     | id                     | shape | slots                                                               |
     |------------------------|-------|---------------------------------------------------------------------|

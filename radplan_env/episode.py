@@ -88,6 +88,7 @@ def _no_plan(system: PlanningSystem, parameters: PlanningParameters) -> PlanSumm
         "criteria": [],
         "parameters": chosen["structures"],
         "limits": chosen["limits"],
+        "smoothness": chosen["smoothness"],
         "gantry_angles_deg": list(system.gantry_angles_deg),
         "collimator_angles_deg": list(system.collimator_angles_deg),
         "terms": {},

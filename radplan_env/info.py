@@ -83,6 +83,7 @@ class PlanSummary(TypedDict):
     criteria: list[CriterionReport]
     parameters: PlainParameters
     limits: list[dict[str, Any]]
+    smoothness: float | None
     gantry_angles_deg: list[float]
     collimator_angles_deg: list[float]
     terms: dict[str, TermReport]

@@ -19,6 +19,7 @@ from radplan_env.influence.matrix import (
     dose_grid,
     fidelity_named,
     influence,
+    rows_of,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "dose_grid",
     "fidelity_named",
     "influence",
+    "rows_of",
 ]

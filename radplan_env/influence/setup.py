@@ -32,7 +32,7 @@ class Setup:
         Of the three above.
     dose_grid : Grid
     rows : ndarray of int, shape (voxels,)
-        Flat index on the dose grid of every row of K: the voxels of the body, in ascending order.
+        Flat index on the dose grid of every row of K, voxels of the body, in ascending order.
     beams : tuple of Beam
         With one isocentre.
     bixel_mm : float

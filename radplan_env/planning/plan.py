@@ -130,6 +130,7 @@ class Plan:
             "criteria": [result.to_dict() for result in judged.criteria],
             "parameters": chosen["structures"],
             "limits": chosen["limits"],
+            "smoothness": chosen["smoothness"],
             "gantry_angles_deg": list(self.gantry_angles_deg),
             "collimator_angles_deg": list(self.collimator_angles_deg),
             "terms": {
