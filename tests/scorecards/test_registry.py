@@ -74,7 +74,7 @@ def test_it_is_loaded_by_name_and_refuses_what_it_does_not_know() -> None:
 def test_plans_are_scored_by_it_and_say_so(protocol: Any, box_case: Case, tmp_path: Any) -> None:
     system = PlanningSystem(box_case, protocol, fidelity="fast", scorecard=Toy(), progress=False)
     plan = system.plan(system.protocol.start_parameters())
-    (k, _), points = system._beams(system.gantry_angles_deg), system.judge.points
+    k, points = system._beams(system.gantry_angles_deg, system.collimator_angles_deg).k, system.judge.points
     dose = dose_at(box_case, k.beams, plan.fluence, points.positions_mm, bixels=k.bixels)
     far = points.inside("Beyond20mm")
     assert dose[far].max() < dose.max()
