@@ -56,6 +56,8 @@ class Case:
     notes
         What was left out or changed on the way here, a sentence each: the cc of a structure cut at the body,
         contours without an area, a dose smaller than the CT. As `unmapped`, they may hold free text.
+    source_version
+        Version of what made the case, where another version makes another patient of the same id: part of the digest.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class Case:
     synthetic: bool = False
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    source_version: str = ""
 
     def __post_init__(self) -> None:
         def fail(problem: str) -> CaseError:
@@ -202,8 +205,8 @@ class Case:
         return _cc(self.structures[name], self.grid)
 
     def digest(self) -> str:
-        """SHA-256 of the content (arrays, names, grid; not the id): equal cases have equal digests."""
-        digest = hashlib.sha256(repr(self.grid).encode())
+        """SHA-256 of the content (arrays, names, grid, version; not the id): equal cases have equal digests."""
+        digest = hashlib.sha256((repr(self.grid) + self.source_version).encode())
         digest.update(self.ct_hu.tobytes())
         for name in sorted(self.structures):
             digest.update(name.encode() + np.packbits(self.structures[name]).tobytes())

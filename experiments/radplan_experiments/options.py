@@ -35,7 +35,8 @@ class TaskOptions:
     Take one of radplan_env/protocols and change it."""
 
     scorecard: str | None = None
-    """What scores plans: v0, or one that another package registers; see docs/scorecard.md. By default v0."""
+    """What scores plans: v1, v0, or one that another package registers; see docs/scorecard.md. By default v1,
+    or v0 for a protocol without a section of v1."""
 
     gantry_angles_deg: tuple[float, ...] = ()
     """Gantry angles of the beams, in place of the protocol's."""
@@ -57,8 +58,9 @@ class TaskOptions:
     reference_dose: bool = True
     """Read the dose of the patients' own plans, where DICOM data hold one."""
 
-    split: Literal["train", "validation", "test"] = "test"
-    """Part of a synthetic or OpenKBP cohort. Tune agents on train and validation, report test."""
+    split: Literal["train", "validation", "test", "hard-test"] = "test"
+    """Part of a synthetic or OpenKBP cohort. Tune agents on train and validation, report test; hard-test holds
+    synthetic prostates that are hard to plan."""
 
     cases: tuple[str, ...] = ()
     """How many cases (the first so many), "all", or their ids. By default 3 synthetic prostates, else all."""

@@ -2,6 +2,7 @@
 
     model       BeamModel, and the models by name
     gaussian    lateral kernels as sums of Gaussians: `generic-6x`
+    lattice     what fluence is convolved on
     sampled     lateral kernels as pyRadPlan samples them, with its conventions: `matrad-generic`
 
 docs/beam-model.md has the formulas and the numbers.

@@ -9,15 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from radplan_env.beam_models.lattice import Lattice
+from radplan_env.beam_models.lattice import BIXEL_TABLE_MM, Lattice
 
 Array = NDArray[np.float64]
-
-TABLE_MM = 0.5
-"""Spacing of a bixel's table."""
-
-TABLE_REACH_MM = 50.0
-"""How far a bixel's table reaches: K has no entries beyond."""
 
 _REACH_SIGMAS = 4.5
 
@@ -51,6 +45,7 @@ class GaussianKernels:
     head_share: float
     head_sigma_mm: float
     pencils_only = False
+    lattice_mm = 1.0
 
     def gaussians(self, ssd_mm: float) -> tuple[Array, Array]:
         """Return variances in mm² (2, gaussians) and weights (components, 2, gaussians), by source."""
@@ -79,11 +74,11 @@ class GaussianKernels:
                 spectra[component] += (share * along_x)[:, None] * along_z
         return spectra
 
-    def bixel_tables(self, bixel_mm: float, ssd_mm: float) -> tuple[NDArray[np.float32], float]:
+    def bixel_tables(self, bixel_mm: float, ssd_mm: float, reach_mm: float) -> tuple[NDArray[np.float32], float]:
         """See `model.Kernels`."""
         variances, weights = self.gaussians(ssd_mm)
-        places = math.ceil(TABLE_REACH_MM / TABLE_MM) + 2
-        along = TABLE_MM * np.arange(-places, places + 1)
+        places = math.ceil(reach_mm / BIXEL_TABLE_MM) + 2
+        along = BIXEL_TABLE_MM * np.arange(-places, places + 1)
         widths = np.sqrt(2 * variances.ravel())[:, None]
         half = bixel_mm / 2
         profiles = (special.erf((along + half) / widths) - special.erf((along - half) / widths)) / 2

@@ -1,4 +1,4 @@
-"""The lattice in the isocentre plane on which fluence is convolved."""
+"""Lattices in the isocentre plane: that on which fluence is convolved, and that of a bixel's table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+BIXEL_TABLE_MM = 0.5
+"""Spacing of a bixel's table, as pyRadPlan has it by default."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ class Kernels(Protocol):
     pencils_only: bool
     """Whether only bixels can be computed, not openings of any shape."""
 
+    lattice_mm: float
+    """Spacing of the lattice that resolves them."""
+
     def reach_mm(self, ssd_mm: float) -> float:
         """Return the distance from a pencil's axis beyond which there is next to no dose."""
         ...
@@ -42,11 +45,11 @@ class Kernels(Protocol):
         """
         ...
 
-    def bixel_tables(self, bixel_mm: float, ssd_mm: float) -> tuple[Table, float]:
+    def bixel_tables(self, bixel_mm: float, ssd_mm: float, reach_mm: float) -> tuple[Table, float]:
         """Return the dose of one bixel of unit fluence, before depth dose and inverse square.
 
-        A table (places, places, components) of 0.5 mm spacing, and the position of its first row and column from the
-        bixel's axis in mm.
+        A table (places, places, components) of spacing `BIXEL_TABLE_MM` that reaches as far from the bixel's axis as
+        is asked, and the position of its first row and column from the axis in mm.
         """
         ...
 

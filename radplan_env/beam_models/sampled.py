@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, signal
 
-from radplan_env.beam_models.lattice import Lattice
+from radplan_env.beam_models.lattice import BIXEL_TABLE_MM, Lattice
 
 Array = NDArray[np.float64]
-
-STEP_MM = 0.5
-"""Spacing of a bixel's table; pyRadPlan's default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +36,7 @@ class SampledKernels:
     penumbra_fwhm_mm: float
     cutoff_mm: float
     pencils_only = True
+    lattice_mm = BIXEL_TABLE_MM  # bixels' centres must lie on it
 
     def reach_mm(self, ssd_mm: float) -> float:
         """See `model.Kernels`."""
@@ -49,9 +47,9 @@ class SampledKernels:
         nearest: Array = self.kernels[np.argmin(np.abs(self.ssd_mm - ssd_mm))]
         return nearest
 
-    def bixel_tables(self, bixel_mm: float, ssd_mm: float) -> tuple[NDArray[np.float32], float]:
+    def bixel_tables(self, bixel_mm: float, ssd_mm: float, reach_mm: float) -> tuple[NDArray[np.float32], float]:
         """See `model.Kernels`."""
-        step = STEP_MM
+        step = BIXEL_TABLE_MM
         # As pyRadPlan samples it, from -width/2 up to but without +width/2: bixels sit step/2 off centre.
         half_field = math.ceil(bixel_mm / (2 * step))
         field = np.ones(math.floor(bixel_mm / step))
@@ -60,7 +58,7 @@ class SampledKernels:
         penumbra = np.exp(-((step * np.arange(-half_penumbra, half_penumbra)) ** 2) / (2 * sigma**2))
         profile = np.convolve(field, step / (math.sqrt(2 * math.pi) * sigma) * penumbra)
 
-        reach = math.ceil(self.cutoff_mm / step) + 2 + math.ceil(profile.size / 2)
+        reach = math.ceil(reach_mm / step) + 2 + math.ceil(profile.size / 2)
         along = step * np.arange(-reach, reach + 1)
         radius = np.hypot(along[:, None], along)
         kernels = step**2 * np.array(
@@ -73,9 +71,9 @@ class SampledKernels:
     def spectra(self, lattice: Lattice, ssd_mm: float, bixel_mm: float | None) -> NDArray[np.complex64]:
         """See `model.Kernels`; the lattice's spacing must be a multiple of the table's."""
         assert bixel_mm is not None
-        table, first_mm = self.bixel_tables(bixel_mm, ssd_mm)
-        stride = round(lattice.spacing_mm / STEP_MM)
-        places = np.arange(len(table)) + round(first_mm / STEP_MM)
+        table, first_mm = self.bixel_tables(bixel_mm, ssd_mm, self.cutoff_mm)
+        stride = round(lattice.spacing_mm / BIXEL_TABLE_MM)
+        places = np.arange(len(table)) + round(first_mm / BIXEL_TABLE_MM)
         kept = places % stride == 0
         places = places[kept] // stride
         near = np.hypot(places[:, None], places) * lattice.spacing_mm <= self.cutoff_mm

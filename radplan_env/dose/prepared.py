@@ -38,7 +38,7 @@ def prepare(
     points_mm: Array,
     *,
     beam_model: str | BeamModel = "generic-6x",
-    spacing_mm: float = 1.0,
+    spacing_mm: float | None = None,
 ) -> Prepared:
     """Trace beams through a case to points: once for all fluences.
 
@@ -50,8 +50,8 @@ def prepare(
         (z, y, x) in patient coordinates, on the case's CT.
     beam_model : str or BeamModel
         One of `radplan_env.beam_models.BEAM_MODELS`.
-    spacing_mm : float
-        Of the lattice in the isocentre plane on which fluence is convolved.
+    spacing_mm : float, optional
+        Of the lattice in the isocentre plane on which fluence is convolved; the model's own by default, 1 mm.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def prepare(
         points_mm=points,
         depth_mm=np.stack([depths(density, grid, beam, points) for beam in beams]),
         ssd_mm=tuple(surface_distance_mm(density, grid, beam) for beam in beams),
-        spacing_mm=spacing_mm,
+        spacing_mm=model.kernels.lattice_mm if spacing_mm is None else spacing_mm,
     )
 
 
@@ -121,7 +121,7 @@ class Prepared:
     points_mm: Array
     depth_mm: NDArray[np.float32]
     ssd_mm: tuple[float, ...]
-    spacing_mm: float = 1.0
+    spacing_mm: float
     _spectra: dict[tuple[int, Lattice, float | None], NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def dose(self, rasters: Sequence[Raster]) -> NDArray[np.float32]:
@@ -162,18 +162,32 @@ class Prepared:
 
     def adjoint(self, bixels: Bixels, values: Array) -> Array:
         """Apply the adjoint of `forward`: return (bixels,) of a value per point."""
+        result = np.zeros(len(bixels))
+        for b, rows, lattice, shading in self._by_beam(bixels):
+            result[rows.columns] = shading.back(self._scattered(b, lattice, values, bixels.width_mm))[rows.place]
+        return result
+
+    def adjoint_of_rasters(self, rasters: Sequence[Raster], values: Array) -> list[Array]:
+        """Apply the adjoint of `dose`: return an array of each raster's shape of a value per point."""
+        result = []
+        for b, raster in enumerate(rasters):
+            lattice = self._lattice(b, raster.x_mm, raster.z_mm)
+            shading = Shading(raster.x_mm, raster.z_mm, self.model, lattice)
+            result.append(shading.back(self._scattered(b, lattice, values, None)))
+        return result
+
+    def _scattered(self, b: int, lattice: Lattice, values: Array, bixel_mm: float | None) -> NDArray[np.float32]:
+        """Return what values at the points weigh on a beam's lattice of fluence."""
         values = np.ascontiguousarray(values, dtype=np.float64)
         if values.shape != (len(self.points_mm),):
             raise ValueError(f"{values.shape} values for {len(self.points_mm)} points")
-        result = np.zeros(len(bixels))
-        for b, rows, lattice, shading in self._by_beam(bixels):
-            spectra = self._spectra_of(b, lattice, bixels.width_mm)
-            planes = np.zeros((*lattice.shape, len(spectra)))
-            scatter(*self._seen_by(b), 1 / lattice.spacing_mm, values, planes)
-            scattered = fft.rfft2(planes.astype(np.float32), axes=(0, 1))
-            summed = sum(np.conj(spectrum) * scattered[..., k] for k, spectrum in enumerate(spectra))
-            result[rows.columns] = shading.back(fft.irfft2(summed, lattice.shape))[rows.place]
-        return result
+        spectra = self._spectra_of(b, lattice, bixel_mm)
+        planes = np.zeros((*lattice.shape, len(spectra)))
+        scatter(*self._seen_by(b), 1 / lattice.spacing_mm, values, planes)
+        transformed = fft.rfft2(planes.astype(np.float32), axes=(0, 1))
+        summed = sum(np.conj(spectrum) * transformed[..., k] for k, spectrum in enumerate(spectra))
+        weights: NDArray[np.float32] = fft.irfft2(summed, lattice.shape)
+        return weights
 
     def _checked(self, bixels: Bixels, fluence: Array) -> Array:
         fluence = np.asarray(fluence, dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -132,7 +132,9 @@ def dose_grid(case: Case, fidelity: str | Fidelity) -> Grid:
     return case.grid.coarsened(fidelity_named(fidelity).dose_grid_mm)
 
 
-def rows_of(case: Case, targets: Sequence[str], fidelity: str | Fidelity) -> Rows:
+def rows_of(
+    case: Case, targets: Sequence[str], fidelity: str | Fidelity, masks: Mapping[str, Mask] | None = None
+) -> Rows:
     """Return what the inner loop sees of a case.
 
     Parameters
@@ -141,11 +143,13 @@ def rows_of(case: Case, targets: Sequence[str], fidelity: str | Fidelity) -> Row
     targets : sequence of str
         Structures (names in the case) that the beams are to cover.
     fidelity : str or Fidelity
+    masks : Mapping of str to ndarray of bool, optional
+        What rows are to be members of; see `sampled_rows`.
     """
     fidelity = fidelity_named(fidelity)
     if fidelity.sampling is None:
-        return rows_of_grid(case, dose_grid(case, fidelity))
-    return sampled_rows(case, targets, fidelity.sampling)
+        return rows_of_grid(case, dose_grid(case, fidelity), masks)
+    return sampled_rows(case, targets, fidelity.sampling, masks)
 
 
 def default_cache_dir() -> Path | None:

@@ -23,6 +23,7 @@ from scipy import sparse
 from tqdm import tqdm
 
 from radplan_env.beam_models import BeamModel
+from radplan_env.beam_models.lattice import BIXEL_TABLE_MM
 from radplan_env.beams import Beam, Bixels
 from radplan_env.grid import resample
 from radplan_env.influence.bixels import bixels_covering_target
@@ -33,9 +34,6 @@ from radplan_env.tracing import body_density, depths, electron_density, surface_
 
 LATERAL_CUTOFF_MM = 50.0
 """K has no dose farther from a bixel's axis, in the isocentre plane; pyRadPlan's default. `radplan_env.dose` has."""
-
-CONVOLUTION_MM = 0.5
-"""Spacing of the lateral kernels' tables; pyRadPlan's default."""
 
 Table = NDArray[np.float32]
 
@@ -56,7 +54,7 @@ def compute(setup: Setup, progress: bool) -> Matrix:
             across, along = beam.onto_collimator(across, along)
             seen = np.stack([across, away, along])
             _write_depth_doses(seen, depth, beam.sad_mm, model, points[:, b])
-            tables.append(model.kernels.bixel_tables(setup.bixel_mm, ssd_mm))
+            tables.append(model.kernels.bixel_tables(setup.bixel_mm, ssd_mm, LATERAL_CUTOFF_MM))
             bar.update()
         return _assemble(points, beams, bixels, model.bixel_weight(bixels.centres_mm), tables, bar), bixels
 
@@ -232,7 +230,7 @@ def _fill(  # type: ignore[no-untyped-def]
     points, runs, beam_runs, directions, reach, bixel, offset, sad, weight, tables, first_mm, indptr, indices, data
 ):
     sad = np.float32(sad)
-    begin, per_mm = np.float32(first_mm), np.float32(1.0 / CONVOLUTION_MM)
+    begin, per_mm = np.float32(first_mm), np.float32(1.0 / BIXEL_TABLE_MM)
     for v in range(points.shape[0]):
         entry = indptr[v]
         for b in range(points.shape[1]):

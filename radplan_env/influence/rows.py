@@ -98,14 +98,17 @@ class Rows:
         return np.column_stack([self.grid.coordinates_mm(axis)[index] for axis, index in enumerate(where)])
 
 
-def rows_of_grid(case: Case, grid: Grid) -> Rows:
-    """Return every voxel of the body on a grid as rows."""
-    body = np.flatnonzero(resample(case.structures["Body"], case.grid, grid))
-    members = {name: _members(mask, case.grid, grid, body) for name, mask in case.structures.items()}
+def rows_of_grid(case: Case, grid: Grid, masks: Mapping[str, Mask] | None = None) -> Rows:
+    """Return every voxel of the body on a grid as rows; members of `masks`, by default the case's structures."""
+    masks = case.structures if masks is None else masks
+    body = np.flatnonzero(resample(masks["Body"], case.grid, grid))
+    members = {name: _members(mask, case.grid, grid, body) for name, mask in masks.items()}
     return Rows(grid, body, np.full(body.size, grid.voxel_cc), members)
 
 
-def sampled_rows(case: Case, targets: Sequence[str], sampling: Sampling) -> Rows:
+def sampled_rows(
+    case: Case, targets: Sequence[str], sampling: Sampling, masks: Mapping[str, Mask] | None = None
+) -> Rows:
     """Return the rows of a case: the same ones for equal cases.
 
     Parameters
@@ -114,28 +117,32 @@ def sampled_rows(case: Case, targets: Sequence[str], sampling: Sampling) -> Rows
     targets : sequence of str
         Structures (names in the case) whose edges are kept in full.
     sampling : Sampling
+    masks : Mapping of str to ndarray of bool, optional
+        What rows are to be members of, "Body" among them, on the case's grid; the case's structures by default.
     """
+    given = case.structures if masks is None else masks
     grid = case.grid.coarsened(sampling.fine_mm)
-    body = np.flatnonzero(resample(case.structures["Body"], case.grid, grid))
-    masks = {name: np.zeros(grid.shape, dtype=bool) for name in case.structures}
-    for name, mask in case.structures.items():
+    body = np.flatnonzero(resample(given["Body"], case.grid, grid))
+    masks = {name: np.zeros(grid.shape, dtype=bool) for name in given}
+    for name, mask in given.items():
         masks[name].flat[body[_members(mask, case.grid, grid, body)]] = True
     codes = _combinations([mask.ravel()[body] for mask in masks.values()])
-    spacing = _spacing(masks, targets, grid, sampling).ravel()[body]
+    organs = [masks[name] for name in case.structures if name not in (*targets, "Body")]
+    spacing = _spacing([masks[name] for name in targets], organs, grid, sampling).ravel()[body]
     rng = np.random.default_rng(int(case.digest()[:16], 16))
     index, counts = _one_per_block(body, codes, spacing, grid, rng)
     members = {name: np.flatnonzero(mask.ravel()[index]) for name, mask in masks.items()}
     return Rows(grid, index, np.asarray(counts * grid.voxel_cc, dtype=np.float64), members)
 
 
-def _spacing(masks: Mapping[str, Mask], targets: Sequence[str], grid: Grid, sampling: Sampling) -> NDArray[np.int64]:
+def _spacing(targets: Sequence[Mask], organs: Sequence[Mask], grid: Grid, sampling: Sampling) -> NDArray[np.int64]:
     """In voxels, how large a block each voxel is drawn from."""
-    target = np.logical_or.reduce([masks[name] for name in targets])
-    organs = np.logical_or.reduce([mask for name, mask in masks.items() if name not in (*targets, "Body")] or [target])
+    target = np.logical_or.reduce(targets)
+    organ = np.logical_or.reduce([*organs, target])
     near = ndimage.distance_transform_edt(~target, grid.spacing_mm) <= sampling.shell_mm
-    edge = np.logical_or.reduce([masks[name] & ~ndimage.binary_erosion(masks[name]) for name in targets])
+    edge = np.logical_or.reduce([mask & ~ndimage.binary_erosion(mask) for mask in targets])
     blocks = [round(mm / sampling.fine_mm) for mm in (sampling.target_mm, sampling.near_mm, sampling.far_mm)]
-    chosen: NDArray[np.int64] = np.select([edge, target, organs | near], [1, blocks[0], blocks[1]], blocks[2])
+    chosen: NDArray[np.int64] = np.select([edge, target, organ | near], [1, blocks[0], blocks[1]], blocks[2])
     return chosen
 
 

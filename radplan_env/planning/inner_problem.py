@@ -131,8 +131,9 @@ class InnerProblem:
 
 
 def with_outside(rows: Rows, protocol: BoundProtocol) -> Mapping[str, Index]:
-    """Return the rows of each structure, with those outside the targets as another one."""
+    """Return the rows of each structure, with those outside the targets, as drawn, as another one."""
     outside = np.ones(rows.index.size, dtype=bool)
     for target in protocol.targets:
-        outside[rows.members[protocol.case_name[target.structure]]] = False
+        name = protocol.case_name[target.structure]
+        outside[rows.members.get(f"{target.structure}.whole", rows.members[name])] = False
     return {**rows.members, OUTSIDE_TARGETS: np.flatnonzero(outside)}

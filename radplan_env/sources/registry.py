@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 GROUP = "radplan_env.sources"
 SPLITS = ("train", "validation", "test")
+"""Parts of a cohort; a source may have others beside them."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class CohortRequest:
     data : tuple of str
         Files or folders to read.
     split : str
-        Part of the cohort, for sources that have parts: one of `SPLITS`.
+        Part of the cohort, for sources that have parts: one of `SPLITS`, or of the source's own.
     names : Mapping[str, str or None], optional
         Structure names of the data and their TG-263 names, None for structures to leave out. They are for a whole
         cohort: no patient need have them all.
@@ -69,6 +70,8 @@ class Source:
     public : bool
         Whether its cases are open data or invented. Those of others may show who a patient is: their pictures stay on
         this machine unless the user says otherwise.
+    more_splits : tuple of str
+        Parts of its cohort beside training, validation and test.
     """
 
     id: str
@@ -79,6 +82,7 @@ class Source:
     structure_names: Callable[[str], tuple[str, ...]] | None = None
     has_reference_dose: bool = False
     public: bool = False
+    more_splits: tuple[str, ...] = ()
 
     def problems(self, request: CohortRequest) -> dict[str, str]:
         """Say by field what a request lacks, or asks for in vain; empty if it can be opened."""
@@ -89,8 +93,8 @@ class Source:
             found["data"] = f"{self.id} reads no data; leave it out"
         elif missing := [path for path in request.data if not Path(path).exists()]:
             found["data"] = f"there is no {' and no '.join(missing)}"
-        if request.split not in SPLITS:
-            found["split"] = f"no split {request.split!r}; choose from {', '.join(SPLITS)}"
+        if request.split not in (splits := (*SPLITS, *self.more_splits)):
+            found["split"] = f"{self.id} has no split {request.split!r}; choose from {', '.join(splits)}"
         if request.names is not None and self.structure_names is None:
             found["names"] = f"the structures of {self.id} cases have their TG-263 names already; leave it out"
         elif request.names is not None and not request.data:
@@ -202,7 +206,7 @@ SOURCES: Registry[Source] = Registry(
     {
         source.id: source
         for source in (
-            Source("synthetic", _synthetic, has_splits=True, public=True),
+            Source("synthetic", _synthetic, has_splits=True, public=True, more_splits=("hard-test",)),
             Source("openkbp", _openkbp, data=_OPENKBP_DATA, needs_data=True, has_splits=True, public=True),
             Source(
                 "dicom",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from radplan_env.grid import Grid
 from radplan_env.influence import DoseInfluence, Fidelity, influence
 from radplan_env.influence.matrix import setup_of
 from radplan_env.influence.pencil_beam import LATERAL_CUTOFF_MM, row_depths
+from radplan_env.yaml_files import parse_yaml
 
 Array = NDArray[np.float64]
 SAD_MM = 1000.0
@@ -75,6 +77,52 @@ def test_dose_along_the_axis_is_the_formulas() -> None:
     expected = (SAD_MM / (850 + depth)) ** 2 * (lateral @ MODEL.depth_doses(depth))
     np.testing.assert_allclose(dose, expected, rtol=0.015)
     assert (dose >= expected * (1 - 1e-3)).all()  # the primary fluence grows off the axis
+
+
+def by_the_documents_formulas(raster: Raster, gantry_deg: float, collimator_deg: float, points: Array) -> Array:
+    """Dose of one raster in `water()`, isocentre at its centre, as docs/beam-model.md says, without transforms."""
+    file = parse_yaml((files("radplan_env.beam_models") / "generic-6x.yaml").read_text("utf-8"))
+    gantry, turn, m = np.deg2rad(gantry_deg), np.deg2rad(collimator_deg), file["attenuation_per_mm"]
+    source = SAD_MM * np.array([0, -np.cos(gantry), np.sin(gantry)])
+    ssd = SAD_MM - 150 / max(abs(np.cos(gantry)), abs(np.sin(gantry)))
+    scale = 1000 / (ssd + 100)
+    step = 0.25
+    x, z = (np.arange(lines[0] + step / 2, lines[-1], step) for lines in (raster.x_mm, raster.z_mm))
+    inside = raster.fluence[np.ix_(np.searchsorted(raster.x_mm, x) - 1, np.searchsorted(raster.z_mm, z) - 1)]
+    primary = file["primary_fluence"]
+    fluence = inside * np.interp(np.hypot(x[:, None], z), primary["radius_mm"], primary["relative"])
+    dose = []
+    for point in points:
+        way = point - source
+        with np.errstate(divide="ignore"):
+            entry = np.sort((np.array([[-150.0], [150.0]]) - source) / way, axis=0)[0].max()
+        depth, r = (1 - entry) * np.linalg.norm(way), np.linalg.norm(way)
+        along = SAD_MM + point[1] * np.cos(gantry) - point[2] * np.sin(gantry)
+        across = (point[2] * np.cos(gantry) + point[1] * np.sin(gantry)) * SAD_MM / along
+        up = point[0] * SAD_MM / along
+        u, w = np.cos(turn) * across + np.sin(turn) * up, np.cos(turn) * up - np.sin(turn) * across
+        total = 0.0
+        for beta, weights in zip(file["build_up_per_mm"], file["kernels"]["weight"], strict=True):
+            spread = 0.0
+            for sigma, weight in zip(file["kernels"]["sigma_mm"], weights, strict=True):
+                head, h = file["head_scatter"]["sigma_mm"], file["head_scatter"]["share"]
+                for width, share in ((file["source_sigma_mm"], 1 - h), (head, h)):
+                    variance = (scale * sigma) ** 2 + width**2
+                    g = np.exp(-((u - x[:, None]) ** 2 + (w - z) ** 2) / (2 * variance)) / (2 * np.pi * variance)
+                    spread += weight * share * (fluence * g).sum() * step**2
+            total += beta / (beta - m) * (np.exp(-m * depth) - np.exp(-beta * depth)) * spread
+        dose.append((SAD_MM / r) ** 2 * total)
+    return np.array(dose)
+
+
+def test_dose_is_what_the_documents_formulas_say() -> None:
+    raster = Raster(np.array([-21.25, 4.0, 30.0]), np.array([-10.0, 0.25, 25.5]), np.array([[1.0, 0.2], [0.5, 3.0]]))
+    points = points_near_the_axis(7, 40)
+    expected = by_the_documents_formulas(raster, 30, 20, points)
+    dose = dose_at(water(), [Beam(30, (0, 0, 0), SAD_MM, 20)], [raster], points)
+    assert np.ptp(expected) > 0.9 * expected.max()  # in the field and far outside
+    np.testing.assert_allclose(dose, expected, atol=2e-3 * expected.max())
+    assert abs((dose - expected).mean()) < 3e-4 * expected.max()
 
 
 @pytest.mark.parametrize("name", BEAM_MODELS)
@@ -149,6 +197,17 @@ def test_the_adjoint_is_exact(seed: int) -> None:
     dose = prepared.forward(bixels, fluence)
     scale = np.linalg.norm(dose) * np.linalg.norm(values)
     assert abs(dose @ values - fluence @ prepared.adjoint(bixels, values)) < 1e-6 * scale
+
+
+def test_the_adjoint_for_rasters_is_exact() -> None:
+    _, beams, _, prepared = four_beams()
+    rng = np.random.default_rng(8)
+    lines = np.linspace(-31, 37, 9)
+    rasters = [Raster(lines, lines - 3.3 * b, rng.random((8, 8))) for b in range(len(beams))]
+    values = rng.random(len(prepared.points_mm))
+    back = prepared.adjoint_of_rasters(rasters, values)
+    there = sum(float((raster.fluence * weight).sum()) for raster, weight in zip(rasters, back, strict=True))
+    assert there == pytest.approx(float(prepared.dose(rasters).astype(float) @ values), rel=1e-6)
 
 
 @settings(max_examples=5)

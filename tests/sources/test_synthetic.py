@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from radplan_env.case import Case
 from radplan_env.sources import synthetic
+from radplan_env.sources._pelvis.anatomy import Anatomy
 
 Mask = NDArray[np.bool_]
 
@@ -83,7 +87,14 @@ def test_a_seed_is_one_patient() -> None:
 
 def test_every_case_says_it_is_synthetic(cohort: list[Case]) -> None:
     assert all(case.synthetic and case.source == "synthetic" for case in cohort)
-    assert {"Body", "PTV_7020", "CTV_7020", *ORGANS} == set(cohort[0].structures)
+    assert {"Body", "PTV_7020", "CTV_7020", "SeminalVes", *ORGANS} == set(cohort[0].structures)
+
+
+def test_another_generator_makes_other_cases() -> None:
+    """Its version is part of the digest, even where a seed's anatomy should stay the same."""
+    case = synthetic.generate(3, voxel_size_mm=8.0)
+    assert case.source_version == synthetic.VERSION
+    assert replace(case, source_version="1").digest() != case.digest()
 
 
 def test_the_test_cases_are_the_ones_results_are_reported_on() -> None:
@@ -102,11 +113,11 @@ def test_the_anatomy_does_not_depend_on_the_voxels() -> None:
 
 
 def test_splits_are_disjoint_and_there_are_eleven_test_cases() -> None:
-    ids = {split: synthetic.load(split).ids for split in ("train", "validation", "test")}
-    assert len(ids["test"]) == 11
+    ids = {split: synthetic.load(split).ids for split in ("train", "validation", "test", "hard-test")}
+    assert len(ids["test"]) == len(ids["hard-test"]) == 11
     assert ids["test"][0] == "synthetic/test/0"
     for a, b in combinations(synthetic.SPLITS.values(), 2):
-        assert max(a.start, b.start) >= min(a.stop, b.stop)
+        assert a[-1] < b[0] or b[-1] < a[0], "seeds of a split lie together, in ascending order"
     assert len(set().union(*ids.values())) == sum(map(len, ids.values()))
 
 
@@ -173,11 +184,11 @@ def test_nonsense_is_refused(call: object, message: str) -> None:
         ("Bladder", 49.0, 626.0, (126.0, 282.0)),  # Nield25, empty to full; BJR11
         (
             "Rectum",
-            40.0,
-            200.0,
+            30.0,
+            220.0,
             (60.0, 120.0),
         ),  # Stillie's areas over 10-15 cm; distended above 120 (Pinkawa06)
-        ("CTV_7020", 20.0, 110.0, (40.0, 66.0)),  # Hindawi19 (gland alone), Nield25 (with vesicles)
+        ("CTV_7020", 18.0, 130.0, (40.0, 66.0)),  # Hindawi19 (gland alone), Nield25 (with vesicles)
     ],
 )
 def test_volumes_are_those_of_patients(
@@ -208,16 +219,16 @@ def test_bodies_are_those_of_men(measured: list[Measured]) -> None:
     assert np.std([m.body_lateral_mm for m in measured]) > 10
 
 
-def test_margin_is_five_to_eight_mm_and_less_behind() -> None:
+def test_margin_is_five_to_nine_mm_and_less_behind() -> None:
     voxel = 2.0
-    for seed in (0, 7):
+    for seed in (4, 7):
         masks = synthetic.generate(seed, voxel_size_mm=voxel).structures
         near = tuple(slice(i.min() - 8, i.max() + 9) for i in np.nonzero(masks["PTV_7020"]))
         ctv, ptv = masks["CTV_7020"][near], masks["PTV_7020"][near]
         assert not (ctv & ~ptv).any()
         distance, nearest = ndimage.distance_transform_edt(~ctv, sampling=voxel, return_indices=True)
-        assert 5 - voxel <= distance[ptv].max() <= 8 + voxel
-        assert (distance[~ptv] >= 4 - voxel).all(), "a gap in the margin"
+        assert 5 - voxel <= distance[ptv].max() <= 9 + voxel
+        assert (distance[~ptv] >= 3 - voxel).all(), "a gap in the margin"
         surface = np.nonzero(ptv & ~ndimage.binary_erosion(ptv))
         away = (np.array(surface) - nearest[(slice(None), *surface)]) * voxel / distance[surface]
         behind, sideways = (distance[surface][side].mean() for side in (away[1] > 0.9, np.abs(away[2]) > 0.9))
@@ -233,7 +244,7 @@ def test_organs_lie_where_they_belong(measured: list[Measured]) -> None:
         left, right = m.offset_mm["Femur_Head_L"], m.offset_mm["Femur_Head_R"]
         assert bladder[0] > 15 and bladder[1] < -10, "bladder above and in front"
         assert rectum[1] > 20, "rectum behind"
-        assert abs(bladder[2]) < 10 and abs(rectum[2]) < 15, "both near the midline"
+        assert max(abs(bladder[2]), abs(rectum[2])) < 15, "both near the midline"
         assert left[2] > 75 and right[2] < -75, "left is at larger x"
         assert max(abs(left[0]), abs(right[0])) < 40, "hips at the level of the prostate"
 
@@ -244,21 +255,80 @@ def test_organs_do_not_overlap(cohort: list[Case]) -> None:
             assert not (case.structures[a] & case.structures[b]).any(), (case.id, a, b)
 
 
-def test_margin_reaches_into_bladder_and_rectum_but_the_target_hardly(cohort: list[Case]) -> None:
-    for case in cohort:
-        for organ, most in (("Bladder", 0.25), ("Rectum", 0.15)):
-            mask = case.structures[organ]
-            share = np.count_nonzero(mask & case.structures["PTV_7020"]) / np.count_nonzero(mask)
-            assert 0 < share < most, (case.id, organ, share)
-            inside_ctv = np.count_nonzero(mask & case.structures["CTV_7020"]) * case.grid.voxel_cc
-            assert inside_ctv < 0.6, (case.id, organ, inside_ctv)
+def in_target(case: Case, organ: str, target: str = "PTV_7020") -> float:
+    """Share of an organ that lies in the target, in percent."""
+    mask = case.structures[organ]
+    return 100 * np.count_nonzero(mask & case.structures[target]) / np.count_nonzero(mask)
+
+
+@pytest.mark.parametrize("organ", ["Rectum", "Bladder"])
+def test_overlaps_with_the_target_spread_as_those_of_patients(cohort: list[Case], organ: str) -> None:
+    shares = np.array([in_target(case, organ) for case in cohort])
+    assert shares.min() > 0.5 and shares.max() < 25
+    assert 4 < np.median(shares) < 10
+    assert shares.std() > 2 and shares.max() > 3 * shares.min(), "patients are not alike"
+
+
+def test_seminal_vesicles_are_in_some_targets(cohort: list[Case]) -> None:
+    shares = np.array([in_target(case, "SeminalVes", "CTV_7020") for case in cohort])
+    assert (shares < 10).any() and (shares > 90).any() and ((shares > 20) & (shares < 80)).any()
+
+
+def test_hard_cases_are_hard() -> None:
+    """Two of four: much of the rectum or of the bladder in the target, a large target, a thin patient."""
+    ordinary = synthetic.load("train", 15, voxel_size_mm=5.0)
+    hard = synthetic.load("hard-test", voxel_size_mm=5.0)
+
+    def reasons(case: Case) -> int:
+        depth = measure(case.structures, 5.0).body_ap_mm
+        large = case.volume_cc("PTV_7020") > 170
+        return sum((in_target(case, "Rectum") > 10, in_target(case, "Bladder") > 10, large, depth < 215))
+
+    assert all(reasons(case) >= 2 for case in hard)
+    assert np.mean([reasons(case) >= 2 for case in ordinary]) < 0.4
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_every_seed_is_an_anatomy(seed: int) -> None:
+    case = synthetic.generate(seed, voxel_size_mm=5.0)
+    masks, cc = case.structures, case.grid.voxel_cc
+    assert not case.notes, "nothing lies outside the body"
+    for a, b in combinations([*ORGANS, "SeminalVes"], 2):
+        assert not (masks[a] & masks[b]).any(), (a, b)
+    assert not (masks["CTV_7020"] & ~masks["PTV_7020"]).any(), "the PTV holds the CTV"
+    for head in ("Femur_Head_L", "Femur_Head_R"):
+        assert not (masks["PTV_7020"] & masks[head]).any()
+        assert 30 < case.volume_cc(head) < 100
+    for organ in ("Rectum", "Bladder"):
+        assert np.count_nonzero(masks["CTV_7020"] & masks[organ]) * cc < 1.5, "the CTV keeps out of other organs"
+        assert 0 < in_target(case, organ) < 35
+    low_high = {"CTV_7020": (15, 140), "PTV_7020": (40, 300), "Rectum": (25, 250), "Bladder": (49, 626)}
+    for name, (low, high) in low_high.items():
+        assert low < case.volume_cc(name) < high, name
+    body = masks["Body"]
+    skin = ndimage.distance_transform_edt(np.pad(body, ((0, 0), (1, 1), (1, 1))), sampling=5.0)[:, 1:-1, 1:-1]
+    for name in ("PTV_7020", *ORGANS):
+        assert skin[masks[name]].min() >= 5, (name, "at the skin")
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_the_target_is_the_ctv_with_its_margin(seed: int) -> None:
+    voxel, anatomy = 2.5, Anatomy.draw(seed)
+    masks = synthetic.generate(seed, voxel_size_mm=voxel).structures
+    near = tuple(slice(i.min() - 2, i.max() + 3) for i in np.nonzero(masks["PTV_7020"]))
+    ctv, ptv = masks["CTV_7020"][near], masks["PTV_7020"][near]
+    away = ndimage.distance_transform_edt(~ctv, sampling=voxel)
+    assert away[~ptv].min() >= anatomy.margin_posterior - voxel
+    assert anatomy.margin - voxel <= away[ptv].max() <= anatomy.margin + voxel
 
 
 def test_structures_are_whole_and_smooth(cohort: list[Case]) -> None:
     for case in cohort:
         for name, mask in case.structures.items():
             _, pieces = ndimage.label(mask)
-            assert pieces <= (3 if name == "Bone_Pelvic" else 1), (case.id, name)
+            assert pieces <= {"Bone_Pelvic": 3, "SeminalVes": 2}.get(name, 1), (case.id, name)
         for name in ("PTV_7020", "Bladder", "Rectum"):
             # What a ball of one voxel's radius does not reach is a spike; a sliver of an edge is natural.
             mask = case.structures[name]

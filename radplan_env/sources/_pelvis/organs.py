@@ -39,7 +39,7 @@ def prostate(anatomy: Anatomy, points: Points) -> Array:
     depth = either_side(y, 1.14 * ry, 0.86 * ry) * (1 + 0.10 * rise)
     groove = 1.5 * np.exp(-((points.x / 7) ** 2), dtype=np.float64).astype(np.float32) * (y > 0)
     shape = ellipsoid(z, y, points.x, (rz, depth, rx * (1 + 0.22 * rise)))
-    irregular: Array = shape + groove + 1.1 * anatomy.wobble["prostate"](points)
+    irregular: Array = shape + groove + 1.4 * anatomy.wobble["prostate"](points)
     return irregular
 
 
@@ -77,7 +77,9 @@ def target_box(anatomy: Anatomy) -> Box:
 
 
 def ctv(anatomy: Anatomy, points: Points) -> Array:
-    """The prostate with the proximal part of the seminal vesicles."""
+    """The prostate with the proximal part of the seminal vesicles, if any."""
+    if anatomy.vesicle_in_ctv == 0:
+        return prostate(anatomy, points)
     proximal = seminal_vesicles(anatomy, points, anatomy.vesicle_in_ctv)
     return union(prostate(anatomy, points), proximal, 5.0)
 
@@ -147,21 +149,23 @@ def rectum(anatomy: Anatomy, points: Points) -> Array:
 class BladderForm:
     """Centre and radii (z, y, x) of the bladder before it gives way to its neighbours."""
 
-    center: tuple[float, float]
+    center: tuple[float, float, float]
     radii: tuple[float, float, float]
     tilt_deg: float
 
     @classmethod
     def of(cls, anatomy: Anatomy) -> BladderForm:
         """A rounded sac on the base of the prostate, leaning forward."""
-        sphere = math.cbrt(3000.0 * anatomy.bladder_cc / (4 * math.pi))
+        # A large prostate presses more of it away, which rises instead.
+        sphere = math.cbrt(3000.0 * (anatomy.bladder_cc + 0.4 * anatomy.prostate_cc) / (4 * math.pi))
         # The pelvic walls and the symphysis limit width and depth: a fuller bladder can only rise.
         rx = min(sphere * anatomy.bladder_breadth, 48.0 * anatomy.bone_scale)
         ry = min(1.05 * sphere, 46.0 * anatomy.bone_scale)
         rz = sphere**3 / (rx * ry)
         lean = math.radians(anatomy.bladder_lean_deg)
-        neck_z, neck_y = 0.70 * anatomy.prostate_radii[0], -anatomy.bladder_neck * anatomy.prostate_radii[1]
-        center = neck_z + rz * math.cos(lean), neck_y - 0.9 * ry * math.sin(lean)
+        half_height, half_depth, _ = anatomy.prostate_radii
+        neck_z, neck_y = (1 - anatomy.bladder_drop) * half_height, -anatomy.bladder_neck * half_depth
+        center = neck_z + rz * math.cos(lean), neck_y - 0.9 * ry * math.sin(lean), anatomy.bladder_sway
         return cls(center, (rz, ry, rx), 0.35 * anatomy.bladder_lean_deg)
 
     @property
@@ -179,10 +183,10 @@ def bladder(anatomy: Anatomy, points: Points, walls: Array) -> Array:
     flat_top = either_side(z, 1.06 * rz, 0.94 * rz)
     shape = ellipsoid(z, y, p.x, (flat_top, ry, rx)) + 2.2 * anatomy.wobble["bladder"](points)
     # The retropubic space keeps it from hanging down in front of the prostate.
-    floor = points.z - 0.2 * anatomy.prostate_radii[0]
+    floor = points.z - 0.1 * anatomy.prostate_radii[0]
     shape = intersection(shape, -np.minimum(walls, floor), 16.0)
     neighbours = np.minimum(_gland(anatomy, points), rectum(anatomy, points) - 1.5)
-    return intersection(shape, SEPARATION_MM - neighbours, 5.0)
+    return intersection(shape, SEPARATION_MM - neighbours, 3.0)
 
 
 def _gland(anatomy: Anatomy, points: Points) -> Array:
