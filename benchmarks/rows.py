@@ -4,7 +4,7 @@ Set-ups: `grid`, every body voxel of the dose grid and no smoothness; `sampled`,
 (`radplan_env.influence.rows`) and smooth fluences. Each makes the template plan, then one with a heavier organ, then,
 with `--limits`, one that holds the protocol's limits and takes a tenth off every dose and volume of the organs.
 
-Judged by the verdict (`radplan_env.verdict`): the dose of the fluence at points that no solver knows, scaled to D95 = Rx.
+Judged by the verdict (`radplan_env.verdict`): the dose of the fluence at points no solver knows, scaled to D95 = Rx.
 CPU seconds are those of a whole step, verdict and all. Choose constants on training patients only.
 
   python benchmarks/rows.py --case synthetic --patients 0 1 2
