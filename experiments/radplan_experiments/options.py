@@ -58,8 +58,8 @@ class TaskOptions:
     """Read the dose of the patients' own plans, where DICOM data hold one."""
 
     split: Literal["train", "validation", "test", "hard-test"] = "test"
-    """Part of a synthetic or OpenKBP cohort. Tune agents on train and validation, report test; hard-test holds synthetic
-    prostates that are hard to plan."""
+    """Part of a synthetic or OpenKBP cohort. Tune agents on train and validation, report test; hard-test holds
+    synthetic prostates that are hard to plan."""
 
     cases: tuple[str, ...] = ()
     """How many cases (the first so many), "all", or their ids. By default 3 synthetic prostates, else all."""
