@@ -31,8 +31,9 @@ class ActionMap:
     """Maps actions to planning parameters and back.
 
     An action has two coordinates per slot of the protocol, its weight and its objective dose, in the order of
-    `Protocol.slots`: ``[weight₀, dose₀, weight₁, dose₁, …]``. -1 is the lowest and 1 the highest value of the
-    protocol's range; in between, weights go by their logarithm and doses linearly.
+    `Protocol.slots`: ``[weight₀, dose₀, weight₁, dose₁, …]``, and a last one for the fluence's smoothness where the
+    protocol leaves it open. -1 is the lowest and 1 the highest value of the protocol's range; in between, weights and
+    smoothness go by their logarithm and doses linearly.
 
     Parameters are rounded (`WEIGHT_DIGITS`, `DOSE_DECIMALS`), so the way from parameters to an action and back
     is exact for all that an action can stand for.
@@ -47,8 +48,9 @@ class ActionMap:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Name of each coordinate, such as "Rectum weight" and "Rectum objective_dose_gy"."""
-        return tuple(f"{slot.structure} {quantity}" for slot in self._slots for quantity in _QUANTITIES)
+        """Name of each coordinate, such as "Rectum weight", "Rectum objective_dose_gy" and "Fluence smoothness"."""
+        names = [f"{slot.structure} {quantity}" for slot in self._slots for quantity in _QUANTITIES]
+        return tuple(names if self.protocol.smoothness is None else [*names, "Fluence smoothness"])
 
     @property
     def space(self) -> Box[np.float32]:
@@ -78,9 +80,10 @@ class ActionMap:
         except (TypeError, ValueError) as error:
             raise ValueError(f"an action is an array of {len(self.names)} numbers, got {action!r}") from error
         if values.shape != (len(self.names),):
+            last = "" if self.protocol.smoothness is None else ", and the smoothness"
             raise ValueError(
                 f"an action has shape {(len(self.names),)}, a weight and an objective dose for each of "
-                f"{', '.join(self.protocol.slots)}; got shape {values.shape}"
+                f"{', '.join(self.protocol.slots)}{last}; got shape {values.shape}"
             )
         wrong = [name for name, value in zip(self.names, values, strict=True) if not -1 <= value <= 1]
         if wrong:
@@ -92,7 +95,7 @@ class ActionMap:
 
         Parameters
         ----------
-        action : ndarray, shape (2 * slots,)
+        action : ndarray, shape (coordinates,)
             A point of `space`.
         structures : collection of str, optional
             Only these structures, those a case has; all of the protocol's by default.
@@ -102,13 +105,16 @@ class ActionMap:
         ValueError
             If the action has another shape, or holds NaN or values outside [-1, 1].
         """
-        pairs = self.check(action).reshape(-1, len(_QUANTITIES))
+        values = self.check(action)
+        own = self.protocol.smoothness
+        pairs = values[: len(self._slots) * len(_QUANTITIES)].reshape(-1, len(_QUANTITIES))
         return PlanningParameters(
             {
                 slot.structure: StructureParameters(_weight(slot, float(weight)), _dose(slot, float(dose)))
                 for slot, (weight, dose) in zip(self._slots, pairs, strict=True)
                 if structures is None or slot.structure in structures
-            }
+            },
+            smoothness=None if own is None else _on_log_scale(own.range, float(values[-1])),
         )
 
     def moved(
@@ -126,7 +132,7 @@ class ActionMap:
         ----------
         parameters : PlanningParameters
             Where to start.
-        change : ndarray, shape (2 * slots,)
+        change : ndarray, shape (coordinates,)
             A point of `space`.
         step : float
             Largest change of a coordinate.
@@ -153,7 +159,7 @@ class ActionMap:
 
         Returns
         -------
-        ndarray of float32, shape (2 * slots,)
+        ndarray of float32, shape (coordinates,)
 
         Raises
         ------
@@ -180,10 +186,21 @@ class ActionMap:
             if (values := parameters.structures.get(slot.structure)) is not None:
                 _check_in_range(slot, values)
                 row[:] = (
-                    _weight_coordinate(slot, values.weight),
+                    _log_coordinate(slot.weight_range, values.weight),
                     _dose_coordinate(slot, values.objective_dose_gy),
                 )
-        return action.ravel()
+        return np.append(action.ravel(), self._smoothness_coordinate(parameters)).astype(np.float32)
+
+    def _smoothness_coordinate(self, parameters: PlanningParameters) -> list[float]:
+        chosen, own = parameters.smoothness, self.protocol.smoothness
+        if own is None:
+            if chosen:
+                raise ValueError(f"protocol {self.protocol.name!r} leaves no smoothness to choose, got {chosen:g}")
+            return []
+        chosen = own.start if chosen is None else chosen
+        if not own.range[0] <= chosen <= own.range[1]:
+            raise ValueError(f"smoothness {chosen:g} is outside its range {own.range[0]:g} to {own.range[1]:g}")
+        return [_log_coordinate(own.range, chosen)]
 
     @property
     def _slots(self) -> tuple[Slot, ...]:
@@ -191,14 +208,18 @@ class ActionMap:
 
 
 def _weight(slot: Slot, coordinate: float) -> float:
-    low, high = slot.weight_range
-    weight = low * (high / low) ** ((coordinate + 1) / 2)
-    return min(max(float(f"{weight:.{WEIGHT_DIGITS}g}"), low), high)
+    return _on_log_scale(slot.weight_range, coordinate)
 
 
-def _weight_coordinate(slot: Slot, weight: float) -> float:
-    low, high = slot.weight_range
-    return 2 * math.log(weight / low) / math.log(high / low) - 1
+def _on_log_scale(ends: tuple[float, float], coordinate: float) -> float:
+    low, high = ends
+    value = low * (high / low) ** ((coordinate + 1) / 2)
+    return min(max(float(f"{value:.{WEIGHT_DIGITS}g}"), low), high)
+
+
+def _log_coordinate(ends: tuple[float, float], value: float) -> float:
+    low, high = ends
+    return 2 * math.log(value / low) / math.log(high / low) - 1
 
 
 def _dose(slot: Slot, coordinate: float) -> float:

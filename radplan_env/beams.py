@@ -112,7 +112,7 @@ class Bixels:
     def __post_init__(self) -> None:
         if self.beam.ndim != 1 or self.place.shape != (self.beam.size, 2):
             raise ValueError(
-                f"bixels need a beam and a place (x, z) each, got {self.beam.shape} and {self.place.shape}"
+                f"every bixel needs a beam and a place (x, z), got shapes {self.beam.shape} and {self.place.shape}"
             )
         if len(np.unique(np.column_stack([self.beam, self.place]), axis=0)) < len(self):
             raise ValueError("two bixels of a beam share a place")

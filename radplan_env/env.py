@@ -26,10 +26,11 @@ from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
 from radplan_env.render.image import IMAGE_SIZE
 from radplan_env.rewards import Reward, ScoreImprovement
-from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard
+from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard, scorecard_for
 from radplan_env.sites import site_of
 from radplan_env.sources import SOURCES, CohortRequest
 from radplan_env.systems import SystemCache
+from radplan_env.verdict import VerdictKind
 
 Action = NDArray[np.float32]
 Info = dict[str, Any]
@@ -54,7 +55,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     ## Action Space
     `Box(-1, 1, (2 * slots,), float32)`: weight and objective dose of each slot (structure) of the protocol,
     as `[weight, dose, weight, dose, …]`. -1 and 1 are the ends of the protocol's ranges; in between, weights
-    go by their logarithm and doses linearly. Coordinates of structures the patient lacks have no effect.
+    go by their logarithm and doses linearly. Coordinates of structures the patient lacks have no effect. Where the
+    protocol has a `smoothness`, one more coordinate, the last, is the weight of the fluence's roughness.
 
     | id                     | shape | slots                                                               |
     |------------------------|-------|---------------------------------------------------------------------|
@@ -115,7 +117,13 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     |-----------------------|------------------------------------------------------------------------------|
     | stage                 | "ideal", before sequencing, or "deliverable"                                 |
     | score, met            | 0 to 100; whether every criterion is passed                                  |
-    | screened              | whether the scorecard's screening is passed; None where it does not screen   |
+    | screened, reasons     | whether the scorecard's screening is passed, None where it does not screen;  |
+    |                       | why not                                                                      |
+    | scaled_by             | factor to D95 = Rx of the primary target on the verdict's points             |
+    | as_drawn              | d95_gy of the primary target with its skin; cropped_cc of each target        |
+    | own_rows_score        | score of the unscaled dose where it was optimised: a diagnostic              |
+    | complexity            | mu_per_fraction, by sliding windows; highest_over_median, of bixels          |
+    | verdict               | "full" or "sampled"                                                          |
     | criteria              | a list of dicts: structure, metric, upper (is the limit an upper one?),      |
     |                       | limit, value, unit, priority, passed, margin (room to the limit, negative    |
     |                       | beyond it), relative_margin (by the limit). `passed` counts a tolerance in,  |
@@ -140,8 +148,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     which no plan has been made yet, and the image shows the CT with contours and no dose.
 
     ## Episode End
-    Terminates when the plan meets every criterion of the protocol whose structure the patient has. Truncates
-    when the budget of solves is spent.
+    Truncates when the budget of solves is spent. With `terminate_when_met`, terminates when the plan meets every
+    criterion of the protocol whose structure the patient has.
 
     ## Arguments
     `gymnasium.make("radplan_env:RadPlan/Prostate-v0", fidelity="fast", budget=10)`
@@ -159,8 +167,16 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         Solves of an episode.
     observe_image : bool
         Whether observations hold an image.
-    scorecard : Scorecard or str
-        What scores plans, or its name: see `radplan_env.scorecards`.
+    scorecard : Scorecard or str, optional
+        What scores plans, or its name: see `radplan_env.scorecards`. By default v1, or v0 for a protocol without a
+        section of v1.
+    verdict : {"full", "sampled"}
+        Whether plans are judged on all points of the verdict or, for training, on a fixed subset of them; the last
+        plan of an episode is judged in full.
+    terminate_when_met : bool
+        Whether a plan that meets the whole protocol ends the episode.
+    beam_model : str, optional
+        Of every dose: see `PlanningSystem`.
     reward : Reward, optional
         `ScoreImprovement` by default.
     relative_step : float, optional
@@ -203,7 +219,10 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         fidelity: str | Fidelity = "fast",
         budget: int = 10,
         observe_image: bool = False,
-        scorecard: Scorecard | str = "v0",
+        scorecard: Scorecard | str | None = None,
+        verdict: VerdictKind = "full",
+        terminate_when_met: bool = False,
+        beam_model: str | None = None,
         reward: Reward | None = None,
         relative_step: float | None = None,
         render_mode: str | None = None,
@@ -222,9 +241,10 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             raise ValueError(f"relative_step must be above 0 and at most 2, got {relative_step!r}")
         fidelity = fidelity_named(fidelity)  # an unknown one is refused here, not at the first reset
         self.protocol = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
-        self.scorecard = load_scorecard(scorecard)
+        self.scorecard = scorecard_for(self.protocol) if scorecard is None else load_scorecard(scorecard)
         check_scorecard(self.scorecard, self.protocol)
         self.budget = int(budget)
+        self.terminate_when_met = terminate_when_met
         self.render_mode = render_mode
         self.action_map = ActionMap(self.protocol)
         self.action_space = self.action_map.space
@@ -237,6 +257,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
         settings: dict[str, Any] = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
         settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
+        settings |= {"verdict": verdict, "beam_model": beam_model}
         settings |= {"cache_dir": cache_dir, "progress": progress}
         self._systems = SystemCache(partial(_system, cases, self.protocol, settings))
 
@@ -255,10 +276,12 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         plan = self._make_plan(self.request(action))
         episode = self._running()
         before = episode.plan
+        terminated = self.terminate_when_met and plan.evaluation.met
+        truncated = not terminated and len(episode.history) + 1 == self.budget
+        if terminated or truncated:
+            plan = self.system.judged_in_full(plan)
         reward, terms = self._reward(None if before is None else before.evaluation, plan.evaluation)
         episode.add(plan)
-        terminated = plan.evaluation.met
-        truncated = not terminated and len(episode.history) == self.budget
         episode.over = terminated or truncated
         info: Info = {"plan": episode.summary(), "reward_terms": terms}
         return self._observe(episode), float(reward), terminated, truncated, info

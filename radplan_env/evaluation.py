@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from radplan_env.dose_view import DoseView
 from radplan_env.info import CriterionReport
-from radplan_env.metrics import Doses, dvh
+from radplan_env.metrics import Doses, Volumes, dvh
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Criterion, Protocol
 from radplan_env.scorecards import Scorecard, Verdict, load_scorecard
 
@@ -159,11 +159,12 @@ class Evaluation:
 
 def evaluate(
     doses: Mapping[str, Doses],
-    voxel_cc: float,
+    voxel_cc: float | Mapping[str, Volumes],
     protocol: BoundProtocol,
     scorecard: Scorecard | None = None,
     *,
-    beyond_mm: Callable[[float], Doses] | None = None,
+    scaled_by: float = 1.0,
+    in_targets_percent: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Return metrics, criteria and score of a dose distribution.
 
@@ -171,30 +172,31 @@ def evaluate(
     ----------
     doses : Mapping[str, ndarray of shape (voxels,)]
         Dose in Gy in the voxels of every structure the case has, by its name in the case, "Body" and
-        "OutsideTargets" (body less all targets) among them, all on one grid.
-    voxel_cc : float
-        Volume of a voxel in cc.
+        "OutsideTargets" (body less all targets) among them. Regions that the scorecard asks for by their own names, see
+        `DoseView`.
+    voxel_cc : float or Mapping[str, ndarray of shape (voxels,)]
+        Volume of every voxel in cc; or of each, by the names of `doses`.
     protocol : BoundProtocol
         The protocol, bound to the case.
     scorecard : Scorecard, optional
         v0 by default.
-    beyond_mm : callable, optional
-        The doses further than so many mm from every target, for scorecards that ask for them; see `DoseView`.
+    scaled_by, in_targets_percent
+        What scorecards ask for beside doses; see `DoseView`.
 
     Raises
     ------
     ValueError
         If a structure's dose is missing, has no voxels, or holds NaN, infinite or negative values.
     """
-    dose = _sorted_doses(doses, protocol)
-    view = DoseView(dose, voxel_cc, protocol.prescription_gy, beyond_mm)
+    view = _view(doses, voxel_cc, protocol, scaled_by=scaled_by, in_targets_percent=in_targets_percent or {})
+    reported = (*protocol.structures, OUTSIDE_TARGETS)
     metrics = {
         structure: {metric: view.metric(structure, metric) for metric in _metrics_of(structure, protocol)}
-        for structure in dose
+        for structure in reported
     }
     results = tuple(CriterionResult(c, metrics[c.structure][c.metric]) for c in protocol.criteria)
     edges = DVH_EDGES * protocol.primary.prescription_gy
-    curves = {structure: (edges, dvh(dose[structure], edges)) for structure in protocol.structures}
+    curves = {name: (edges, dvh(view.dose(name), edges, view.volumes(name))) for name in protocol.structures}
     verdict = (scorecard or load_scorecard()).verdict(view, protocol)
     return Evaluation(metrics, results, verdict, curves)
 
@@ -210,18 +212,26 @@ def _metrics_of(structure: str, protocol: BoundProtocol) -> list[str]:
     return list(dict.fromkeys([*standing, *(c.metric for c in protocol.criteria if c.structure == structure)]))
 
 
-def _sorted_doses(doses: Mapping[str, Doses], protocol: BoundProtocol) -> dict[str, Doses]:
+def _view(
+    doses: Mapping[str, Doses], voxel_cc: float | Mapping[str, Volumes], protocol: BoundProtocol, **beside: Any
+) -> DoseView:
     """Return the doses by protocol name, checked; sorted once, as order statistics of each are read often."""
-    case_name = {**protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
-    if missing := [name for name in case_name.values() if name not in doses]:
+    given = {**protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
+    if missing := [name for name in given.values() if name not in doses]:
         raise ValueError(f"no dose for {', '.join(missing)}")
-    return {structure: _sorted(doses[name], structure) for structure, name in case_name.items()}
+    given |= {name: name for name in doses if name.partition(".")[1] or name.startswith("Beyond")}
+    if not isinstance(voxel_cc, Mapping):
+        dose = {name: _checked(np.sort(doses[own], axis=None), name) for name, own in given.items()}
+        return DoseView(dose, voxel_cc, protocol.prescription_gy, protocol.protocol.fractions, **beside)
+    order = {name: np.argsort(doses[own], kind="stable") for name, own in given.items()}
+    dose = {name: _checked(doses[own][order[name]], name) for name, own in given.items()}
+    volumes: dict[str, Volumes] = {name: np.asarray(voxel_cc[own])[order[name]] for name, own in given.items()}
+    return DoseView(dose, volumes, protocol.prescription_gy, protocol.protocol.fractions, **beside)
 
 
-def _sorted(dose: Doses, structure: str) -> Doses:
-    dose = np.sort(np.asarray(dose), axis=None)
-    if dose.size == 0:
+def _checked(sorted_dose: Doses, structure: str) -> Doses:
+    if sorted_dose.size == 0:
         raise ValueError(f"{structure} has no voxels on the dose grid: plan on a finer one")
-    if not (np.isfinite(dose[-1]) and dose[0] >= 0):  # NaN sorts last
+    if not (np.isfinite(sorted_dose[-1]) and sorted_dose[0] >= 0):  # NaN sorts last
         raise ValueError(f"the dose in {structure} is NaN, infinite or negative in some voxels")
-    return dose
+    return sorted_dose

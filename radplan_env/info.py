@@ -42,6 +42,23 @@ class TermReport(TypedDict):
     available: float
 
 
+class Complexity(TypedDict):
+    """What delivering a fluence would take."""
+
+    mu_per_fraction: float
+    highest_over_median: float
+    """Highest bixel over the median of those above 0."""
+
+
+class AsDrawn(TypedDict):
+    """Targets with what lies under the skin, which is neither planned nor judged."""
+
+    d95_gy: float
+    """D95 of the primary target as drawn, after scaling."""
+    cropped_cc: dict[str, float]
+    """What cropping takes from each target."""
+
+
 class PlanSummary(TypedDict):
     """A plan as `Plan.summary` gives it: ``info["plan"]``, and a step of a record."""
 
@@ -50,11 +67,23 @@ class PlanSummary(TypedDict):
     """What the plan's dose is of: an ideal fluence, or a deliverable plan; see `radplan_env.planning.caption`."""
     score: float
     screened: bool | None
+    """Whether the plan passes the scorecard's screen; a plan that does not ranks below all that do."""
+    reasons: list[str]
+    """Why it does not."""
+    verdict: Literal["full", "sampled"]
+    """Whether it was judged on all points of the verdict."""
+    scaled_by: float
+    """Factor to D95 = Rx of the primary target on the verdict's points."""
+    as_drawn: AsDrawn
+    own_rows_score: float
+    """Score of the unscaled dose where it was optimised: a diagnostic."""
+    complexity: Complexity
     met: bool
     metrics: Mapping[str, Mapping[str, float]]
     criteria: list[CriterionReport]
     parameters: PlainParameters
     limits: list[dict[str, Any]]
+    smoothness: float | None
     gantry_angles_deg: list[float]
     collimator_angles_deg: list[float]
     terms: dict[str, TermReport]

@@ -56,7 +56,8 @@ class ObservationMap:
             "dvh": _box(0, 1, slots * DVH_DOSES),
             "criteria": _box(0, LARGEST_RATIO, criteria),
             "criteria_present": _box(0, 1, criteria),
-            "planning_parameters": _box(-1, 1, 2 * slots),  # "parameters" is taken in a torch ModuleDict
+            # "parameters" is taken in a torch ModuleDict
+            "planning_parameters": _box(-1, 1, len(ActionMap(self.protocol).names)),
             "present": _box(0, 1, slots),
             "progress": _box(0, 1, 1),
         }

@@ -54,19 +54,27 @@ class PlanningParameters:
         Collimator angle of each beam; None keeps the planning system's own, or 0 where there are other beams.
     limits : tuple of Limit
         What the plan must hold while the objectives are minimised.
+    smoothness : float, optional
+        Weight of the fluence's roughness beside the structures' terms, not negative: see
+        `radplan_env.fluence.smoothness`. None stands for the protocol's start value, or 0 where it has none.
 
     Raises
     ------
     ValueError
-        If there are two limits on the same side of one metric.
+        If there are two limits on the same side of one metric, or the smoothness is negative or not finite.
     """
 
     structures: Mapping[str, StructureParameters]
     gantry_angles_deg: tuple[float, ...] | None = field(default=None)
     limits: tuple[Limit, ...] = ()
     collimator_angles_deg: tuple[float, ...] | None = field(default=None)
+    smoothness: float | None = None
 
     def __post_init__(self) -> None:
+        if self.smoothness is not None:
+            if not math.isfinite(self.smoothness) or self.smoothness < 0:
+                raise ValueError(f"smoothness must be a finite number, zero or greater; got {self.smoothness!r}")
+            object.__setattr__(self, "smoothness", float(self.smoothness))
         object.__setattr__(self, "limits", tuple(self.limits))
         sides = [(limit.name, limit.upper) for limit in self.limits]
         if twice := sorted({name for name, side in sides if sides.count((name, side)) > 1}):
@@ -77,7 +85,7 @@ class PlanningParameters:
                 object.__setattr__(self, name, tuple(float(angle) for angle in angles))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = (self.gantry_angles_deg, self.limits, self.collimator_angles_deg)
+        values = (self.gantry_angles_deg, self.limits, self.collimator_angles_deg, self.smoothness)
         return PlanningParameters, (dict(self.structures), *values)
 
     def replace(
@@ -109,6 +117,7 @@ class PlanningParameters:
             "gantry_angles_deg": None if self.gantry_angles_deg is None else list(self.gantry_angles_deg),
             "collimator_angles_deg": None if self.collimator_angles_deg is None else list(self.collimator_angles_deg),
             "limits": [limit.to_dict() for limit in self.limits],
+            "smoothness": self.smoothness,
         }
 
     @classmethod
@@ -120,7 +129,7 @@ class PlanningParameters:
         ValueError
             If a key is unknown or missing.
         """
-        if unknown := set(data) - {"structures", "gantry_angles_deg", "collimator_angles_deg", "limits"}:
+        if unknown := set(data) - {"structures", "gantry_angles_deg", "collimator_angles_deg", "limits", "smoothness"}:
             raise ValueError(f"unknown keys in planning parameters: {', '.join(sorted(unknown))}")
         try:
             structures = {name: StructureParameters(**values) for name, values in data["structures"].items()}
@@ -128,4 +137,5 @@ class PlanningParameters:
             wanted = "{weight, objective_dose_gy} per structure"
             raise ValueError(f"planning parameters need {wanted}: {error}") from error
         limits = tuple(Limit.from_dict(limit) for limit in data.get("limits", ()))
-        return cls(structures, data.get("gantry_angles_deg"), limits, data.get("collimator_angles_deg"))
+        angles = data.get("gantry_angles_deg"), data.get("collimator_angles_deg")
+        return cls(structures, angles[0], limits, angles[1], data.get("smoothness"))

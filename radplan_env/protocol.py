@@ -20,7 +20,7 @@ from radplan_env.parameters import PlanningParameters, StructureParameters
 from radplan_env.protocol_checks import doses_in_gy, explained, inconsistencies
 from radplan_env.scorecards import check_section
 from radplan_env.sites import site_of
-from radplan_env.slots import Organ, Slot, Target
+from radplan_env.slots import Organ, Slot, SmoothnessSlot, Target
 from radplan_env.yaml_files import YAMLFileError, parse_yaml
 
 __all__ = [
@@ -64,6 +64,8 @@ class Protocol(Model):
         Coplanar beams. ``beams: 7`` in YAML stands for seven, equispaced from 0.
     collimator_angles_deg : tuple of float
         Of each beam; in YAML one value stands for all of them. 0 unless given.
+    smoothness : SmoothnessSlot, optional
+        Of the fluence; without it, fluences may be as rough as they like and no agent chooses.
     scorecards : Mapping[str, Mapping]
         What scorecards need of the protocol beyond its criteria, by name of the scorecard; see
         `radplan_env.scorecards`.
@@ -80,6 +82,7 @@ class Protocol(Model):
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     organs: Annotated[tuple[Organ, ...], Field(min_length=1)]
     criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)]
+    smoothness: SmoothnessSlot | None = None
     scorecards: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -153,6 +156,8 @@ class Protocol(Model):
         left_out: dict[str, Any] = {"source": True, "criteria": {"__all__": {"source"}}, "scorecards": True}
         if not any(self.collimator_angles_deg):
             left_out["collimator_angles_deg"] = True
+        if self.smoothness is None:
+            left_out["smoothness"] = True
         content = self.model_dump_json(exclude=left_out)
         if section := self.scorecards.get(scorecard or ""):
             content += json.dumps({"scorecards": {scorecard: section}}, sort_keys=True)
@@ -169,7 +174,7 @@ class Protocol(Model):
 
     def start_parameters(self) -> PlanningParameters:
         """Return the start parameters of every slot; the beams are left as they are."""
-        return _start_parameters((*self.targets, *self.organs))
+        return _start_parameters((*self.targets, *self.organs), self.smoothness)
 
     def bind(self, case: Case) -> BoundProtocol:
         """Return the part of the protocol that a case has the structures for.
@@ -266,7 +271,7 @@ class BoundProtocol:
 
     def start_parameters(self) -> PlanningParameters:
         """Return the start parameters of the structures present; the beams are left as they are."""
-        return _start_parameters((*self.targets, *self.organs))
+        return _start_parameters((*self.targets, *self.organs), self.protocol.smoothness)
 
 
 def available_protocols() -> tuple[str, ...]:
@@ -348,6 +353,6 @@ def _faults_of_sections(protocol: Protocol) -> list[str]:
     ]
 
 
-def _start_parameters(slots: tuple[Slot, ...]) -> PlanningParameters:
+def _start_parameters(slots: tuple[Slot, ...], smoothness: SmoothnessSlot | None) -> PlanningParameters:
     start = {s.structure: StructureParameters(s.start_weight, s.start_objective_dose_gy) for s in slots}
-    return PlanningParameters(start)
+    return PlanningParameters(start, smoothness=None if smoothness is None else smoothness.start)

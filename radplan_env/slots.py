@@ -1,4 +1,4 @@
-"""Slots: the structures of a protocol that planning parameters are chosen for."""
+"""Slots: what planning parameters are chosen for, the structures of a protocol and the fluence's smoothness."""
 
 from __future__ import annotations
 
@@ -95,3 +95,24 @@ class Target(Slot):
 
 class Organ(Slot):
     """An organ at risk, or the body."""
+
+
+class SmoothnessSlot(Model):
+    """Weight of the fluence's roughness in the inner loop: where it starts and between what it ranges.
+
+    Parameters
+    ----------
+    start : float
+    range : (float, float)
+        Lowest and highest value an agent may choose, on a logarithmic scale.
+    """
+
+    start: float
+    range: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _starts_in_range(self) -> Self:
+        low, high = self.range
+        if not 0 < low < high or not low <= self.start <= high:
+            raise ValueError(f"start {self.start:g} is not within a range 0 < {low:g} < {high:g}")
+        return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,11 +14,14 @@ from numpy.typing import NDArray
 from radplan_env.actions import ActionMap
 from radplan_env.parameters import PlanningParameters, StructureParameters
 from radplan_env.protocol import load_protocol
+from radplan_env.slots import SmoothnessSlot
 
 SITES = ("prostate", "head_and_neck", "tg119")
 MAPS = {site: ActionMap(load_protocol(site)) for site in SITES}
+SMOOTH = MAPS["prostate"].protocol.model_copy(update={"smoothness": SmoothnessSlot(start=3.0, range=(0.1, 100.0))})
+MAPS["smooth"] = ActionMap(SMOOTH)
 
-sites = st.sampled_from(SITES)
+sites = st.sampled_from(list(MAPS))
 
 
 @st.composite
@@ -38,7 +43,8 @@ def maps_and_parameters(draw: st.DrawFn) -> tuple[ActionMap, PlanningParameters]
         {
             name: StructureParameters(chosen(*ranges["weight"], ".5g"), chosen(*ranges["objective_dose_gy"], ".2f"))
             for name, ranges in action_map.ranges().items()
-        }
+        },
+        smoothness=None if (own := action_map.protocol.smoothness) is None else chosen(*own.range, ".5g"),
     )
 
 
@@ -103,14 +109,14 @@ def test_every_coordinate_changes_its_own_parameter_alone(
     coordinate = data.draw(st.integers(0, len(action) - 1))
     moved = action.copy()
     moved[coordinate] += 0.1 if action[coordinate] < 0 else -0.1
-    before = action_map.to_parameters(action).structures
-    after = action_map.to_parameters(moved).structures
+    before, after = action_map.to_parameters(action), action_map.to_parameters(moved)
     changed = {
         f"{name} {quantity}"
-        for name in before
+        for name in before.structures
         for quantity in ("weight", "objective_dose_gy")
-        if getattr(before[name], quantity) != getattr(after[name], quantity)
+        if getattr(before.structures[name], quantity) != getattr(after.structures[name], quantity)
     }
+    changed |= {"Fluence smoothness"} if before.smoothness != after.smoothness else set()
     assert changed == {action_map.names[coordinate]}
 
 
@@ -191,3 +197,32 @@ def test_parameters_no_action_stands_for_are_refused() -> None:
         MAPS["prostate"].to_action(PlanningParameters({"Core": StructureParameters(1, 1)}))
     with pytest.raises(ValueError, match="beams"):
         MAPS["prostate"].to_action(PlanningParameters(start.structures, gantry_angles_deg=(0.0,)))
+
+
+def test_smoothness_is_the_last_coordinate_where_the_protocol_leaves_it_open() -> None:
+    smooth, plain = MAPS["smooth"], MAPS["prostate"]
+    assert smooth.names == (*plain.names, "Fluence smoothness")
+    start = SMOOTH.start_parameters()
+    assert start.smoothness == 3.0
+    action = smooth.to_action(start)
+    np.testing.assert_array_equal(action[:-1], plain.to_action(plain.protocol.start_parameters()))
+    assert smooth.to_parameters(action) == start
+    # Parameters that do not mention it have the protocol's.
+    np.testing.assert_array_equal(smooth.to_action(start.to_dict()["structures"]), action)
+    for end, coordinate in ((0.1, -1), (100.0, 1)):
+        action[-1] = coordinate
+        assert smooth.to_parameters(action).smoothness == end
+    moved = smooth.moved(start, np.eye(len(smooth.names), dtype=np.float32)[-1], 0.2)
+    assert moved.smoothness == pytest.approx(3.0 * 1000**0.1, rel=1e-3) and moved.structures == start.structures
+
+
+def test_smoothness_out_of_range_or_where_there_is_none_is_refused() -> None:
+    start = SMOOTH.start_parameters()
+    with pytest.raises(ValueError, match="smoothness 500 is outside its range 0.1 to 100"):
+        MAPS["smooth"].to_action(replace(start, smoothness=500))
+    with pytest.raises(ValueError, match="leaves no smoothness to choose"):
+        MAPS["prostate"].to_action(start)
+    with pytest.raises(ValueError, match="zero or greater"):
+        replace(start, smoothness=-1)
+    with pytest.raises(ValueError, match="not within a range"):
+        SmoothnessSlot(start=3.0, range=(0.0, 10.0))

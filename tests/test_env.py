@@ -88,7 +88,7 @@ def template(env: gym.Env[Any, Any], info: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("budget", [np.int64(2), np.uint8(2)])
 def test_whole_numbers_of_numpy_are_budgets(box_case: Case, budget: Any) -> None:
-    env = RadPlanEnv("prostate", [box_case], budget=budget, progress=False)
+    env = RadPlanEnv(cases=[box_case], budget=budget, progress=False)
     assert env.budget == 2 and type(env.budget) is int
 
 

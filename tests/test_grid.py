@@ -58,6 +58,24 @@ def test_masks_stay_masks_and_keep_their_volume():
     assert mask.sum() * coarse.voxel_cc == pytest.approx(4 / 3 * np.pi * 1.4**3, rel=0.03)
 
 
+@pytest.mark.parametrize("turn", [None, 1])
+def test_halves_go_both_ways(turn):
+    """On a grid twice as coarse every voxel of a face may be exactly half full."""
+    fine = Grid((40, 40, 40), (2.5, 2.5, 2.5), (0.0, 0.0, 0.0))
+    coarse = fine.coarsened(5.0)
+    z, y, x = np.indices(fine.shape)
+    ratios = []
+    for size in range(5, 18):
+        if turn is None:
+            mask = (np.abs(z - 20) <= size) & (np.abs(y - 20) <= size) & (np.abs(x - 20) <= size)
+        else:  # edges along the diagonals
+            mask = (np.abs(z - 20) + np.abs(y - 20) <= size) & (np.abs(x - 20) <= 12)
+        ratios.append(resample(mask, fine, coarse).sum() * 8 / mask.sum())
+        inner = mask & (z > 10)
+        assert not (resample(inner, fine, coarse) & ~resample(mask, fine, coarse)).any()
+    assert np.mean(ratios) == pytest.approx(1, abs=0.02)
+
+
 @pytest.mark.parametrize(
     "shape, spacing, origin, problem",
     [

@@ -16,13 +16,15 @@ PACKAGES = {
 """From the lowest to the highest."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "grid", "threads", "version", "reference", "structure_names", "metrics", "plugins"),
-    ("yaml_files", "beam_angles", "info"),
-    ("bound", "criterion", "dose_view", "limits", "beams", "case", "sites"),
+    ("errors", "grid", "threads", "version", "reference", "structure_names", "plugins"),
+    ("radiobiology", "metrics", "distance"),
+    ("yaml_files", "beam_angles", "beam_models", "info"),
+    ("bound", "criterion", "dose_view", "limits", "beams", "tracing", "case", "skin", "sites"),
     ("scorecards", "slots", "protocol_checks"),
     ("parameters", "sources", "influence", "dose", "fluence", "delivery"),
     ("protocol",),
     ("evaluation", "actions"),
+    ("verdict",),
     ("planning", "observations", "rewards"),
     ("systems", "discrete", "render"),
     ("export", "episode", "env"),
@@ -32,9 +34,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """Rooms of radplan_env, from the lowest: a room imports rooms of its own row and of lower ones."""
 
 FORBIDDEN = {
-    "radplan_env.metrics": ("radplan_env",),
-    "radplan_env.fluence": ("radplan_env.protocol", "radplan_env.influence", "gymnasium"),
-    "radplan_env.influence": ("radplan_env.protocol", "radplan_env.fluence", "gymnasium"),
+    "radplan_env.metrics": ("radplan_env.errors", "radplan_env.grid", "radplan_env.structure_names"),
+    "radplan_env.radiobiology": ("radplan_env",),
+    "radplan_env.fluence": ("radplan_env.protocol", "radplan_env.influence", "radplan_env.verdict", "gymnasium"),
+    "radplan_env.influence": ("radplan_env.protocol", "radplan_env.fluence", "radplan_env.verdict", "gymnasium"),
+    "radplan_agents": ("radplan_env.verdict",),
     "radplan_env.dose": ("radplan_env.protocol", "radplan_env.fluence", "radplan_env.influence", "gymnasium"),
     "radplan_env.delivery": ("radplan_env.protocol", "gymnasium"),
     "radplan_env.scorecards": ("radplan_env.protocol", "gymnasium"),
@@ -151,7 +155,7 @@ def test_rooms_keep_away_from_what_is_not_theirs() -> None:
 
 
 def test_metrics_need_numpy_only() -> None:
-    assert imports("radplan_env.metrics") <= {
+    assert imports("radplan_env.metrics") - {"radplan_env.radiobiology"} <= {
         "numpy",
         "re",
         "math",

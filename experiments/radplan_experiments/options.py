@@ -35,7 +35,8 @@ class TaskOptions:
     Take one of radplan_env/protocols and change it."""
 
     scorecard: str | None = None
-    """What scores plans: v0, or one that another package registers; see docs/scorecard.md. By default v0."""
+    """What scores plans: v1, v0, or one that another package registers; see docs/scorecard.md. By default v1,
+    or v0 for a protocol without a section of v1."""
 
     gantry_angles_deg: tuple[float, ...] = ()
     """Gantry angles of the beams, in place of the protocol's."""

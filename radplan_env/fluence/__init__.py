@@ -2,6 +2,7 @@
 
 from .constraints import DoseConstraint
 from .objective import Objective, Term
+from .smoothness import Smoothness
 from .solver import (
     CONSTRAINT_TOLERANCE,
     ConstraintReport,
@@ -21,6 +22,7 @@ __all__ = [
     "FluenceSolution",
     "InnerSolver",
     "Objective",
+    "Smoothness",
     "Term",
     "inner_solver",
     "register_solver",

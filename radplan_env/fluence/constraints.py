@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, MatrixWithRows
+from .volumes import dose_at_volume, positions, shares
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -48,6 +49,8 @@ class DoseConstraint:
         The bound, positive; a target's prescription.
     percent : float, optional
         q, from 0 (the hottest voxel) to 100 (the coldest); 95 in Eq. 1. None bounds the mean.
+    volumes_cc : ndarray, shape (rows,), optional
+        Volume that each row stands for, positive; equal ones by default.
     """
 
     structure: str
@@ -55,11 +58,28 @@ class DoseConstraint:
     relation: Relation
     dose_gy: float
     percent: float | None = 95.0
+    volumes_cc: Vector | None = None
 
     @property
     def metric(self) -> str:
         """What is bounded: "D95%" or "mean"."""
         return "mean" if self.percent is None else f"D{self.percent:.6g}%"
+
+    @property
+    def shares(self) -> Vector:
+        """Each row's share of the volume, shape (rows,)."""
+        return shares(self.rows, self.volumes_cc)
+
+    def exempt(self, order: Rows) -> int:
+        """Return how many of the coldest rows a bound on D_q from below spares; `order` sorts the rows by dose.
+
+        D_q is interpolated between the first that is not spared and the next.
+        """
+        assert self.percent is not None
+        share = 1.0 - self.percent / 100.0
+        if self.volumes_cc is None:
+            return int(np.floor(share * (order.size - 1)))
+        return max(int(np.searchsorted(positions(self.shares[order]), share, side="right")) - 1, 0)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -68,9 +88,10 @@ class DoseConstraint:
 
     def achieved_gy(self, dose: Vector) -> float:
         """Return the structure's D_q or mean, in Gy, from the dose of every voxel."""
-        if self.percent is None:
-            return float(dose[self.rows].mean())
-        return float(np.percentile(dose[self.rows], 100.0 - self.percent))
+        dose = dose[self.rows]
+        if self.volumes_cc is None:
+            return float(dose.mean() if self.percent is None else np.percentile(dose, 100.0 - self.percent))
+        return float(self.shares @ dose) if self.percent is None else dose_at_volume(dose, self.shares, self.percent)
 
     def error(self, dose: Vector) -> float:
         """Return how far the constraint is from being met, as a fraction of its dose; 0 when it is."""
@@ -80,11 +101,7 @@ class DoseConstraint:
 
 def rows_of(matrix: InfluenceMatrix, constraints: Sequence[DoseConstraint]) -> tuple[DoseOperator, list[Rows]]:
     """Return K with one more row for each constraint on a mean, and the rows that each constraint bounds."""
-    averages = [
-        matrix.adjoint(np.full(each.rows.size, 1 / each.rows.size), each.rows)
-        for each in constraints
-        if each.percent is None
-    ]
+    averages = [matrix.adjoint(each.shares, each.rows) for each in constraints if each.percent is None]
     below = iter(range(matrix.shape[0], matrix.shape[0] + len(averages)))
     rows = [each.rows if each.percent is not None else np.array([next(below)]) for each in constraints]
     return (MatrixWithRows(matrix, np.array(averages)) if averages else matrix), rows
@@ -109,20 +126,18 @@ class Multipliers:
         count = rows.size
         self.lower = np.zeros(count)
         self.upper = np.zeros(count)
-        # np.percentile interpolates between sorted[below] and sorted[below + 1].
-        percent = 100.0 if constraint.percent is None else constraint.percent
-        self._below = int(np.floor((1.0 - percent / 100.0) * (count - 1)))
         self._raised = np.zeros(count, dtype=bool)
         self._lowered = np.zeros(count, dtype=bool)
 
     def choose_voxels(self, dose: Vector) -> None:
         """Choose which voxels must reach the bound, and which must not exceed it."""
         order = np.argsort(dose[self.rows] - (self.lower - self.upper) / self.penalty, kind="stable")
+        below = 0 if self.constraint.percent is None else self.constraint.exempt(order)
         self._raised[:] = self.constraint.relation != "≤"
-        self._raised[order[: self._below]] = False
+        self._raised[order[:below]] = False
         self._lowered[:] = False
         if self._must_come_down(dose):
-            self._lowered[order[: self._below + 2]] = True
+            self._lowered[order[: below + 2]] = True
         self.lower[~self._raised] = 0.0
         self.upper[~self._lowered] = 0.0
 

@@ -1,4 +1,4 @@
-"""The Hessian Kᵀ diag(h) K of the objective, kept up to date as the curvature h and the free bixels change."""
+"""The Hessian Kᵀ diag(h) K + S of the objective, kept up to date as the curvature h and the free bixels change."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from radplan_env import threads
 
@@ -23,7 +24,7 @@ _SPARE = 0.8  # columns are dropped when fewer than this share of them are likel
 
 
 class Gram:
-    """Dense Kᵀ diag(h) K for the columns that matter, revisiting only the rows whose h changed.
+    """Dense Kᵀ diag(h) K + S for the columns that matter, revisiting only the rows whose h changed; S is constant.
 
     Near the optimum few voxels cross their threshold from one Newton step to the next, and more than half of the
     bixels carry no fluence. Single precision is twice as fast and mostly enough: the Hessian steers the steps, and
@@ -34,6 +35,8 @@ class Gram:
     matrix : DoseOperator
     dtype : type
         numpy.float32 or numpy.float64.
+    constant : scipy.sparse.csr_array, shape (bixels, bixels), optional
+        S, symmetric.
 
     Attributes
     ----------
@@ -43,8 +46,13 @@ class Gram:
         Its lower triangle; the rest is undefined.
     """
 
-    def __init__(self, matrix: DoseOperator, dtype: type[np.floating[Any]] = np.float32) -> None:
-        self._matrix = matrix
+    def __init__(
+        self,
+        matrix: DoseOperator,
+        dtype: type[np.floating[Any]] = np.float32,
+        constant: sparse.csr_array | None = None,
+    ) -> None:
+        self._matrix, self._constant = matrix, constant
         self.dtype = dtype
         self._curvature = np.zeros(matrix.shape[0])
         self.columns: Rows = np.zeros(0, dtype=np.int64)
@@ -79,8 +87,14 @@ class Gram:
 
     def _build(self, curvature: Vector, needed: NDArray[np.bool_]) -> None:
         self.columns = self._in_order(needed)
-        self.lower = np.zeros((self.columns.size, self.columns.size), dtype=self.dtype)
+        self.lower = self._constant_block(self.columns, self.columns)
         self._add(curvature, np.flatnonzero(curvature))
+
+    def _constant_block(self, rows: Rows, columns: Rows) -> Matrix:
+        if self._constant is None:
+            return np.zeros((rows.size, columns.size), dtype=self.dtype)
+        block: Matrix = self._constant[rows][:, columns].toarray().astype(self.dtype)
+        return block
 
     def _in_order(self, bixels: NDArray[np.bool_]) -> Rows:
         order = self._matrix.column_order
@@ -114,7 +128,7 @@ class Gram:
         wanted[self.columns] = True
         columns = self._in_order(wanted)
         old, new = np.flatnonzero(~missing[columns]), np.flatnonzero(missing[columns])
-        products = np.zeros((columns.size, new.size), dtype=self.dtype)
+        products = self._constant_block(columns, columns[new])
         rows = np.flatnonzero(curvature)
         for start in range(0, rows.size, _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS]

@@ -14,6 +14,7 @@ from .lagrangian import LagrangianSolver
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Vector
 from .newton import Minimum, kkt_residual
+from .smoothness import Smoothness
 
 _MAX_ITERATIONS = 1200
 _UNBOUNDED = 1e19  # IPOPT reads bounds beyond this as infinite
@@ -27,18 +28,28 @@ def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> Lagrangian
 class _IpoptMinimiser:
     """IPOPT for the losses of one solve: see `lagrangian.Minimiser`."""
 
-    def __init__(self, matrix: DoseOperator) -> None:
-        self._matrix = matrix
+    def __init__(self, matrix: DoseOperator, smoothness: Smoothness | None) -> None:
+        self._matrix, self._smoothness = matrix, smoothness
 
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence
 
     def minimise(self, loss: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool) -> Minimum:
-        return minimise(self._matrix, loss, start, tolerance=tolerance, negligible=negligible)
+        return minimise(
+            self._matrix, loss, start, tolerance=tolerance, negligible=negligible, smoothness=self._smoothness
+        )
 
 
-def minimise(matrix: DoseOperator, loss: Loss, start: Vector, *, tolerance: float, negligible: float = 0.0) -> Minimum:
-    """Minimise a loss over x ≥ 0.
+def minimise(
+    matrix: DoseOperator,
+    loss: Loss,
+    start: Vector,
+    *,
+    tolerance: float,
+    negligible: float = 0.0,
+    smoothness: Smoothness | None = None,
+) -> Minimum:
+    """Minimise a loss, and the fluence's roughness if asked to, over x ≥ 0.
 
     IPOPT judges its own convergence: `tolerance`, which is that of `newton.kkt_residual`, scales its stopping rules.
 
@@ -61,12 +72,14 @@ def minimise(matrix: DoseOperator, loss: Loss, start: Vector, *, tolerance: floa
         return last[0][1]
 
     def value(x: Vector) -> float:
-        return derivatives(x)[0]
+        return derivatives(x)[0] + (0.0 if smoothness is None else smoothness.value(x))
 
     def gradient(x: Vector, out: Vector) -> Vector:
         _, slope, _ = derivatives(x)
         rows = np.flatnonzero(slope)
         out[:] = matrix.adjoint(slope[rows], rows)
+        if smoothness is not None:
+            out += smoothness.gradient(x)
         return out
 
     none = np.zeros(0)
@@ -100,9 +113,8 @@ def minimise(matrix: DoseOperator, loss: Loss, start: Vector, *, tolerance: floa
     fluence, _, _ = problem.solve(x0=np.maximum(start, 1e-6 * start.max()))
     fluence = np.maximum(fluence, 0.0)
     dose = matrix.dose(fluence)
-    final, slope, _ = loss.derivatives(dose)
-    rows = np.flatnonzero(slope)
-    slope_by_fluence = matrix.adjoint(slope[rows], rows)
+    slope_by_fluence = gradient(fluence, np.empty(bixels))
+    final = value(fluence)
     iterations = int(problem.stats["n_iter"]) if hasattr(problem, "stats") else 0
     residual = kkt_residual(fluence, slope_by_fluence, max(final, negligible))
     return Minimum(fluence, dose, slope_by_fluence, final, residual, iterations)

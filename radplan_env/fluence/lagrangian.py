@@ -15,6 +15,7 @@ from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Rows, Vector
 from .newton import Minimum
 from .objective import Objective, Term
+from .smoothness import Smoothness
 from .solver import CONSTRAINT_TOLERANCE, KKT_TOLERANCE, FluenceProblem, FluenceSolution
 
 _ROUGH_TOLERANCE = 1e-2  # of the solve without constraints that a cold start begins with
@@ -62,10 +63,12 @@ class LagrangianSolver:
     matrix : InfluenceMatrix
         Dose per unit fluence, in Gy.
     minimiser : callable
-        Makes the minimiser of one solve from K, with rows added for means.
+        Makes the minimiser of one solve from K, with rows added for means, and the smoothness asked for.
     """
 
-    def __init__(self, matrix: InfluenceMatrix, minimiser: Callable[[DoseOperator], Minimiser]) -> None:
+    def __init__(
+        self, matrix: InfluenceMatrix, minimiser: Callable[[DoseOperator, Smoothness | None], Minimiser]
+    ) -> None:
         self.matrix = matrix
         self._minimiser = minimiser
 
@@ -73,35 +76,11 @@ class LagrangianSolver:
         """Return K x in Gy, shape (voxels,)."""
         return self.matrix.dose(fluence)
 
-    def solve(
-        self,
-        terms: Sequence[Term],
-        constraints: Sequence[DoseConstraint] = (),
-        start: FluenceSolution | None = None,
-    ) -> FluenceSolution:
-        """Find the fluence that minimises the terms' sum and meets the constraints.
-
-        Parameters
-        ----------
-        terms : sequence of Term
-        constraints : sequence of DoseConstraint
-            Met where they can be; the solution's `constraints` say which were. Of those that exclude each other, all
-            may be missed.
-        start : FluenceSolution, optional
-            An earlier solution for the same matrix, to start from.
-
-        Returns
-        -------
-        FluenceSolution
-        """
-        with threadpool_limits(_BLAS_THREADS, user_api="blas"):
-            return self._solve(FluenceProblem(terms, constraints, start))
-
     def solve_batch(self, problems: Sequence[FluenceProblem]) -> list[FluenceSolution]:
-        """Solve several problems, one on each core at a time.
+        """Return the solution of each problem; see `InnerSolver`. They are solved one on each core at a time.
 
-        A core of its own serves a solve better than a share of each product. Each solution is, to the last bit, what
-        `solve` gives for it alone.
+        A core of its own serves a solve better than a share of each product. Each solution is, to the last bit, that
+        of its problem alone.
         """
         solutions: list[FluenceSolution | None] = [None] * len(problems)
 
@@ -128,7 +107,7 @@ class LagrangianSolver:
                     each.lower, each.upper = known[0].copy(), known[1].copy()
         cold = problem.start is None
         minimum, iterations = _minimise_lagrangian(
-            self._minimiser(matrix), matrix, objective, multipliers, fluence, cold=cold
+            self._minimiser(matrix, problem.smoothness), matrix, objective, multipliers, fluence, cold=cold
         )
         return FluenceSolution.of(
             problem,
@@ -145,7 +124,8 @@ class LagrangianSolver:
         target = next((term for term in terms if not term.one_sided), None)
         if target is None:
             return 0 * uniform
-        mean = float(self.matrix.dose(uniform, target.rows).mean())
+        dose = self.matrix.dose(uniform, target.rows)
+        mean = float(dose.mean() if target.volumes_cc is None else target.shares @ dose)
         return uniform * (target.dose_gy / mean) if mean > 0 else uniform
 
 

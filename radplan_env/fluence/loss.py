@@ -79,11 +79,15 @@ class Loss:
         value = _derivatives(self.rows, self.threshold, self.over, self.under, dose, slope, curvature)
         return self.constant + value, slope, curvature
 
-    def best_step(self, dose: Vector, direction: Vector, longest: float) -> float:
-        """Return the step length in [0, longest] at which the value along a direction of dose is lowest."""
-        return float(
-            _best_step(self.rows, self.threshold, self.over, self.under, dose, direction, longest, _ROOT_STEPS)
-        )
+    def best_step(
+        self, dose: Vector, direction: Vector, longest: float, slope: float = 0.0, curvature: float = 0.0
+    ) -> float:
+        """Return the step length t in [0, longest] at which the value along a direction of dose is lowest.
+
+        With slope · t + curvature · t² / 2 added to it.
+        """
+        pieces = (self.rows, self.threshold, self.over, self.under)
+        return float(_best_step(*pieces, dose, direction, longest, slope, curvature, _ROOT_STEPS))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -113,13 +117,15 @@ def _slope_along(rows, threshold, over, under, dose, direction, step) -> Any:  #
 
 @numba.njit(nogil=True, cache=True)
 def _best_step(  # type: ignore[no-untyped-def]
-    rows, threshold, over, under, dose, direction, longest, steps
+    rows, threshold, over, under, dose, direction, longest, slope, curvature, steps
 ):  # pragma: no cover
     """Find the root of the derivative, which rises and is linear between voxels' crossings, by safeguarded Newton."""
     low, high = 0.0, longest
     step = min(1.0, longest)
     for _ in range(steps):
         first, second = _slope_along(rows, threshold, over, under, dose, direction, step)
+        first += slope + step * curvature
+        second += curvature
         if first > 0:
             high = step
         else:

@@ -1,4 +1,4 @@
-"""Proximal semismooth Newton method for piecewise quadratic functions of the dose, over non-negative fluences.
+"""Proximal semismooth Newton method for piecewise quadratic functions of dose and fluence, over non-negative fluences.
 
 The objective of Eq. 1 is quadratic as long as no voxel crosses its threshold. Each step minimises the local quadratic
 over x ≥ 0, held near the present fluence by a ridge that shrinks from step to step (without it early steps run far
@@ -17,6 +17,7 @@ from . import bounded_qp
 from .gram import Gram
 from .loss import Loss
 from .matrix import DoseOperator, Rows, Vector
+from .smoothness import Smoothness
 
 # Relative to the mean diagonal of the Hessian; measured on TG-119 and OpenKBP (benchmarks/fluence.py).
 FIRST_RIDGE = 0.003
@@ -81,8 +82,9 @@ def minimise(
     max_iterations: int,
     negligible: float = 0.0,
     ridge: float = FIRST_RIDGE,
+    smoothness: Smoothness | None = None,
 ) -> Minimum:
-    """Minimise a piecewise quadratic function of the dose over x ≥ 0.
+    """Minimise a piecewise quadratic function of the dose, and the fluence's roughness if asked to, over x ≥ 0.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ def minimise(
     start : ndarray, shape (bixels,)
         Not negative.
     gram : Gram
-        Of the same matrix; its content is reused.
+        Of the same matrix and smoothness; its content is reused.
     tolerance : float
         Ends when `kkt_residual` is below it, after one step at least.
     max_iterations : int
@@ -99,6 +101,8 @@ def minimise(
         A loss below this counts as this in `kkt_residual`.
     ridge : float
         Of the first step, relative to the mean diagonal of the Hessian: the better the start, the smaller.
+    smoothness : Smoothness, optional
+        Added to the loss.
 
     Returns
     -------
@@ -116,6 +120,9 @@ def minimise(
         value, slope, curvature = watch.loss.derivatives(dose)
         active = np.flatnonzero(curvature)  # where it is 0, so is the slope
         gradient, diagonal = matrix.adjoint_and_diagonal(slope[active], curvature[active], watch.rows[active])
+        if smoothness is not None:
+            value += smoothness.value(fluence)
+            gradient, diagonal = gradient + smoothness.gradient(fluence), diagonal + smoothness.diagonal
         residual = kkt_residual(fluence, gradient, max(value, negligible))
         # A change of multipliers too small for the tolerance still asks for a step, or they would never take effect.
         if residual == 0 or (residual <= tolerance and iteration > 0) or iteration == max_iterations:
@@ -135,7 +142,7 @@ def minimise(
         change = matrix.dose(step, watch.rows)
         shrinking = step < 0
         longest = min(float((fluence[shrinking] / -step[shrinking]).min(initial=_LONGEST_STEP)), _LONGEST_STEP)
-        length = watch.loss.best_step(dose, change, max(longest, 1.0))
+        length = watch.loss.best_step(dose, change, max(longest, 1.0), *_along(smoothness, fluence, step))
         fluence = np.maximum(fluence + length * step, 0.0)
         dose = dose + length * change
         if length > _GOOD_STEP:
@@ -174,6 +181,14 @@ class _Watch:
         whole = np.zeros(self._voxels)
         whole[self.rows] = values
         return whole
+
+
+def _along(smoothness: Smoothness | None, fluence: Vector, step: Vector) -> tuple[float, float]:
+    """Slope and curvature of the roughness along a step."""
+    if smoothness is None:
+        return 0.0, 0.0
+    change = smoothness.gradient(step)
+    return float(change @ fluence), float(change @ step)
 
 
 def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector) -> Vector:

@@ -17,6 +17,7 @@ from .gram import Gram
 from .lagrangian import LagrangianSolver
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Vector
+from .smoothness import Smoothness
 
 _UPDATE_RIDGE = 1e-3  # between updates of the multipliers little changes
 _MAX_ITERATIONS = (25, 60)  # in single, and then in double precision
@@ -29,18 +30,23 @@ def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> Lagrangian
     coarse = None if bixels is None else CoarseProblem(k, bixels)
     large = matrix.shape[1] >= _SINGLE_PRECISION_FROM
     precisions: Sequence[type[np.floating[Any]]] = (np.float32, np.float64) if large else (np.float64,)
-    return LagrangianSolver(k, lambda operator: _NewtonMinimiser(operator, coarse, precisions))
+    return LagrangianSolver(k, lambda operator, smoothness: _NewtonMinimiser(operator, smoothness, coarse, precisions))
 
 
 class _NewtonMinimiser:
     """Newton's method for the losses of one solve: see `lagrangian.Minimiser`."""
 
     def __init__(
-        self, matrix: DoseOperator, coarse: CoarseProblem | None, precisions: Sequence[type[np.floating[Any]]]
+        self,
+        matrix: DoseOperator,
+        smoothness: Smoothness | None,
+        coarse: CoarseProblem | None,
+        precisions: Sequence[type[np.floating[Any]]],
     ) -> None:
-        self._matrix, self._coarse = matrix, coarse
+        self._matrix, self._smoothness, self._coarse = matrix, smoothness, coarse
+        constant = None if smoothness is None else smoothness.hessian
         # Their rounding depends on their history: kept, one solve would sway the next.
-        self._grams = [Gram(matrix, dtype) for dtype in precisions]
+        self._grams = [Gram(matrix, dtype, constant) for dtype in precisions]
 
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence if self._coarse is None else self._coarse.start(loss, fluence)
@@ -58,6 +64,7 @@ class _NewtonMinimiser:
                 max_iterations=most,
                 negligible=negligible,
                 ridge=ridge,
+                smoothness=self._smoothness,
             )
             iterations += minimum.iterations
             if minimum.kkt_residual <= tolerance:

@@ -1,6 +1,8 @@
 """The inner loop's objective (Eq. 1 of GPT-RadPlan, arXiv 2406.15609) as a function of the dose.
 
-    F(d) = Σ_t w_t · mean_{i∈t} (d_i − d_t)²  +  Σ_s w_s · mean_{i∈s} max(0, d_i − d_s)²
+    F(d) = Σ_t w_t · mean_{i∈t} (d_i − d_t)²  +  Σ_s w_s · mean_{i∈s} max(0, d_i − d_s)²,
+
+means by volume.
 
 The paper prints the organ term without its square; its text says "squared overdosing", which is meant here.
 """
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .loss import Loss
+from .volumes import shares
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -30,11 +33,13 @@ class Term:
     rows : ndarray of int
         The voxels (rows of K) it acts on; no voxel belongs to two terms.
     weight : float
-        Multiplies the mean over `rows`.
+        Multiplies the mean over the rows' volume.
     dose_gy : float
         Objective dose.
     one_sided : bool
         True penalises overdose only (organs at risk), False any deviation (targets).
+    volumes_cc : ndarray, shape (rows,), optional
+        Volume that each row stands for, positive; equal ones by default.
     """
 
     structure: str
@@ -42,6 +47,12 @@ class Term:
     weight: float
     dose_gy: float
     one_sided: bool
+    volumes_cc: Vector | None = None
+
+    @property
+    def shares(self) -> Vector:
+        """Each row's share of the volume, shape (rows,)."""
+        return shares(self.rows, self.volumes_cc)
 
 
 class Objective:
@@ -81,7 +92,10 @@ class Objective:
 
 
 def _loss(term: Term, voxels: int) -> Loss:
-    over = np.full(term.rows.size, term.weight / term.rows.size)
+    if term.volumes_cc is None:
+        over = np.full(term.rows.size, term.weight / term.rows.size)
+    else:
+        over = term.weight * term.shares
     return Loss(
         term.rows, np.full(term.rows.size, float(term.dose_gy)), over, 0 * over if term.one_sided else over, voxels
     )

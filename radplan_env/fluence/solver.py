@@ -20,6 +20,7 @@ from radplan_env.beams import Bixels
 
 from .constraints import DoseConstraint, Relation
 from .objective import Objective, Term
+from .smoothness import Smoothness
 
 Vector = NDArray[np.float64]
 
@@ -127,8 +128,11 @@ class FluenceSolution:
     dose_gy : ndarray, shape (voxels,)
         K x, in the order of K's rows.
     objective : float
-        Value of Eq. 1, without the constraints' terms.
+        Value of Eq. 1 and the roughness, without the constraints' terms.
     objective_by_structure : dict of str to float
+        Eq. 1's terms.
+    roughness : float
+        The smoothness term, in Gy².
     kkt_residual : float
         Bound on how far the Lagrangian is above its minimum, relative to it; see `newton.kkt_residual`.
     converged : bool
@@ -144,6 +148,7 @@ class FluenceSolution:
     dose_gy: Vector
     objective: float
     objective_by_structure: Mapping[str, float]
+    roughness: float
     kkt_residual: float
     converged: bool
     iterations: int
@@ -164,11 +169,13 @@ class FluenceSolution:
         """Report what a fluence and its dose are worth as a problem's solution."""
         constraints = tuple(_report(constraint, dose_gy) for constraint in problem.constraints)
         shares = Objective(problem.terms, dose_gy.size).by_structure(dose_gy)
+        roughness = 0.0 if problem.smoothness is None else problem.smoothness.value(fluence)
         return cls(
             fluence=fluence,
             dose_gy=dose_gy,
-            objective=sum(shares.values()),
+            objective=sum(shares.values()) + roughness,
             objective_by_structure=shares,
+            roughness=roughness,
             kkt_residual=kkt_residual,
             converged=kkt_residual <= KKT_TOLERANCE and all(each.met for each in constraints),
             iterations=iterations,
@@ -181,6 +188,7 @@ class FluenceSolution:
         return {
             "objective": self.objective,
             "objective_by_structure": dict(self.objective_by_structure),
+            "roughness": self.roughness,
             "kkt_residual": self.kkt_residual,
             "converged": self.converged,
             "iterations": self.iterations,
@@ -204,11 +212,14 @@ class FluenceProblem:
     constraints : sequence of DoseConstraint
     start : FluenceSolution, optional
         An earlier solution for the same matrix, to start from.
+    smoothness : Smoothness, optional
+        Added to the terms.
     """
 
     terms: Sequence[Term]
     constraints: Sequence[DoseConstraint] = ()
     start: FluenceSolution | None = None
+    smoothness: Smoothness | None = None
 
 
 def _report(constraint: DoseConstraint, dose: Vector) -> ConstraintReport:

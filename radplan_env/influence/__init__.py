@@ -1,11 +1,11 @@
 """The dose-influence matrix K of a case and its beams: dose in Gy per unit fluence.
 
-By the singular-value decomposed pencil beam (Bortfeld, Schlegel & Rhein 1993) with the data of a generic 6 MV
-linac, on the case's CT.
+By the singular-value decomposed pencil beam (Bortfeld, Schlegel & Rhein 1993) with a beam model's data
+(`radplan_env.beam_models`), on the case's CT.
 
     matrix        Fidelity, DoseInfluence, ENGINES, and `influence`, which computes K or finds it in the cache
     setup         what an engine computes K from
-    pencil_beam   our engine: bixels (which cover the target), depth (ray tracing), linac (beam data)
+    pencil_beam   our engine: bixels (which cover the target), depth (pyRadPlan's ray tracing)
     pyradplan     pyRadPlan's engine, the reference
     cache         matrices on the disk
 """
@@ -19,6 +19,7 @@ from radplan_env.influence.matrix import (
     dose_grid,
     fidelity_named,
     influence,
+    rows_of,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "dose_grid",
     "fidelity_named",
     "influence",
+    "rows_of",
 ]

@@ -18,19 +18,7 @@ from scipy.spatial import KDTree
 from radplan_env.beams import Beam
 from radplan_env.grid import Grid
 from radplan_env.threads import run_in_slices
-
-TISSUE_DENSITY = 0.05
-"""Relative electron density at which the body begins, for the source-surface distance."""
-
-# HU to relative electron density, pyRadPlan's default.
-_HU = (-1024, -999, -90, -45, 0, 100, 350, 3000)
-_DENSITY = (0.001, 0.001, 0.95, 0.99, 1, 1.095, 1.199, 2.505)
-
-
-def electron_density(ct_hu: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return electron density relative to water."""
-    density: NDArray[np.float64] = np.interp(ct_hu, _HU, _DENSITY)
-    return density
+from radplan_env.tracing import TISSUE_DENSITY
 
 
 def radiological_depth(

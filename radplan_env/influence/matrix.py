@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from radplan_env.beam_models import beam_model_named
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.errors import CaseError
-from radplan_env.grid import Grid, resample
+from radplan_env.grid import Grid
 from radplan_env.influence import pencil_beam, pyradplan
 from radplan_env.influence.bixels import centre_of_mass
 from radplan_env.influence.cache import cached
-from radplan_env.influence.linac import linac
+from radplan_env.influence.rows import Rows, Sampling, rows_of_grid, sampled_rows
 from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
 from radplan_env.reference import require_pyradplan
 
@@ -40,12 +41,14 @@ class Fidelity:
     ----------
     name : str
     dose_grid_mm : float
-        Spacing of the isotropic dose grid.
+        Spacing of the isotropic dose grid, on which doses are shown.
     bixel_mm : float
         Width of a bixel in the isocentre plane.
     bixel_offset : tuple of float
         How far (x, z) the bixels' lattice is moved off the central axis, in bixel widths; (0, 0.5) puts edges where
         the leaf boundaries of a multileaf collimator are whose leaves meet on the axis.
+    sampling : Sampling, optional
+        Which points the inner loop sees; by default every voxel of the body on the dose grid.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class Fidelity:
     dose_grid_mm: float
     bixel_mm: float
     bixel_offset: tuple[float, float] = (0.0, 0.0)
+    sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
         if not (0.5 <= self.dose_grid_mm < np.inf and 1.0 <= self.bixel_mm < np.inf):
@@ -89,7 +93,7 @@ class DoseInfluence:
     grid : Grid
         The dose grid.
     body : ndarray of int, shape (voxels,)
-        Flat (C-order) index on `grid` of each row: the voxels of the body, in ascending order.
+        Flat (C-order) index on `grid` of each row, in ascending order.
     beams : tuple of Beam
     bixels : Bixels
         What each column is.
@@ -128,6 +132,26 @@ def dose_grid(case: Case, fidelity: str | Fidelity) -> Grid:
     return case.grid.coarsened(fidelity_named(fidelity).dose_grid_mm)
 
 
+def rows_of(
+    case: Case, targets: Sequence[str], fidelity: str | Fidelity, masks: Mapping[str, Mask] | None = None
+) -> Rows:
+    """Return what the inner loop sees of a case.
+
+    Parameters
+    ----------
+    case : Case
+    targets : sequence of str
+        Structures (names in the case) that the beams are to cover.
+    fidelity : str or Fidelity
+    masks : Mapping of str to ndarray of bool, optional
+        What rows are to be members of; see `sampled_rows`.
+    """
+    fidelity = fidelity_named(fidelity)
+    if fidelity.sampling is None:
+        return rows_of_grid(case, dose_grid(case, fidelity), masks)
+    return sampled_rows(case, targets, fidelity.sampling, masks)
+
+
 def default_cache_dir() -> Path | None:
     """Return where matrices are kept: below RADPLAN_CACHE_DIR if it is set, else nowhere.
 
@@ -144,7 +168,9 @@ def influence(
     targets: Sequence[str],
     fidelity: str | Fidelity = "standard",
     *,
+    rows: Rows | None = None,
     collimator_angles_deg: float | Sequence[float] = 0.0,
+    beam_model: str = "matrad-generic",
     engine: str = "radplan",
     cache_dir: str | Path | None = None,
     progress: bool = True,
@@ -159,10 +185,14 @@ def influence(
     targets : sequence of str
         Structures (names in the case) that the beams are to cover; the isocentre is their common centre of mass.
     fidelity : str or Fidelity
+    rows : Rows, optional
+        What K's rows are; by default `rows_of` the case at this fidelity.
     collimator_angles_deg : float or sequence of float
         Of all beams, or one for each.
+    beam_model : str
+        One of `radplan_env.beam_models.BEAM_MODELS`.
     engine : str
-        One of `ENGINES`.
+        One of `ENGINES`; pyRadPlan's computes `matrad-generic` only.
     cache_dir : str or Path, optional
         Where matrices are kept and looked for; `default_cache_dir()` if not given. Where it cannot be written to,
         a warning says so and nothing is kept.
@@ -176,13 +206,15 @@ def influence(
     Raises
     ------
     ValueError
-        If the angles, the fidelity or the engine are not as above.
+        If the angles, the fidelity, the beam model or the engine are not as above.
     CaseError
         If a target is missing.
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}: choose from {', '.join(ENGINES)}")
-    setup = setup_of(case, gantry_angles_deg, targets, fidelity, collimator_angles_deg)
+    if engine == "pyradplan" and beam_model != "matrad-generic":
+        raise ValueError(f"pyRadPlan's engine computes beam model matrad-generic, not {beam_model!r}")
+    setup = setup_of(case, gantry_angles_deg, targets, fidelity, collimator_angles_deg, beam_model, rows)
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
 
     def build() -> Matrix:
@@ -198,6 +230,8 @@ def setup_of(
     targets: Sequence[str],
     fidelity: str | Fidelity,
     collimator_angles_deg: float | Sequence[float] = 0.0,
+    beam_model: str = "matrad-generic",
+    rows: Rows | None = None,
 ) -> Setup:
     """Return what engines compute K from; arguments and errors as `influence`."""
     fidelity = fidelity_named(fidelity)
@@ -205,18 +239,20 @@ def setup_of(
     collimators = _checked_collimators(collimator_angles_deg, len(angles))
     if missing := [name for name in targets if name not in case.structures] or not targets:
         raise CaseError(f"case {case.id!r}: no target to aim at: {missing or 'none given'}")
-    grid, body = dose_grid(case, fidelity), case.structures["Body"]
+    rows = rows_of(case, targets, fidelity) if rows is None else rows
     target = _union(case, targets)
-    isocentre_mm, sad_mm = centre_of_mass(target, case.grid), linac().sad_mm
+    model = beam_model_named(beam_model)
+    isocentre_mm = centre_of_mass(target, case.grid)
     return Setup(
         title=f"K of {case.id}",
+        model=model,
         ct_hu=case.ct_hu,
-        body=body,
+        body=case.structures["Body"],
         target=target,
         grid=case.grid,
-        dose_grid=grid,
-        rows=np.flatnonzero(resample(body, case.grid, grid)),
-        beams=tuple(Beam(a, isocentre_mm, sad_mm, c) for a, c in zip(angles, collimators, strict=True)),
+        dose_grid=rows.grid,
+        rows=rows.index,
+        beams=tuple(Beam(a, isocentre_mm, model.sad_mm, c) for a, c in zip(angles, collimators, strict=True)),
         bixel_mm=fidelity.bixel_mm,
         bixel_offset=fidelity.bixel_offset,
     )
@@ -246,9 +282,10 @@ def _pyradplan_version() -> str:
 
 def _key(setup: Setup, engine: str) -> str:
     """Hash of everything K depends on; not of organs, names or the case's id."""
-    machine = linac().digest if engine == "radplan" else _pyradplan_version()
+    machine = setup.model.digest if engine == "radplan" else _pyradplan_version()
     geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
+    digest.update(setup.rows.tobytes())
     digest.update(setup.ct_hu.tobytes())
     for mask in (setup.body, setup.target):
         digest.update(np.packbits(mask).tobytes())

@@ -2,9 +2,10 @@
 
 The dose of a bixel at a voxel is ∑ₖ Dₖ(d) · Kₖ(x, z) · (SAD / r)²: depth doses Dₖ of the radiological depth d, times
 lateral kernels Kₖ convolved with the bixel and the penumbra, of the voxel's distance from the bixel's axis brought
-to the isocentre plane, times the inverse square of the distance r to the source. Same model, data and conventions as
-pyRadPlan's `PhotonPencilBeamSVDEngine`, on which tests check it entry by entry; compiled, and by row of K instead of
-by column, so that every core fills rows of its own and the result does not depend on how many there are.
+to the isocentre plane, times the inverse square of the distance r to the source. With the beam model `matrad-generic`,
+same data and conventions as pyRadPlan's `PhotonPencilBeamSVDEngine`, on which tests check it entry by entry; compiled,
+and by row of K instead of by column, so that every core fills rows of its own and the result does not depend on how
+many there are.
 
 Every entry within the lateral cutoff is kept: no threshold, no sampling.
 """
@@ -12,99 +13,86 @@ Every entry within the lateral cutoff is kept: no threshold, no sampling.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal, sparse
+from scipy import sparse
 from tqdm import tqdm
 
+from radplan_env.beam_models import BeamModel
+from radplan_env.beam_models.lattice import BIXEL_TABLE_MM
 from radplan_env.beams import Beam, Bixels
 from radplan_env.grid import resample
 from radplan_env.influence.bixels import bixels_covering_target
-from radplan_env.influence.depth import electron_density, radiological_depth
-from radplan_env.influence.linac import Linac, linac
+from radplan_env.influence.depth import radiological_depth
 from radplan_env.influence.setup import Matrix, Setup
 from radplan_env.threads import SLICES, run_in_slices
+from radplan_env.tracing import body_density, depths, electron_density, surface_distance_mm
 
 LATERAL_CUTOFF_MM = 50.0
-"""Dose farther from a bixel's axis, in the isocentre plane, is left out; pyRadPlan's default."""
-
-CONVOLUTION_MM = 0.5
-"""Spacing of the lateral kernels' tables; pyRadPlan's default."""
+"""K has no dose farther from a bixel's axis, in the isocentre plane; pyRadPlan's default. `radplan_env.dose` has."""
 
 Table = NDArray[np.float32]
 
 
 def compute(setup: Setup, progress: bool) -> Matrix:
     """Compute K; see `radplan_env.influence.ENGINES`."""
-    machine = linac()
-    beams, bixels = setup.beams, bixels_covering_target(setup)
-    density = np.where(setup.body, electron_density(setup.ct_hu), 0.0)
-    density = resample(density, setup.grid, setup.dose_grid)
+    model, beams, bixels = setup.model, setup.beams, bixels_covering_target(setup)
     z, y, x = np.unravel_index(setup.rows, setup.dose_grid.shape)
     centres = [setup.dose_grid.coordinates_mm(axis)[index] for axis, index in enumerate((z, y, x))]
 
-    points = np.empty((setup.rows.size, len(beams), 2 + machine.build_up_per_mm.size), dtype=np.float32)
+    points = np.empty((setup.rows.size, len(beams), 2 + model.build_up_per_mm.size), dtype=np.float32)
     tables = []
     bar = tqdm(total=len(beams) + SLICES, desc=setup.title, disable=not progress, leave=False)
     with bar:
-        for b, beam in enumerate(beams):
-            centres_mm = bixels.centres_mm[bixels.of_beam(b)]
-            depth, ssd_mm = radiological_depth(density, setup.dose_grid, beam, centres_mm, LATERAL_CUTOFF_MM)
+        for b, (depth, ssd_mm) in enumerate(row_depths(setup, bixels, np.stack(centres, axis=1))):
+            beam = beams[b]
             across, away, along = beam.from_source(*centres)
             across, along = beam.onto_collimator(across, along)
             seen = np.stack([across, away, along])
-            _write_depth_doses(seen, depth.ravel()[setup.rows], beam.sad_mm, machine, points[:, b])
-            tables.append(lateral_kernels(machine, setup.bixel_mm, ssd_mm))
+            _write_depth_doses(seen, depth, beam.sad_mm, model, points[:, b])
+            tables.append(model.kernels.bixel_tables(setup.bixel_mm, ssd_mm, LATERAL_CUTOFF_MM))
             bar.update()
-        return _assemble(points, beams, bixels, tables, bar), bixels
+        return _assemble(points, beams, bixels, model.bixel_weight(bixels.centres_mm), tables, bar), bixels
 
 
-def lateral_kernels(machine: Linac, bixel_mm: float, ssd_mm: float) -> tuple[Table, float]:
-    """Convolve the kernels of a source-surface distance with a bixel and the penumbra.
-
-    Returns
-    -------
-    table : ndarray of float32, shape (places, places, components)
-        Gy per unit fluence (before depth dose and inverse square) on a square lattice of `CONVOLUTION_MM`.
-    first_mm : float
-        Position of the table's first row and column from the bixel's axis.
-    """
-    step = CONVOLUTION_MM
-    # As pyRadPlan (and matRad) sample it, from -width/2 up to but without +width/2: bixels sit step/2 off centre.
-    half_field = math.ceil(bixel_mm / (2 * step))
-    field = np.ones(math.floor(bixel_mm / step))
-    sigma = machine.penumbra_fwhm_mm / math.sqrt(8 * math.log(2))
-    half_penumbra = math.ceil(5 * sigma / step)
-    penumbra = np.exp(-((step * np.arange(-half_penumbra, half_penumbra)) ** 2) / (2 * sigma**2))
-    profile = np.convolve(field, step / (math.sqrt(2 * math.pi) * sigma) * penumbra)
-
-    reach = math.ceil(LATERAL_CUTOFF_MM / step) + 2 + math.ceil(profile.size / 2)
-    along = step * np.arange(-reach, reach + 1)
-    radius = np.hypot(along[:, None], along)
-    kernels = step**2 * np.array(
-        [np.interp(radius, machine.radius_mm, kernel, right=0.0) for kernel in machine.kernels_at(ssd_mm)]
-    )
-    table = signal.fftconvolve(kernels, np.outer(profile, profile)[None], mode="valid", axes=(1, 2))
-    first = profile.size - 1 - reach - half_field - half_penumbra
-    return np.ascontiguousarray(np.moveaxis(table, 0, -1), dtype=np.float32), step * first
+def row_depths(
+    setup: Setup, bixels: Bixels, centres_mm: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.float32], float]]:
+    """Depth of every row and the source-surface distance, by beam; as the model takes them."""
+    if setup.model.pyradplan_conventions:
+        density = np.where(setup.body, electron_density(setup.ct_hu), 0.0)
+        density = resample(density, setup.grid, setup.dose_grid)
+        for b, beam in enumerate(setup.beams):
+            positions = bixels.centres_mm[bixels.of_beam(b)]
+            depth, ssd_mm = radiological_depth(density, setup.dose_grid, beam, positions, LATERAL_CUTOFF_MM)
+            yield depth.ravel()[setup.rows], ssd_mm
+    else:
+        density, grid = body_density(setup.ct_hu, setup.body, setup.grid)
+        for beam in setup.beams:
+            yield depths(density, grid, beam, centres_mm), surface_distance_mm(density, grid, beam)
 
 
 def _write_depth_doses(
-    seen: NDArray[np.float64], depth: NDArray[np.float32], sad_mm: float, machine: Linac, out: Table
+    seen: NDArray[np.float64], depth: NDArray[np.float32], sad_mm: float, model: BeamModel, out: Table
 ) -> None:
     def write(_: int, start: int, stop: int) -> None:
-        kernels = machine.attenuation_per_mm, machine.build_up_per_mm
+        kernels = model.attenuation_per_mm, model.build_up_per_mm
         _depth_doses(seen[:, start:stop], depth[start:stop], sad_mm, *kernels, out[start:stop])
 
     run_in_slices(write, depth.size)
 
 
 def _assemble(
-    points: Table, beams: Sequence[Beam], bixels: Bixels, tables: list[tuple[Table, float]], bar: tqdm[Any]
+    points: Table,
+    beams: Sequence[Beam],
+    bixels: Bixels,
+    weight: NDArray[np.float64],
+    tables: list[tuple[Table, float]],
+    bar: tqdm[Any],
 ) -> sparse.csr_array:
     """Fill K by slices of rows: first count the entries of each row, then write them in order."""
     sad_mm = beams[0].sad_mm
@@ -120,9 +108,10 @@ def _assemble(
     indices = np.empty(indptr[-1], dtype=np.int32)
     stacked = np.stack([table for table, _ in tables])
     first_mm = tables[0][1]
+    weight = weight.astype(np.float32)
 
     def fill(_: int, start: int, stop: int) -> None:
-        _fill(points[start:stop], *geometry, stacked, first_mm, indptr[start:stop], indices, data)
+        _fill(points[start:stop], *geometry, weight, stacked, first_mm, indptr[start:stop], indices, data)
         bar.update()
 
     run_in_slices(fill, len(points))
@@ -238,10 +227,10 @@ def _count(points, runs, beam_runs, directions, reach, bixel, offset, sad, count
 
 @numba.njit(nogil=True, cache=True)
 def _fill(  # type: ignore[no-untyped-def]
-    points, runs, beam_runs, directions, reach, bixel, offset, sad, tables, first_mm, indptr, indices, data
+    points, runs, beam_runs, directions, reach, bixel, offset, sad, weight, tables, first_mm, indptr, indices, data
 ):
     sad = np.float32(sad)
-    begin, per_mm = np.float32(first_mm), np.float32(1.0 / CONVOLUTION_MM)
+    begin, per_mm = np.float32(first_mm), np.float32(1.0 / BIXEL_TABLE_MM)
     for v in range(points.shape[0]):
         entry = indptr[v]
         for b in range(points.shape[1]):
@@ -263,5 +252,5 @@ def _fill(  # type: ignore[no-untyped-def]
                         high = table[p0 + 1, q0, k] + q * (table[p0 + 1, q0 + 1, k] - table[p0 + 1, q0, k])
                         dose += doses[k] * (low + p * (high - low))
                     indices[entry] = column
-                    data[entry] = dose
+                    data[entry] = dose * weight[column]
                     entry += 1

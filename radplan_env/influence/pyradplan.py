@@ -19,7 +19,7 @@ from radplan_env.influence.setup import Matrix, Setup
 from radplan_env.reference import require_pyradplan
 
 MACHINE, ENERGY_MV = "Generic", 6.0
-"""pyRadPlan's name of the linac whose data K is computed with, see `radplan_env.influence.linac`."""
+"""pyRadPlan's name of the linac that beam model `matrad-generic` comes from."""
 
 
 def compute(setup: Setup, progress: bool) -> Matrix:

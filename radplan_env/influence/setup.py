@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from radplan_env.beam_models import BeamModel
 from radplan_env.beams import Beam, Bixels
 from radplan_env.grid import Grid
 
@@ -23,6 +24,7 @@ class Setup:
     ----------
     title : str
         What a progress bar says.
+    model : BeamModel
     ct_hu : ndarray, shape (z, y, x)
     body, target : ndarray of bool, shape (z, y, x)
         Beams cover the target.
@@ -30,7 +32,7 @@ class Setup:
         Of the three above.
     dose_grid : Grid
     rows : ndarray of int, shape (voxels,)
-        Flat index on the dose grid of every row of K: the voxels of the body, in ascending order.
+        Flat index on the dose grid of every row of K, voxels of the body, in ascending order.
     beams : tuple of Beam
         With one isocentre.
     bixel_mm : float
@@ -40,6 +42,7 @@ class Setup:
     """
 
     title: str
+    model: BeamModel
     ct_hu: NDArray[np.float32]
     body: Mask
     target: Mask

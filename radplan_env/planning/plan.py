@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from radplan_env.evaluation import Evaluation
 from radplan_env.fluence import FluenceSolution
 from radplan_env.grid import Grid, resample
-from radplan_env.info import PlanSummary
+from radplan_env.info import AsDrawn, Complexity, PlanSummary
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import Protocol, read_protocol
 from radplan_env.scorecards import ScorecardIdentity
+from radplan_env.verdict import VerdictKind
 
 from .stage import Stage, Volume
 
@@ -45,9 +46,20 @@ class Plan:
     grid : Grid
         The dose grid.
     ideal : Stage
-        Dose and evaluation of the ideal fluence, before sequencing.
+        Dose and verdict of the ideal fluence, before sequencing.
     solution : FluenceSolution
-        Fluence and the solver's report.
+        What the solver found, before scaling, and its report.
+    scaled_by : float
+        Factor by which the solver's fluence is scaled so that D95 of the primary target is its prescription on the
+        verdict's points.
+    as_drawn : AsDrawn
+        Coverage of the primary target with its skin, and what cropping takes from each target.
+    own_rows_score : float
+        Score of the unscaled dose where it was optimised: a diagnostic, no verdict.
+    complexity : Complexity
+        What delivering it would take.
+    verdict : {"full", "sampled"}
+        Whether it was judged on all points of the verdict.
     deliverable : Stage, optional
         Dose and evaluation of the deliverable plan, once there is one.
     """
@@ -62,6 +74,11 @@ class Plan:
     grid: Grid
     ideal: Stage
     solution: FluenceSolution
+    scaled_by: float
+    as_drawn: AsDrawn
+    own_rows_score: float
+    complexity: Complexity
+    verdict: VerdictKind = "full"
     deliverable: Stage | None = None
 
     @property
@@ -85,8 +102,9 @@ class Plan:
 
     @property
     def fluence(self) -> NDArray[np.float64]:
-        """Fluence of every bixel, shape (bixels,)."""
-        return self.solution.fluence
+        """Fluence of every bixel of the scaled plan, shape (bixels,)."""
+        scaled: NDArray[np.float64] = self.scaled_by * self.solution.fluence
+        return scaled
 
     def dose_on(self, grid: Grid) -> Volume:
         """Return the dose in Gy on another grid, by linear interpolation."""
@@ -101,11 +119,18 @@ class Plan:
             "stage": self.stage.kind,
             "score": judged.score,
             "screened": judged.screened,
+            "reasons": list(judged.verdict.reasons),
+            "verdict": self.verdict,
+            "scaled_by": self.scaled_by,
+            "as_drawn": self.as_drawn,
+            "own_rows_score": self.own_rows_score,
+            "complexity": self.complexity,
             "met": judged.met,
             "metrics": {structure: dict(values) for structure, values in judged.metrics.items()},
             "criteria": [result.to_dict() for result in judged.criteria],
             "parameters": chosen["structures"],
             "limits": chosen["limits"],
+            "smoothness": chosen["smoothness"],
             "gantry_angles_deg": list(self.gantry_angles_deg),
             "collimator_angles_deg": list(self.collimator_angles_deg),
             "terms": {
@@ -128,12 +153,17 @@ class Plan:
             "collimator_angles_deg": self.collimator_angles_deg,
             "parameters": self.parameters.to_dict(),
             "grid": asdict(self.grid),
+            "scaled_by": self.scaled_by,
+            "as_drawn": self.as_drawn,
+            "own_rows_score": self.own_rows_score,
+            "complexity": self.complexity,
+            "verdict": self.verdict,
             "stages": {stage.kind: stage.evaluation.to_dict() for stage in stages},
             "solution": self.solution.summary(),
         }
         arrays: dict[str, Any] = {f"{stage.kind}_dose_gy": stage.dose_gy for stage in stages}
         with path.open("wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), fluence=self.fluence, **arrays)
+            np.savez_compressed(file, header=np.array(json.dumps(header)), fluence=self.solution.fluence, **arrays)
         return path
 
     @classmethod
@@ -167,7 +197,12 @@ class Plan:
                 parameters=PlanningParameters.from_dict(header["parameters"]),
                 grid=Grid(**header["grid"]),
                 ideal=ideal,
-                solution=FluenceSolution.from_summary(header["solution"], fluence, dose),
+                solution=FluenceSolution.from_summary(header["solution"], fluence, dose / header["scaled_by"]),
+                scaled_by=header["scaled_by"],
+                as_drawn=header["as_drawn"],
+                own_rows_score=header["own_rows_score"],
+                complexity=header["complexity"],
+                verdict=header["verdict"],
                 deliverable=stages.get("deliverable"),
             )
         except FileNotFoundError:

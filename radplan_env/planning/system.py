@@ -9,31 +9,31 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.case import Case
+from radplan_env.dose import dose_at, prepare
 from radplan_env.evaluation import Evaluation, evaluate
-from radplan_env.fluence import (
-    CONSTRAINT_TOLERANCE,
-    DoseConstraint,
-    FluenceProblem,
-    FluenceSolution,
-    InnerSolver,
-    Term,
-    inner_solver,
-)
-from radplan_env.grid import Grid, resample
-from radplan_env.influence import DoseInfluence, Fidelity, fidelity_named, influence
-from radplan_env.limits import Limit
+from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
+from radplan_env.influence import Fidelity, dose_grid, fidelity_named, influence, rows_of
+from radplan_env.influence.rows import Rows, rows_of_grid
 from radplan_env.parameters import PlanningParameters
-from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Protocol, load_protocol
-from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard
+from radplan_env.protocol import BoundProtocol, Protocol, load_protocol
+from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard, scorecard_for
+from radplan_env.verdict import Judge, VerdictKind
+from radplan_env.verdict.against_reference import AgainstReference, compared, judged_voxels, voxel_points
 
+from .beam_set import BeamSet
+from .complexity import complexity
+from .inner_problem import InnerProblem, with_outside
 from .plan import Plan, Summary
 from .request import PlanRequest
 from .stage import Stage
 
+Angles = tuple[tuple[float, ...], tuple[float, ...]]
+"""Gantry and collimator angles of the beams."""
+
+_COMPUTED_ANEW = ("objective", "objective_by_structure", "roughness")  # of a solver's report, when a plan is restored
 _KEPT_BEAM_SETS = 2  # an outer loop that turns the beams compares few sets at a time; each holds a K
 
 
@@ -50,8 +50,15 @@ class PlanningSystem:
         The protocol's beams by default.
     collimator_angles_deg : float or sequence of float, optional
         One for all beams or one for each; the protocol's by default, or 0 where `gantry_angles_deg` are given.
-    scorecard : Scorecard or str
-        By what plans are scored, or its name: see `radplan_env.scorecards`.
+    scorecard : Scorecard or str, optional
+        By what plans are scored, or its name: see `radplan_env.scorecards`. By default v1, or v0 for a protocol
+        without a section of v1.
+    verdict : {"full", "sampled"}
+        Whether plans are judged on all points of the verdict or, for training, on a fixed subset: see
+        `radplan_env.verdict`.
+    beam_model : str, optional
+        Of K and of the dose that plans are judged by, one of `radplan_env.beam_models.BEAM_MODELS`; "generic-6x" by
+        default, and with engine "pyradplan" the only one that it knows, "matrad-generic".
     backend : str
         Solver of the inner loop, one of `radplan_env.fluence.solver_names()`.
     engine, cache_dir : str, str or Path, optional
@@ -75,7 +82,9 @@ class PlanningSystem:
         fidelity: str | Fidelity = "standard",
         gantry_angles_deg: Any = None,
         collimator_angles_deg: Any = None,
-        scorecard: Scorecard | str = "v0",
+        scorecard: Scorecard | str | None = None,
+        verdict: VerdictKind = "full",
+        beam_model: str | None = None,
         backend: str = "newton",
         engine: str = "radplan",
         cache_dir: str | Path | None = None,
@@ -85,19 +94,33 @@ class PlanningSystem:
             protocol = load_protocol(protocol)
         self.case = case
         self.protocol = protocol.bind(case) if isinstance(protocol, Protocol) else protocol
-        self.scorecard = load_scorecard(scorecard)
-        check_scorecard(self.scorecard, self.protocol)
+        self.scorecard = scorecard_for(self.protocol) if scorecard is None else load_scorecard(scorecard)
+        check_scorecard(self.scorecard, self.protocol.protocol)
         self.fidelity = fidelity = fidelity_named(fidelity)
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
+        if beam_model is None:
+            beam_model = "matrad-generic" if engine == "pyradplan" else "generic-6x"
+        self.judge = Judge(case, self.protocol, self.scorecard, beam_model=beam_model)
+        masks = {**case.structures, **self._regions()}
+        self.grid = dose_grid(case, fidelity)
+        shown = rows_of_grid(case, self.grid, masks)
+        seen = shown if fidelity.sampling is None else rows_of(case, targets, fidelity, masks)
+        self._shown, self._seen = shown, seen
+        self._inner = inner = InnerProblem(self.protocol, case.id, seen)
+
         # Without `self`: a system must be freed when the last who uses it lets go, not when the collector comes by.
-        def beams(angles: tuple[float, ...]) -> tuple[DoseInfluence, InnerSolver]:
-            k = influence(case, angles, targets, fidelity, engine=engine, cache_dir=cache_dir, progress=progress)
-            return k, inner_solver(backend, k.matrix, k.bixels)
+        def beams(gantry: tuple[float, ...], collimator: tuple[float, ...]) -> BeamSet:
+            settings: dict[str, Any] = {"engine": engine, "cache_dir": cache_dir, "progress": progress}
+            settings |= {"rows": seen, "collimator_angles_deg": collimator, "beam_model": beam_model}
+            k = influence(case, gantry, targets, fidelity, **settings)
+            traced = None if seen is shown else prepare(case, k.beams, shown.points_mm, beam_model=beam_model)
+            return BeamSet(k, inner_solver(backend, k.matrix, k.bixels), inner.target, traced)
 
         self._settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
         self._settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
-        self._settings |= {"engine": engine, "cache_dir": cache_dir, "progress": progress}
+        self._settings |= {"verdict": verdict, "beam_model": beam_model, "engine": engine}
+        self._settings |= {"cache_dir": cache_dir, "progress": progress}
         self.solves = 0
         """How many inner optimisations this system has made: the unit of every budget."""
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
@@ -108,15 +131,8 @@ class PlanningSystem:
         if collimator_angles_deg is None:
             collimator_angles_deg = own.collimator_angles_deg if gantry_angles_deg is None else 0.0
         self.collimator_angles_deg = collimator_angles(collimator_angles_deg, len(self.gantry_angles_deg))
-        k, _ = self._beams(self.gantry_angles_deg)
-        self.grid = k.grid
-        self._body = k.body
-        self.rows = {name: self._rows(mask) for name, mask in case.structures.items()}
-        outside = np.ones(self._body.size, dtype=bool)
-        for name in targets:
-            outside[self.rows[name]] = False
-        self.rows[OUTSIDE_TARGETS] = np.flatnonzero(outside)
-        self._term_rows = self._disjoint_rows()
+        self.verdict: VerdictKind = verdict
+        self._beams(self.gantry_angles_deg, self.collimator_angles_deg)  # a new patient's K is computed here
 
     def __reduce__(self) -> tuple[Any, ...]:
         # K is left out: a copy computes it again, or reads it from the cache, and the numbers are the same.
@@ -149,16 +165,16 @@ class PlanningSystem:
         ValueError
             As `plan`; all requests are checked before the first is solved.
         """
-        by_beams: dict[tuple[float, ...], dict[int, FluenceProblem]] = {}
+        by_beams: dict[Angles, dict[int, FluenceProblem]] = {}
         for index, request in enumerate(requests):
             angles = self._angles(request.parameters)
             by_beams.setdefault(angles, {})[index] = self._problem(request, angles)
         self.solves += len(requests)
         plans: dict[int, Plan] = {}
         for angles, problems in by_beams.items():
-            k, solver = self._beams(angles)
-            for index, solution in zip(problems, solver.solve_batch(list(problems.values())), strict=True):
-                plans[index] = self._plan(requests[index].parameters, angles, k, solution)
+            beams = self._beams(*angles)
+            for index, solution in zip(problems, beams.solver.solve_batch(list(problems.values())), strict=True):
+                plans[index] = self._plan(requests[index].parameters, angles, beams, solution)
         return [plans[index] for index in range(len(requests))]
 
     def replay(self, plan: Plan) -> Plan:
@@ -169,7 +185,7 @@ class PlanningSystem:
         ValueError
             If the plan is of another case or its fluence does not fit the beams.
         """
-        return self.restore(plan.summary(), plan.fluence)
+        return self.restore(plan.summary(), plan.solution.fluence)
 
     def restore(self, summary: Summary, fluence: NDArray[np.float64]) -> Plan:
         """Make a plan again from its summary and its fluence, without solving.
@@ -181,6 +197,7 @@ class PlanningSystem:
         summary : PlanSummary
             What `Plan.summary` returned.
         fluence : ndarray, shape (bixels,)
+            As the inner loop found it, ``plan.solution.fluence``.
 
         Raises
         ------
@@ -189,40 +206,66 @@ class PlanningSystem:
             are not this case's.
         """
         parameters = PlanningParameters.from_dict(
-            {"structures": summary["parameters"], "limits": summary["limits"]}
+            {"structures": summary["parameters"], "limits": summary["limits"], "smoothness": summary["smoothness"]}
             | {name: summary[name] for name in ("gantry_angles_deg", "collimator_angles_deg")}
         )
-        self._check(parameters)
+        self._inner.check(parameters)
         angles = self._angles(parameters)
-        k, solver = self._beams(angles)
-        if summary["case"] != self.case.id or fluence.shape != (k.matrix.shape[1],):
+        beams = self._beams(*angles)
+        if summary["case"] != self.case.id or fluence.shape != (len(beams.k.bixels),):
             raise ValueError(f"the plan of {summary['case']} does not fit {self.case.id} with these beams")
         if not (np.isfinite(fluence).all() and (fluence >= 0).all()):
             raise ValueError("a fluence must be finite and nowhere negative")
-        dose = solver.dose(fluence)
-        problem = FluenceProblem(self._terms(parameters))
-        judged = FluenceSolution.of(problem, fluence, dose, kkt_residual=0.0, iterations=0)
-        report = {
-            **summary["solver"],
-            "objective": judged.objective,
-            "objective_by_structure": judged.objective_by_structure,
-        }
-        return self._plan(parameters, angles, k, FluenceSolution.from_summary(report, fluence, dose))
+        problem = self._inner.problem(parameters, smoothness=beams.smoothness(self._smoothness(parameters)))
+        dose = beams.solver.dose(fluence)
+        judged = FluenceSolution.of(problem, fluence, dose, kkt_residual=0.0, iterations=0).summary()
+        report = {**summary["solver"], **{name: judged[name] for name in _COMPUTED_ANEW}}
+        solution = FluenceSolution.from_summary(report, fluence, dose)
+        return self._plan(parameters, angles, beams, solution, summary["verdict"])
 
     def evaluate(self, dose_gy: NDArray[Any]) -> Evaluation:
-        """Judge a dose (z, y, x) in Gy on the dose grid by the protocol.
+        """Evaluate a dose (z, y, x) in Gy on the dose grid, where plans are shown: a diagnostic, no verdict.
 
         Raises
         ------
         ValueError
             If its shape is not the grid's, or it holds NaN, infinite or negative values.
         """
+        return self._evaluate_rows(self._at_shown(dose_gy), self._shown)
+
+    def doses(self, dose_gy: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return the doses of a dose (z, y, x) on the dose grid in each structure's voxels, by its name in the case.
+
+        "OutsideTargets" and the regions that scorecards ask for are among them.
+
+        Raises
+        ------
+        ValueError
+            If its shape is not the grid's.
+        """
+        dose = self._at_shown(dose_gy)
+        return {name: dose[index] for name, index in with_outside(self._shown, self.protocol).items()}
+
+    def _at_shown(self, dose_gy: NDArray[Any]) -> NDArray[Any]:
         if dose_gy.shape != self.grid.shape:
             raise ValueError(f"the dose has shape {dose_gy.shape}, the dose grid {self.grid.shape}")
-        dose = dose_gy.ravel()[self._body]
-        doses = {name: dose[rows] for name, rows in self.rows.items()}
+        return dose_gy.ravel()[self._shown.index]
+
+    def judged_in_full(self, plan: Plan) -> Plan:
+        """Return a plan of this case judged on all points of the verdict."""
+        if plan.verdict == "full":
+            return plan
+        angles = plan.gantry_angles_deg, plan.collimator_angles_deg
+        return self._plan(plan.parameters, angles, self._beams(*angles), plan.solution, "full")
+
+    def _evaluate_rows(self, dose: NDArray[Any], rows: Rows) -> Evaluation:
+        members = with_outside(rows, self.protocol)
         return evaluate(
-            doses, self.grid.voxel_cc, self.protocol, self.scorecard, beyond_mm=lambda mm: dose[self._mm_outside > mm]
+            {name: dose[index] for name, index in members.items()},
+            {name: rows.volumes_cc[index] for name, index in members.items()},
+            self.protocol,
+            self.scorecard,
+            in_targets_percent=self.judge.in_targets_percent,
         )
 
     @cached_property
@@ -235,166 +278,106 @@ class PlanningSystem:
         dose = self.case.reference_dose_gy
         if dose is None:
             return None
-        masks = dict(self.case.structures)
-        targets = [masks[self.protocol.case_name[target.structure]] for target in self.protocol.targets]
-        body, treated = masks["Body"], np.logical_or.reduce(targets)
-        masks[OUTSIDE_TARGETS] = body & ~treated
-        doses = {name: dose[mask] for name, mask in masks.items()}
-        grid = self.case.grid
+        case_name = self.protocol.case_name
+        masks = {case_name.get(name, name): mask for name, mask in self.judge.regions.masks.items()}
         return evaluate(
-            doses,
-            grid.voxel_cc,
+            {name: dose[mask] for name, mask in masks.items()},
+            self.case.grid.voxel_cc,
             self.protocol,
             self.scorecard,
-            beyond_mm=lambda mm: dose[body & (_mm_outside(treated, grid) > mm)],
+            in_targets_percent=self.judge.in_targets_percent,
         )
-
-    @cached_property
-    def _mm_outside(self) -> NDArray[np.float64]:
-        """How far each row of K lies from the nearest target, in mm; 0 within one."""
-        treated = np.zeros(self._body.size, dtype=bool)
-        for target in self.protocol.targets:
-            treated[self.rows[self.protocol.case_name[target.structure]]] = True
-        volume = np.zeros(int(np.prod(self.grid.shape)), dtype=bool)
-        volume[self._body] = treated
-        return _mm_outside(volume.reshape(self.grid.shape), self.grid).ravel()[self._body]
 
     @cached_property
     def _scorecard_identity(self) -> ScorecardIdentity:
         return self.scorecard.identity
 
-    def _rows(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Rows of K in a structure: body voxels whose centre it holds or, for one too small for that, touches."""
-        rows = np.flatnonzero(resample(mask, self.case.grid, self.grid).ravel()[self._body])
-        if rows.size == 0:
-            rows = np.flatnonzero(_touched(mask, self.case.grid, self.grid).ravel()[self._body])
-        return rows
+    def _regions(self) -> dict[str, NDArray[np.bool_]]:
+        """Masks of targets without what lies under the skin, and of the regions that scorecards ask for."""
+        case_name = self.protocol.case_name
+        return {case_name.get(name, name): mask for name, mask in self.judge.regions.masks.items() if name != "Body"}
 
-    def _disjoint_rows(self) -> dict[str, NDArray[np.int64]]:
-        """Give each voxel to the first structure that holds it: targets by prescription, then organs, body last.
+    def against_reference(self, plan: Plan) -> AgainstReference | None:
+        """Compare a plan of this case with its reference plan, like with like; None if it has none.
 
-        As in matRad, so that an organ's objective does not pull at the target it overlaps; metrics see whole organs.
+        Both are averaged over the voxels of the reference's grid and scaled to D95 = Rx of the primary target there:
+        see `radplan_env.verdict.against_reference`.
         """
-        free = np.ones(self._body.size, dtype=bool)
-        disjoint = {}
-        for structure in self.protocol.structures:
-            rows = self.rows[self.protocol.case_name[structure]]
-            disjoint[structure] = rows[free[rows]]
-            free[rows] = False
-        return disjoint
+        if self.case.reference_dose_gy is None:
+            return None
+        regions, k = self.judge.regions, self._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
+        voxels = judged_voxels(self.protocol, regions)
+        points = voxel_points(self.case, voxels)
+        dose = dose_at(self.case, k.beams, plan.fluence, points, bixels=k.bixels, beam_model=self.judge.beam_model.name)
+        return compared(self.case, self.protocol, regions, voxels, dose.reshape(len(voxels), -1).mean(axis=1))
 
-    def _angles(self, parameters: PlanningParameters) -> tuple[float, ...]:
-        return self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
-
-    def _collimators(self, parameters: PlanningParameters, beams: int) -> tuple[float, ...]:
-        """Collimator angles of the parameters' beams; those of the system where the beams are its own, else 0."""
+    def _angles(self, parameters: PlanningParameters) -> Angles:
+        """Gantry and collimator angles; the collimators are the system's where the number of beams is, else 0."""
+        gantry = self.gantry_angles_deg if parameters.gantry_angles_deg is None else parameters.gantry_angles_deg
         if parameters.collimator_angles_deg is not None:
-            return collimator_angles(parameters.collimator_angles_deg, beams)
-        return collimator_angles(self.collimator_angles_deg if beams == len(self.gantry_angles_deg) else 0.0, beams)
+            return gantry, collimator_angles(parameters.collimator_angles_deg, len(gantry))
+        own = self.collimator_angles_deg if len(gantry) == len(self.gantry_angles_deg) else 0.0
+        return gantry, collimator_angles(own, len(gantry))
 
-    def _problem(self, request: PlanRequest, angles: tuple[float, ...]) -> FluenceProblem:
-        self._check(request.parameters)
+    def _problem(self, request: PlanRequest, angles: Angles) -> FluenceProblem:
+        self._inner.check(request.parameters)
         known, start = request.warm_start, None
         if known is not None:
-            if (known.case_id, known.grid) != (self.case.id, self.grid):
+            if (known.case_id, known.fidelity, known.grid) != (self.case.id, self.fidelity.name, self.grid):
                 raise ValueError(
                     f"a plan of {known.case_id} at fidelity {known.fidelity!r} cannot start one of "
                     f"{self.case.id} at {self.fidelity.name!r}"
                 )
             # Multipliers of limits out of reach grow without end, and would drown whatever is solved next.
             usable = not known.parameters.limits or all(each.met for each in known.solution.constraints)
-            if known.gantry_angles_deg == angles and usable:
+            if (known.gantry_angles_deg, known.collimator_angles_deg) == angles and usable:
                 start = known.solution
-        held = [self._constraint(limit) for limit in request.parameters.limits]
-        return FluenceProblem(self._terms(request.parameters), [*self._coverages(), *held], start)
+        smoothness = self._beams(*angles).smoothness(self._smoothness(request.parameters))
+        return self._inner.problem(request.parameters, start, smoothness)
 
-    def _terms(self, parameters: PlanningParameters) -> list[Term]:
-        targets = {target.structure for target in self.protocol.targets}
-        return [
-            Term(structure, rows, chosen.weight, chosen.objective_dose_gy, one_sided=structure not in targets)
-            for structure, rows in self._term_rows.items()
-            if rows.size > 0
-            for chosen in [parameters.structures[structure]]
-        ]
-
-    def _coverages(self) -> list[DoseConstraint]:
-        primary = self.protocol.primary.structure
-        return [
-            DoseConstraint(
-                target.structure,
-                self.rows[self.protocol.case_name[target.structure]],
-                "=" if target.structure == primary else "≥",
-                target.prescription_gy,
-            )
-            for target in self.protocol.targets
-        ]
-
-    def _constraint(self, limit: Limit) -> DoseConstraint:
-        known = {**self.protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
-        if limit.structure not in known:
-            raise ValueError(
-                f"limit on {limit.name}: protocol {self.protocol.name!r} and case {self.case.id!r} share no such "
-                f"structure; there are: {', '.join(known)}"
-            )
-        rows = self.rows[known[limit.structure]]
-        percent, dose_gy = limit.dose_bound(rows.size * self.grid.voxel_cc)
-        # Voxels held at a dose lie about it as closely as the solver aims. Just beyond it, V_d would count them all.
-        hair = 2 * CONSTRAINT_TOLERANCE
-        if limit.upper:
-            return DoseConstraint(limit.structure, rows, "≤", dose_gy * (1 - hair), percent)
-        return DoseConstraint(limit.structure, rows, "≥", dose_gy * (1 + hair), percent)
-
-    def _check(self, parameters: PlanningParameters) -> None:
-        wanted, given = set(self.protocol.structures), set(parameters.structures)
-        if missing := wanted - given:
-            raise ValueError(f"no parameters for {', '.join(sorted(missing))}; weight 0 leaves a structure out")
-        if unknown := given - wanted:
-            raise ValueError(
-                f"parameters for {', '.join(sorted(unknown))}, which protocol {self.protocol.name!r} and case "
-                f"{self.case.id!r} do not share; there are: {', '.join(self.protocol.structures)}"
-            )
+    def _smoothness(self, parameters: PlanningParameters) -> float:
+        own = self.protocol.protocol.smoothness
+        if parameters.smoothness is None:
+            return 0.0 if own is None else own.start
+        return parameters.smoothness
 
     def _plan(
         self,
         parameters: PlanningParameters,
-        angles: tuple[float, ...],
-        k: DoseInfluence,
+        angles: Angles,
+        beams: BeamSet,
         solution: FluenceSolution,
+        verdict: VerdictKind | None = None,
     ) -> Plan:
-        dose = k.volume(solution.dose_gy)
+        k = beams.k
+        judged = self.judge.judge(k.beams, k.bixels, solution.fluence, verdict or self.verdict)
+        dose = np.zeros(self.grid.shape, dtype=np.float32)
+        dose.flat[self._shown.index] = judged.scaled_by * beams.dose_shown(solution)
         return Plan(
             case_id=self.case.id,
             protocol=self.protocol.protocol,
             scorecard=self._scorecard_identity,
             fidelity=self.fidelity.name,
-            gantry_angles_deg=angles,
-            collimator_angles_deg=self._collimators(parameters, len(angles)),
+            gantry_angles_deg=angles[0],
+            collimator_angles_deg=angles[1],
             parameters=parameters,
             grid=self.grid,
-            ideal=Stage("ideal", dose, self.evaluate(dose)),
+            ideal=Stage("ideal", dose, judged.evaluation),
             solution=solution,
+            scaled_by=judged.scaled_by,
+            as_drawn={"d95_gy": judged.whole_d95_gy, "cropped_cc": self.judge.cropped_cc},
+            own_rows_score=self._evaluate_rows(solution.dose_gy, self._seen).score,
+            complexity=complexity(k.beams, k.bixels, judged.scaled_by * solution.fluence, self._mu_per_fraction),
+            verdict=judged.kind,
         )
+
+    @property
+    def _mu_per_fraction(self) -> float:
+        """Monitor units in a fraction that one unit of total fluence takes."""
+        return self.judge.beam_model.monitor_units_per_fluence / self.protocol.protocol.fractions
 
 
 def _again(case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], solves: int) -> PlanningSystem:
     system = PlanningSystem(case, protocol, **settings)
     system.solves = solves
     return system
-
-
-def _touched(mask: NDArray[np.bool_], source: Grid, target: Grid) -> NDArray[np.bool_]:
-    """Voxels of `target` that hold the centre of a voxel of the mask."""
-    touched = np.zeros(target.shape, dtype=bool)
-    indices = []
-    for axis, index in enumerate(np.nonzero(mask)):
-        position = source.coordinates_mm(axis)[index]
-        nearest = np.rint((position - target.origin_mm[axis]) / target.spacing_mm[axis]).astype(int)
-        indices.append(np.clip(nearest, 0, target.shape[axis] - 1))
-    touched[tuple(indices)] = True
-    return touched
-
-
-def _mm_outside(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    """Distance in mm from the centre of each voxel to that of the nearest voxel of the mask; 0 within it."""
-    found: NDArray[np.float64] = distance_transform_edt(~mask, sampling=grid.spacing_mm)
-    return found

@@ -94,7 +94,7 @@ def criterion_row(criterion: Mapping[str, Any]) -> tuple[str, str, str, str, str
         str(criterion["metric"]),
         f"{'≤' if criterion['upper'] else '≥'} {number(limit, digits)}{suffix}",
         f"{number(value, digits)}{suffix}",
-        number(float(criterion["margin"]), f"{{:+.{digits}f}}"),
+        number(float(criterion["margin"]), f"{{:+z.{digits}f}}"),
     )
 
 

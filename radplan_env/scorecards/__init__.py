@@ -7,6 +7,7 @@ from radplan_env.scorecards.registry import (
     check_scorecard,
     check_section,
     load_scorecard,
+    scorecard_for,
 )
 from radplan_env.scorecards.scorecard import Goals, Scorecard, ScorecardIdentity, ScoreTerm, Verdict
 
@@ -22,4 +23,5 @@ __all__ = [
     "check_scorecard",
     "check_section",
     "load_scorecard",
+    "scorecard_for",
 ]

@@ -14,11 +14,12 @@ from typing import Any
 
 from radplan_env.scorecards.scorecard import Goals, Scorecard
 from radplan_env.scorecards.v0 import V0
+from radplan_env.scorecards.v1 import V1
 
 GROUP = "radplan_env.scorecards"
 DEFAULT = "v0"
 
-_OWN: dict[str, type[Scorecard]] = {"v0": V0}
+_OWN: dict[str, type[Scorecard]] = {"v0": V0, "v1": V1}
 
 
 def available_scorecards() -> tuple[str, ...]:
@@ -56,6 +57,11 @@ def load_scorecard(name: str | Scorecard = DEFAULT) -> Scorecard:
             f"whose name is {name!r}"
         )
     return scorecard
+
+
+def scorecard_for(goals: Goals) -> Scorecard:
+    """Return v1 or, for a protocol without a section of v1, v0: what plans are scored by if nothing is said."""
+    return load_scorecard("v1" if goals.scorecards.get("v1") else "v0")
 
 
 def check_section(name: str, section: Mapping[str, Any], goals: Goals) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scipy import sparse
 
-from radplan_env.fluence import DoseConstraint, FluenceProblem, FluenceSolution, Term, inner_solver
+from radplan_env.fluence import DoseConstraint, FluenceProblem, FluenceSolution, Smoothness, Term, inner_solver
 
 
 def solve(
@@ -15,6 +15,8 @@ def solve(
     constraints: Sequence[DoseConstraint] = (),
     start: FluenceSolution | None = None,
     backend: str = "newton",
+    smoothness: Smoothness | None = None,
 ) -> FluenceSolution:
-    (solution,) = inner_solver(backend, matrix).solve_batch([FluenceProblem(terms, constraints, start)])
+    problem = FluenceProblem(terms, constraints, start, smoothness)
+    (solution,) = inner_solver(backend, matrix).solve_batch([problem])
     return solution

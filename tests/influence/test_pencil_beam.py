@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from radplan_env.beam_models import beam_model_named
+from radplan_env.beam_models.sampled import SampledKernels
 from radplan_env.case import Case
 from radplan_env.grid import Grid
 from radplan_env.influence import ENGINES, DoseInfluence, Fidelity, influence
 from radplan_env.influence.bixels import bixels_covering_target
 from radplan_env.influence.depth import radiological_depth
-from radplan_env.influence.linac import linac
 from radplan_env.influence.matrix import setup_of
 from radplan_env.influence.pencil_beam import LATERAL_CUTOFF_MM
 
@@ -251,9 +252,11 @@ def test_the_linac_is_pyradplans() -> None:
     pytest.importorskip("pyRadPlan")
     from pyRadPlan.machines import load_from_name
 
-    theirs, ours = load_from_name("photons", "Generic"), linac()
+    theirs, ours = load_from_name("photons", "Generic"), beam_model_named("matrad-generic")
     kernel = theirs.get_kernel_by_energy(6.0)
-    assert (ours.sad_mm, ours.attenuation_per_mm, ours.penumbra_fwhm_mm) == (theirs.sad, kernel.m, kernel.penumbra)
+    assert isinstance(ours.kernels, SampledKernels)
+    assert (ours.sad_mm, ours.attenuation_per_mm) == (theirs.sad, kernel.m)
+    assert ours.kernels.penumbra_fwhm_mm == kernel.penumbra
     np.testing.assert_array_equal(ours.build_up_per_mm, kernel.kernel_betas)
-    for ssd_mm in [*ours.ssd_mm, 850.2, 913.7]:
-        np.testing.assert_array_equal(ours.kernels_at(ssd_mm), kernel.get_kernels_at_ssd(ssd_mm))
+    for ssd_mm in [*ours.kernels.ssd_mm, 850.2, 913.7]:
+        np.testing.assert_array_equal(ours.kernels.kernels_at(ssd_mm), kernel.get_kernels_at_ssd(ssd_mm))

@@ -92,7 +92,8 @@ def _limits(goal: Goal, system: PlanningSystem, plan: Plan) -> list[Limit]:
         return _conformity(goal, system, plan)
     if goal.metric == "R50":
         level_gy = 0.5 * system.protocol.primary.prescription_gy
-        body, outside = (system.rows[name].size for name in (BODY, OUTSIDE_TARGETS))
+        doses = system.doses(plan.dose_gy)
+        body, outside = (doses[name].size for name in (BODY, OUTSIDE_TARGETS))
         return [Limit(BODY, f"V{level_gy:.6g}Gy", at_most=min(100 * goal.value * (1 - outside / body), 100.0))]
     if goal.metric == "HI":  # (D5 − D95) / Rx, where D95 is held at Rx
         rx_gy = system.protocol.prescription_gy(goal.structure)
@@ -111,15 +112,16 @@ def _conformity(goal: Goal, system: PlanningSystem, plan: Plan) -> list[Limit]:
     """
     level_gy = NEAR_MINIMUM_DOSE * system.protocol.prescription_gy(goal.structure)
     others = [target.structure for target in system.protocol.targets if target.structure != goal.structure]
-    rows = {name: system.rows[system.protocol.case_name[name]] for name in others}
-    rows[OUTSIDE_TARGETS] = system.rows[OUTSIDE_TARGETS]
-    beyond = {name: np.count_nonzero(plan.solution.dose_gy[where] >= level_gy) for name, where in rows.items()}
+    in_case = system.doses(plan.dose_gy)
+    doses = {name: in_case[system.protocol.case_name[name]] for name in others}
+    doses[OUTSIDE_TARGETS] = in_case[OUTSIDE_TARGETS]
+    beyond = {name: np.count_nonzero(dose >= level_gy) for name, dose in doses.items()}
     share = NEAR_MINIMUM_VOLUME / 100
-    target = system.rows[system.protocol.case_name[goal.structure]].size
+    target = in_case[system.protocol.case_name[goal.structure]].size
     factor = max(share**2 / goal.value - share, 0.0) * target / max(sum(beyond.values()), 1)
     if goal.miss(plan.summary()) <= 0:
         factor = max(factor, 1.0)
     return [
-        Limit(name, f"V{level_gy:.6g}Gy", at_most=min(100 * factor * voxels / rows[name].size, 100.0))
+        Limit(name, f"V{level_gy:.6g}Gy", at_most=min(100 * factor * voxels / doses[name].size, 100.0))
         for name, voxels in beyond.items()
     ]

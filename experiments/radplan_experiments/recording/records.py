@@ -38,7 +38,7 @@ class Outcome(TypedDict):
     """What an episode comes to, from the summaries of its plans; None where it has none."""
 
     best_score: float | None
-    """The highest of the steps' scores."""
+    """Score of the best of the steps; one that the screen refuses ranks below all others (see `recording.ranking`)."""
     final_score: float | None
     handed_over: int | None
     """Which of the steps the episode hands over. It counts from 0, where figures and reports say "solve 1"."""

@@ -12,9 +12,12 @@ from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
+from radplan_experiments.reporting.equivalence import EQUIVALENT, Decision
 from radplan_experiments.reporting.frames import REFERENCE, comparator
+from radplan_experiments.reporting.power import detectable_difference, patients_needed
 from radplan_experiments.reporting.stats import ENOUGH_CASES
 from radplan_experiments.reporting.tables.comparisons import Runs, differences, paired
+from radplan_experiments.reporting.tables.telling_apart import in_practice, split
 from radplan_experiments.wording import counted, listed
 
 Scores = Mapping[str, Runs]
@@ -23,6 +26,19 @@ Scores = Mapping[str, Runs]
 SHOWN = 0.005
 """Scores that differ by less are written the same."""
 
+
+SAID: dict[Decision, str] = {
+    "better": "better than",
+    "worse": "worse than",
+    "equivalent": "equivalent to",
+    "undecided": "not told apart from",
+}
+REVERSED: dict[Decision, Decision] = {
+    "better": "worse",
+    "worse": "better",
+    "equivalent": "equivalent",
+    "undecided": "undecided",
+}
 
 Verdict = Literal["higher", "no difference can be told", "lower"]
 
@@ -75,7 +91,7 @@ def difference(scores: Scores, method: str, other: str) -> Difference:
 
 
 def answer(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> list[str]:
-    """Who planned best, by how much, and what cannot be told: two or three sentences, none without scores."""
+    """Who planned best, by how much, and what cannot be told: a few sentences, none without scores."""
     scores = best_scores(records, references)
     agents = ranked(settings, scores)
     if not agents:
@@ -91,7 +107,7 @@ def answer(settings: Settings, records: Sequence[Record], references: Mapping[st
         sentences.append(_of_few_cases(all_cases))
     elif against in scores and agents != [against]:
         sentences.append(_against(scores, agents, against))
-    return sentences
+    return [*sentences, *_in_practice(settings, records, agents[0]), *_of_power(settings, records)]
 
 
 def _of_the_best(settings: Settings, scores: Scores, agents: Sequence[str], tied: Sequence[str]) -> str:
@@ -141,7 +157,7 @@ def _of_the_lead(who: tuple[str, str], leads: Mapping[str, Difference], others: 
         return text + "a difference."
     text += "no difference can be told"
     if alike := [agent for agent in others[1:] if leads[agent].verdict == "no difference can be told"]:
-        text += ", nor from the others" if len(alike) == len(others) - 1 else f", nor from {', '.join(alike)}"
+        text += f", and none to {'any other agent' if len(alike) == len(others) - 1 else listed(alike)} either"
     return text + "."
 
 
@@ -153,6 +169,33 @@ def _against(scores: Scores, agents: Sequence[str], against: str) -> str:
         group = [f"{agent} ({_signed(lead.mean)})" for agent, lead in leads.items() if lead.verdict == verdict]
         parts += [f"{verdict}: {', '.join(group)}"] if group else []
     return f"Against {name}: {'; '.join(parts)}."
+
+
+def _in_practice(settings: Settings, records: Sequence[Record], best: str) -> list[str]:
+    """Say whom the best agent leads by what counts in practice; nothing where too few patients decide nothing."""
+    found: dict[Decision, list[str]] = {}
+    pairs = in_practice(settings, records)
+    for (one, other), (each, decision) in pairs.items():
+        if best in (one, other) and len(each) >= ENOUGH_CASES:
+            found.setdefault(decision if one == best else REVERSED[decision], []).append(other if one == best else one)
+    if not found:
+        return []
+    said = [f"{SAID[decision]} {listed(found[decision])}" for decision in SAID if decision in found]
+    together = f", with all {len(pairs)} comparisons of the run taken together," if len(pairs) > 1 else ","
+    return [f"In practice, where {EQUIVALENT} points make no difference{together} {best} is {'; '.join(said)}."]
+
+
+def _of_power(settings: Settings, records: Sequence[Record]) -> list[str]:
+    """Say how small a difference so many patients can tell."""
+    found = split(settings, records)
+    if found is None or found.cases < ENOUGH_CASES or not found.deviation > 0:
+        return []
+    detectable = detectable_difference(found.deviation, found.cases)
+    needed = patients_needed(found.deviation)
+    return [
+        f"{found.cases} patients tell apart agents whose mean scores differ by {detectable:.1f} points (with 80 % "
+        f"power, two at a time); for 1 point it takes {needed}."
+    ]
 
 
 def _of_few_cases(cases: int) -> str:

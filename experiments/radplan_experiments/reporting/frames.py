@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from radplan_env.bound import Bound
 from radplan_env.planning import Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target
+from radplan_experiments.recording.ranking import best_points, points, refused
 from radplan_experiments.recording.records import COMPLETE, Record, key_of
 from radplan_experiments.recording.settings import Settings
 
@@ -25,7 +26,7 @@ def complete(records: Iterable[Record]) -> list[Record]:
 
 
 def scores(records: Iterable[Record]) -> pd.DataFrame:
-    """Best score so far at every solve of the budget: agent, case, seed, solve, best.
+    """Best score so far at every solve of the budget, 0 of refused plans: agent, case, seed, solve, best.
 
     An agent that stopped early, or met the protocol, keeps what it had reached.
     """
@@ -34,7 +35,7 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
         best = float("-inf")
         for solve in range(1, record["budget"] + 1):
             if solve <= len(record["steps"]):
-                best = max(best, record["steps"][solve - 1]["score"])
+                best = max(best, points(record["steps"][solve - 1]))
             rows.append((record["agent"], record["case"], record["seed"], solve, best))
     return pd.DataFrame(rows, columns=["agent", "case", "seed", "solve", "best"])
 
@@ -67,28 +68,32 @@ def criteria(records: Iterable[Record], references: Mapping[str, Summary]) -> pd
 
 
 def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
-    """Scores by episode: method, case, seed, score (the best), handed (of the plan handed over), last, met.
+    """Scores by episode: method, case, seed, score (the best), handed (of the plan handed over), last, met, ….
 
-    `met`: whether any plan of the episode meets the whole protocol, 0 or 1.
+    A refused plan counts 0. `met`: whether any plan of the episode meets the whole protocol, 0 or 1; `passed`: whether
+    the best passes the screen, NaN where there is none; `highest`: the highest score, refused or not.
     """
     rows = [
         (
             r["agent"],
             r["case"],
             r["seed"],
-            r["best_score"],
-            r["steps"][r["handed_over"]]["score"],
-            r["final_score"],
+            best_points(r["steps"]),
+            points(r["steps"][r["handed_over"]]),
+            points(r["steps"][-1]),
             any(step["met"] for step in r["steps"]),
+            _passed(r["steps"]),
+            max(step["score"] for step in r["steps"]),
         )
         for r in complete(records)
     ]
     rows += [
-        (REFERENCE, case, 0, plan["score"], plan["score"], None, plan["met"])
+        (REFERENCE, case, 0, points(plan), points(plan), None, plan["met"], _passed([plan]), plan["score"])
         for case, plan in sorted(references.items())
     ]
-    frame = pd.DataFrame(rows, columns=["method", "case", "seed", "score", "handed", "last", "met"])
-    return frame.astype(dict.fromkeys(("score", "handed", "last", "met"), float))
+    numbers = ["score", "handed", "last", "met", "passed", "highest"]
+    frame = pd.DataFrame(rows, columns=["method", "case", "seed", *numbers])
+    return frame.astype(dict.fromkeys(numbers, float))
 
 
 def runs_by_case(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float64]]:
@@ -123,6 +128,13 @@ def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
 def criterion_label(item: Mapping[str, Any]) -> str:
     """A criterion as planners write it: "Rectum V31Gy ≤ 34 %"."""
     return Bound.of(item).words
+
+
+def _passed(plans: Sequence[Summary]) -> float | None:
+    """Whether the best of some plans passes the screen; None where none was screened."""
+    if all(plan.get("screened") is None for plan in plans):
+        return None
+    return any(not refused(plan) for plan in plans)
 
 
 def kind_of(structure: str) -> str:

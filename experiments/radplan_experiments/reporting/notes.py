@@ -10,6 +10,7 @@ from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.standing import other_in_package, scorecard_has_changed
+from radplan_experiments.reporting import refusals
 from radplan_experiments.running.language_model import spending
 from radplan_experiments.running.own_agents import other_versions
 
@@ -42,6 +43,7 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
     lines += other_versions(folder, records)
     if len(folder.settings.cases) == 1:
         lines.append("One case: no interval over cases and no probability of improvement.")
+    lines += refusals.sentence(records)
     lines += rescorings(records)
     if any(record["case"].startswith("synthetic/") for record in records):
         lines.append("The patients are synthetic.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from radplan_agents.criteria import failing_names
 from radplan_agents.plan_changes import changes, limit_changes, moved_line
 from radplan_env.planning import Summary
+from radplan_experiments.recording.ranking import refused
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Solve:
         From 1.
     score : float
         Of its plan.
+    refused_for : list of str
+        Why the screen refuses its plan; empty where it does not.
     failing : list of str
         Criteria that its plan fails, the most urgent first.
     changed : list of str
@@ -30,6 +33,7 @@ class Solve:
 
     number: int
     score: float
+    refused_for: list[str]
     failing: list[str]
     changed: list[str]
     effect: str
@@ -51,6 +55,7 @@ def _solve(number: int, before: Summary | None, plan: Summary) -> Solve:
     return Solve(
         number=number,
         score=plan["score"],
+        refused_for=list(plan.get("reasons", ())) or ["no reason given"] if refused(plan) else [],
         failing=failing_names(plan),
         changed=[] if before is None else _changed(before, plan),
         effect="" if before is None else moved_line(before, plan),

@@ -24,8 +24,9 @@ from radplan_env.planning import Plan
 from radplan_env.render import plan_text
 from radplan_experiments.cohort import UsageError, environment_of, open_cohort
 from radplan_experiments.options import ConverseOptions
+from radplan_experiments.recording import ranking
 from radplan_experiments.recording.settings import ModelChoice
-from radplan_experiments.running import comparison, language_model, run_settings, runner
+from radplan_experiments.running import comparison, language_model, run_settings
 from radplan_experiments.writing import slug
 
 PROMPT = "[Enter] go on, words, undo, accept [N] or stop> "
@@ -150,7 +151,7 @@ class Dialogue:
 
     def best(self) -> int | None:
         """Number of the plan that an episode hands over, None before the first."""
-        best = runner.handed_over([plan.summary() for plan in self.plans])
+        best = ranking.handed_over([plan.summary() for plan in self.plans])
         return None if best is None else best + 1
 
     def _show_thoughts(self, action: Action | None) -> None:

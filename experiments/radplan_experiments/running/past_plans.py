@@ -12,6 +12,7 @@ from radplan_env.planning import Plan
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import LibraryOptions
 from radplan_experiments.recording import failures
+from radplan_experiments.recording.ranking import rank
 from radplan_experiments.recording.records import FAILED, Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.running import comparison, run_settings
@@ -64,7 +65,7 @@ def library_of(folder: RunFolder) -> Library:
 def _best_of(folder: RunFolder, case: str) -> Record | None:
     """The episode with the best plan of a case; of equals the first."""
     records = [r for r in folder.records.values() if r["case"] == case and r["handed_over"] is not None]
-    return max(records, key=lambda r: r["steps"][r["handed_over"]]["score"], default=None)
+    return max(records, key=lambda r: rank(r["steps"][r["handed_over"]]), default=None)
 
 
 def _reference_plan(folder: RunFolder, record: Record) -> ReferencePlan:

@@ -10,7 +10,7 @@ from radplan_agents.llm import NoModelError, SettingsError
 from radplan_agents.registry import load_agent
 from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.protocol import Protocol, ProtocolError, load_protocol
-from radplan_env.scorecards import DEFAULT, Scorecard, check_scorecard, load_scorecard
+from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard, scorecard_for
 from radplan_env.sites import Site, site_id, site_of
 from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named, source_named, unrecognised
 from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
@@ -165,7 +165,7 @@ def scorecard_of(task: TaskOptions, protocol: Protocol) -> Scorecard:
         If there is no such scorecard, or the protocol lacks what it needs.
     """
     try:
-        scorecard = load_scorecard(task.scorecard or DEFAULT)
+        scorecard = load_scorecard(task.scorecard) if task.scorecard else scorecard_for(protocol)
         check_scorecard(scorecard, protocol)
     except ValueError as error:
         raise UsageError(f"--scorecard: {error}") from error

@@ -26,7 +26,7 @@ from radplan_env.env import RadPlanEnv
 from radplan_env.info import PlanSummary
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_experiments.cohort import Origin, environment_of, open_cohort, unrecognised
-from radplan_experiments.recording import failures, fluences
+from radplan_experiments.recording import failures, fluences, ranking
 from radplan_experiments.recording.records import COMPLETE, FAILED, Failure, Key, Outcome, Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
@@ -83,7 +83,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     steps = [plan.summary() for plan in plans]
     came_to = outcome(steps)
     if (chosen := came_to["handed_over"]) is not None:
-        keep(folder, key, [plan.fluence for plan in plans], plans[chosen])
+        keep(folder, key, [plan.solution.fluence for plan in plans], plans[chosen])
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
@@ -192,17 +192,12 @@ def keep(folder: RunFolder, key: Key, solved: Sequence[fluences.Fluence], chosen
 
 def outcome(steps: Sequence[PlanSummary]) -> Outcome:
     """What an episode comes to, from the summaries of its plans."""
-    scores = [step["score"] for step in steps]
+    best = ranking.best(steps)
     return {
-        "best_score": max(scores, default=None),
-        "final_score": scores[-1] if scores else None,
-        "handed_over": handed_over(steps),
+        "best_score": None if best is None else steps[best]["score"],
+        "final_score": steps[-1]["score"] if steps else None,
+        "handed_over": ranking.handed_over(steps),
     }
-
-
-def handed_over(steps: Sequence[PlanSummary]) -> int | None:
-    """Index of the plan an episode hands over: one that meets every criterion, else the best score's."""
-    return max(range(len(steps)), key=lambda i: (steps[i]["met"], steps[i]["score"]), default=None)
 
 
 def prepare(settings: Settings, case_id: str, path: Path) -> None:

@@ -38,17 +38,21 @@ def run(settings: Settings, episode: Callable[..., Record], plan_summary: Callab
 
 def test_a_clear_lead_is_called_a_difference(run: Run) -> None:
     settings, records = run(template=[70, 71, 72, 73, 74, 75, 76], good=[81, 80, 83, 82, 85, 86, 85])
-    first, second, third = answer(settings, records, {})
+    first, second, third, fourth, fifth = answer(settings, records, {})
     assert first.startswith("Of 2 agents good scored highest: 83.2 of 100 points (95 % interval over patients")
     assert "Its mean difference to the next, template, patient by patient, is +10.14 points" in second
     assert "ahead on 7 of 7 patients: a difference." in second
     assert third == "Against the plans of template: higher: good (+10.14)."
+    assert fourth == "In practice, where 0.5 points make no difference, good is better than template."
+    assert fifth.startswith("7 patients tell apart agents whose mean scores differ by 1.9 points")
+    assert fifth.endswith("for 1 point it takes 17.")
 
 
 def test_a_lead_that_may_be_chance_is_not(run: Run) -> None:
     settings, records = run(template=[70, 80, 75, 72, 78, 74], other=[71, 79, 77, 71, 80, 73], worst=[10] * 6)
-    _, second, third = answer(settings, records, {})
+    _, second, third, fourth, _ = answer(settings, records, {})
     assert "no difference can be told" in second
+    assert fourth.endswith("of the run taken together, other is better than worst; not told apart from template.")
     assert "worst" not in second
     assert third == "Against the plans of template: no difference can be told: other (+0.33); lower: worst (−64.83)."
 

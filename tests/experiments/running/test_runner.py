@@ -18,7 +18,7 @@ from radplan_env.protocol import load_protocol
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands import export
 from radplan_experiments.options import RunOptions
-from radplan_experiments.recording import fluences
+from radplan_experiments.recording import fluences, ranking
 from radplan_experiments.recording.run_folder import RunFolder, open_run_folder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.running import own_agents, runner
@@ -110,9 +110,9 @@ def test_a_plan_that_meets_the_protocol_is_handed_over_before_one_of_a_better_sc
     def steps(*judged: tuple[bool, float]) -> list[dict[str, Any]]:
         return [{"met": met, "score": score} for met, score in judged]
 
-    assert runner.handed_over(steps((False, 90), (False, 95), (False, 80))) == 1
-    assert runner.handed_over(steps((False, 97), (True, 96))) == 1
-    assert runner.handed_over([]) is None
+    assert ranking.handed_over(steps((False, 90), (False, 95), (False, 80))) == 1
+    assert ranking.handed_over(steps((False, 97), (True, 96))) == 1
+    assert ranking.handed_over([]) is None
 
 
 def test_an_agent_that_raises_leaves_the_plans_it_made(folder: RunFolder) -> None:

@@ -17,6 +17,7 @@ from radplan_env.render.colors import drawing_order, structure_colors
 from radplan_env.render.dvh import Curves, draw_dvh
 from radplan_env.render.planes import planes_of
 from radplan_env.render.slices import draw_slice
+from radplan_experiments.recording.ranking import points
 from radplan_experiments.recording.records import Record
 from radplan_experiments.reporting.figures.style import grid_of_panels, legend_below, taking_turns
 
@@ -80,7 +81,7 @@ def _structures(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 def _draw_scores(axes: Axes, record: Record) -> None:
     scores = [step["score"] for step in record["steps"]]
     solves = range(1, len(scores) + 1)
-    best = list(accumulate(scores, max))
+    best = list(accumulate(map(points, record["steps"]), max))
     axes.step(solves, best, where="post", color="#888888", linewidth=1, label="best so far")
     axes.plot(solves, scores, "o-", color="black", markersize=4, linewidth=0.8, label="this solve")
     chosen = record["handed_over"]

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from radplan_env.protocol import load_protocol
-from radplan_env.scorecards import DEFAULT
+from radplan_env.scorecards import scorecard_for
 from radplan_env.sites import SITES
 from radplan_experiments.recording.settings import Settings
 
@@ -42,7 +42,8 @@ def _task(settings: Settings) -> list[str]:
     words += ["--names", "NAMES.yaml"] if settings.names else []
     words += [] if settings.reference_dose else ["--no-reference-dose"]
     words += ["--cases", *settings.cases, "--fidelity", settings.fidelity]
-    words += ["--scorecard", settings.scorecard.name] if settings.scorecard.name != DEFAULT else []
+    if settings.scorecard.name != scorecard_for(settings.protocol).name:
+        words += ["--scorecard", settings.scorecard.name]
     for name in ("gantry_angles_deg", "collimator_angles_deg"):
         if angles := getattr(settings, name):
             words += [f"--{name.replace('_', '-')}", *(f"{angle:g}" for angle in angles)]

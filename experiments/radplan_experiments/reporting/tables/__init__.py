@@ -19,10 +19,14 @@ from radplan_experiments.reporting.tables.comparisons import (
 )
 from radplan_experiments.reporting.tables.doses import criteria_met, organ_metrics, target_metrics
 from radplan_experiments.reporting.tables.effort import effort, language_model
+from radplan_experiments.reporting.tables.goals import episodes, solves_needed
 from radplan_experiments.reporting.tables.patients import scores_by_case
+from radplan_experiments.reporting.tables.refusals import refused_plans
+from radplan_experiments.reporting.tables.regret import regret
 from radplan_experiments.reporting.tables.scores import overview, score_by_solve, score_statistics
 from radplan_experiments.reporting.tables.solves import solves
 from radplan_experiments.reporting.tables.table import UNKNOWN, Table
+from radplan_experiments.reporting.tables.telling_apart import practical_equivalence, variance
 from radplan_experiments.writing import write_text
 
 __all__ = [
@@ -33,18 +37,24 @@ __all__ = [
     "criteria_met",
     "dose_differences",
     "effort",
+    "episodes",
     "gain_over_random",
     "improvement",
     "language_model",
     "organ_metrics",
     "overview",
+    "practical_equivalence",
+    "refused_plans",
+    "regret",
     "save",
     "score_by_solve",
     "score_differences",
     "score_statistics",
     "scores_by_case",
     "solves",
+    "solves_needed",
     "target_metrics",
+    "variance",
 ]
 
 
@@ -78,7 +88,13 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
             target_metrics(settings, records, references),
             organ_metrics(settings, records, references),
             dose_differences(settings, records, references),
-            solves(records),
+            regret(settings, records),
+            practical_equivalence(settings, records),
+            variance(settings, records),
+            solves_needed(settings, records, references),
+            refused_plans(settings, records),
+            episodes(settings, records, references),
+            solves(settings, records, references),
         ]
     tables += [effort(settings, records), language_model(settings, records), agent_records(settings, records)]
     return [table for table in tables if not table.frame.empty]

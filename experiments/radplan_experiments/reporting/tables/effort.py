@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from radplan_experiments.recording.ranking import best_points
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
@@ -23,6 +24,7 @@ SESSION = {
     "calls_with_pictures_seen",
     "failed_questions",
     "faults",
+    "adaptations",
 }
 
 
@@ -39,7 +41,7 @@ def effort(settings: Settings, records: Sequence[Record]) -> Table:
         rows.append(
             {
                 "method": agent,
-                "best score": mean_or_nan([record["best_score"] for record in frames.complete(episodes)]),
+                "best score": mean_or_nan([best_points(record["steps"]) for record in frames.complete(episodes)]),
                 "episodes": len(episodes),
                 "solves": mean_or_nan(solves),
                 "training solves": told(episodes, "training_solves"),
@@ -67,7 +69,7 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
         said = [record for record in records if record["agent"] == agent and _talked(record)]
         if not said:
             continue
-        scores = [r["best_score"] for r in frames.complete(said)]
+        scores = [best_points(r["steps"]) for r in frames.complete(said)]
         episodes = [r["agent_record"] for r in said]
         faults = sum((Counter(episode["faults"]) for episode in episodes), Counter())
         adapted = sum((Counter(episode["adaptations"]) for episode in episodes), Counter())

@@ -35,27 +35,30 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
     scores, criteria = frames.plan_scores(records, references), frames.criteria(records, references)
     optional = {"training solves": "training_solves", "distance to reference [Gy]": "distance_gy"}
     optional = {column: name for column, name in optional.items() if not np.isnan(told(records, name))}
+    is_screened, is_refused = scores["passed"].notna().any(), (scores["highest"] > scores["score"]).any()
     rows = []
     for method in (*settings.agents, REFERENCE):
         episodes = [r for r in records if r["agent"] == method]
         own = scores[scores["method"] == method]
         if not episodes and own.empty:
             continue
-        by_case = own.groupby("case")[["score", "handed", "last", "met"]].mean()
+        by_case = own.groupby("case")[["score", "handed", "last", "met", "passed", "highest"]].mean()
         judged = criteria[criteria["method"] == method]
         stages = stages_of_records(episodes)
         rows.append(
             {
                 "method": method,
                 "plan": kind_of_plan(stages) if stages or method == REFERENCE else UNKNOWN,
+                **(_screened(by_case) if is_screened else {}),
+                **_best_score(own),
                 "cases": len(by_case),
                 "episodes": len(episodes),
                 "failed": sum(r["status"] == FAILED for r in episodes),
                 "solves": mean_or_nan([len(r["steps"]) for r in episodes]),
                 **{column: told(episodes, name) for column, name in optional.items()},
-                **_best_score(own),
                 "mean": by_case["score"].mean(),
                 f"mean{SD}": by_case["score"].std(),
+                **({"mean, screen ignored": by_case["highest"].mean()} if is_refused else {}),
                 "handed over": by_case["handed"].mean(),
                 "last plan": by_case["last"].mean(),
                 "criteria met [%]": _passed(judged),
@@ -68,10 +71,18 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
         f"interval over cases, {WIDENED} (by Student's t and √(n/(n\u00a0−\u00a01)), Hesterberg 2015) and cut at 0 and "
         "100; mean: over cases (SD), seeds averaged within a case. Failed episodes enter no mean but that of the "
         "solves made: look at their number first. Handed over: score of the plan handed over, which is one that meets "
-        "every criterion, else the one of the best score; the criteria met are its. Last plan: score of the last one "
+        "every criterion, else the one of the best score, and a refused one only where all are; the criteria met are "
+        "its. Last plan: score of the last one "
         "made. All met: share of episodes that came to a plan which meets every criterion, 95 % interval (Wilson) over "
         "cases."
     )
+    if is_screened:
+        note += (
+            " Screened: share of episodes with a plan that passes the scorecard's screen, 95 % interval (Wilson) over "
+            "cases. A plan that the screen refuses ranks below every other and counts 0 points."
+        )
+    if is_refused:
+        note += " Mean, screen ignored: of the highest scores, refused or not."
     if "training solves" in optional:
         note += f" Training solves: what learning the agent's policy took before; {UNKNOWN} where nothing was learned."
     if "distance to reference [Gy]" in optional:
@@ -128,6 +139,13 @@ def milestones(budget: int) -> list[int]:
     """Numbers of solves to show: 1, 2, 3, 5, 10, 20, 30, 50, …, and the budget."""
     steps = [factor * 10**power for power in range(len(str(budget))) for factor in (1, 2, 3, 5)]
     return sorted({step for step in steps if step <= budget} | {budget})
+
+
+def _screened(by_case: pd.DataFrame) -> dict[str, float]:
+    """Share of episodes with a plan that passes the screen, in %; not known where none was screened."""
+    passed = by_case["passed"].dropna()
+    ends = stats.share_interval(passed) if len(passed) else (np.nan, np.nan)
+    return with_interval("screened [%]", 100 * passed.mean(), 100 * np.asarray(ends))
 
 
 def _best_score(own: pd.DataFrame) -> dict[str, float]:

@@ -1,0 +1,274 @@
+"""Beams traced to points once, and the dose of any fluence there, with its adjoint.
+
+d(p) = Σ_b (SAD/r)² Σₖ Dₖ(depth) Cₖ(x, z) with Cₖ = F ∗ κₖ: the depth doses Dₖ of the point's radiological depth, and
+the fluence F of the beam convolved with the model's lateral kernels in the isocentre plane. Fourier transforms take all
+of F's reach into account: there is no lateral cutoff but the model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from radplan_env.beam_models import BeamModel, beam_model_named
+from radplan_env.beam_models.lattice import Lattice
+from radplan_env.beams import Beam, Bixels
+from radplan_env.case import Case
+from radplan_env.dose.gather import gather, scatter
+from radplan_env.dose.raster import BixelRows, Raster, Shading, check_fluence
+from radplan_env.threads import run_in_slices
+from radplan_env.tracing import body_density, depths, surface_distance_mm
+
+Array = NDArray[np.float64]
+
+DEPTH_STEP_MM = 0.05
+"""Of the depth doses' table: interpolation changes them by less than 0.004 %."""
+
+
+def prepare(
+    case: Case,
+    beams: Sequence[Beam],
+    points_mm: Array,
+    *,
+    beam_model: str | BeamModel = "generic-6x",
+    spacing_mm: float | None = None,
+) -> Prepared:
+    """Trace beams through a case to points: once for all fluences.
+
+    Parameters
+    ----------
+    case : Case
+    beams : sequence of Beam
+    points_mm : ndarray, shape (points, 3)
+        (z, y, x) in patient coordinates, on the case's CT.
+    beam_model : str or BeamModel
+        One of `radplan_env.beam_models.BEAM_MODELS`.
+    spacing_mm : float, optional
+        Of the lattice in the isocentre plane on which fluence is convolved; the model's own by default, 1 mm.
+
+    Returns
+    -------
+    Prepared
+        4 bytes per beam and point.
+
+    Raises
+    ------
+    ValueError
+        If there is no beam, a point is not finite or outside the CT, or a beam's SAD is not the model's.
+    """
+    model = beam_model if isinstance(beam_model, BeamModel) else beam_model_named(beam_model)
+    points = _checked_points(case, points_mm)
+    if not beams:
+        raise ValueError("no beam to compute dose of")
+    if wrong := [beam.sad_mm for beam in beams if beam.sad_mm != model.sad_mm]:
+        raise ValueError(f"beam model {model.name!r} has a source-axis distance of {model.sad_mm:g} mm, beams {wrong}")
+    density, grid = body_density(case.ct_hu, case.structures["Body"], case.grid)
+    return Prepared(
+        case_id=case.id,
+        model=model,
+        beams=tuple(beams),
+        points_mm=points,
+        depth_mm=np.stack([depths(density, grid, beam, points) for beam in beams]),
+        ssd_mm=tuple(surface_distance_mm(density, grid, beam) for beam in beams),
+        spacing_mm=model.kernels.lattice_mm if spacing_mm is None else spacing_mm,
+    )
+
+
+def _checked_points(case: Case, points_mm: Array) -> Array:
+    points = np.ascontiguousarray(points_mm, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"points must have shape (points, 3), as (z, y, x) in mm; got {points.shape}")
+    if bad := int(np.count_nonzero(~np.isfinite(points).all(axis=1))):
+        raise ValueError(f"{bad} of {len(points)} points are NaN or infinite")
+    low = np.array(case.grid.origin_mm) - np.array(case.grid.spacing_mm) / 2
+    beyond = (points < low - 1e-6) | (points > low + case.grid.extent_mm + 1e-6)
+    if bad := int(np.count_nonzero(beyond.any(axis=1))):
+        raise ValueError(
+            f"{bad} of {len(points)} points lie outside the CT of case {case.id!r}, which reaches from {low} to "
+            f"{low + case.grid.extent_mm} mm (z, y, x): they belong to another case or another axis order"
+        )
+    return points
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Beams traced to points; see `prepare`.
+
+    Parameters
+    ----------
+    case_id : str
+    model : BeamModel
+    beams : tuple of Beam
+    points_mm : ndarray, shape (points, 3)
+    depth_mm : ndarray of float32, shape (beams, points)
+        Radiological depth of each point.
+    ssd_mm : tuple of float
+        Source-surface distance along each beam's axis.
+    spacing_mm : float
+        Of the lattice in the isocentre plane.
+    """
+
+    case_id: str
+    model: BeamModel
+    beams: tuple[Beam, ...]
+    points_mm: Array
+    depth_mm: NDArray[np.float32]
+    ssd_mm: tuple[float, ...]
+    spacing_mm: float
+    _spectra: dict[tuple[int, Lattice, float | None], NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    def dose(self, rasters: Sequence[Raster]) -> NDArray[np.float32]:
+        """Return the dose in Gy, shape (points,), of one raster a beam.
+
+        Raises
+        ------
+        ValueError
+            If there is not one raster for each beam, or the model knows bixels only.
+        """
+        if self.model.kernels.pencils_only:
+            raise ValueError(f"beam model {self.model.name!r} computes bixels only: choose generic-6x for apertures")
+        if len(rasters) != len(self.beams):
+            raise ValueError(f"{len(rasters)} rasters for {len(self.beams)} beams: each beam needs one")
+        dose = np.zeros(len(self.points_mm))
+        for b, raster in enumerate(rasters):
+            lattice = self._lattice(b, raster.x_mm, raster.z_mm)
+            shading = Shading(raster.x_mm, raster.z_mm, self.model, lattice)
+            self._add(dose, b, lattice, shading.onto_lattice(raster.fluence), None)
+        return _clipped(dose)
+
+    def dose_of_bixels(self, bixels: Bixels, fluence: Array) -> NDArray[np.float32]:
+        """Return the dose in Gy, shape (points,), of a fluence (bixels,).
+
+        Raises
+        ------
+        ValueError
+            If the fluence or the bixels are not those of the beams, or a fluence is negative or not finite.
+        """
+        return _clipped(self.forward(bixels, self._checked(bixels, fluence)))
+
+    def forward(self, bixels: Bixels, fluence: Array) -> Array:
+        """Return the dose of a fluence as `dose_of_bixels`, linear to rounding: unchecked, and not clipped at 0."""
+        dose = np.zeros(len(self.points_mm))
+        for b, rows, lattice, shading in self._by_beam(bixels):
+            self._add(dose, b, lattice, shading.onto_lattice(rows.rectangle(fluence)), bixels.width_mm)
+        return dose
+
+    def adjoint(self, bixels: Bixels, values: Array) -> Array:
+        """Apply the adjoint of `forward`: return (bixels,) of a value per point."""
+        result = np.zeros(len(bixels))
+        for b, rows, lattice, shading in self._by_beam(bixels):
+            result[rows.columns] = shading.back(self._scattered(b, lattice, values, bixels.width_mm))[rows.place]
+        return result
+
+    def adjoint_of_rasters(self, rasters: Sequence[Raster], values: Array) -> list[Array]:
+        """Apply the adjoint of `dose`: return an array of each raster's shape of a value per point."""
+        result = []
+        for b, raster in enumerate(rasters):
+            lattice = self._lattice(b, raster.x_mm, raster.z_mm)
+            shading = Shading(raster.x_mm, raster.z_mm, self.model, lattice)
+            result.append(shading.back(self._scattered(b, lattice, values, None)))
+        return result
+
+    def _scattered(self, b: int, lattice: Lattice, values: Array, bixel_mm: float | None) -> NDArray[np.float32]:
+        """Return what values at the points weigh on a beam's lattice of fluence."""
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        if values.shape != (len(self.points_mm),):
+            raise ValueError(f"{values.shape} values for {len(self.points_mm)} points")
+        spectra = self._spectra_of(b, lattice, bixel_mm)
+        planes = np.zeros((*lattice.shape, len(spectra)))
+        scatter(*self._seen_by(b), 1 / lattice.spacing_mm, values, planes)
+        transformed = fft.rfft2(planes.astype(np.float32), axes=(0, 1))
+        summed = sum(np.conj(spectrum) * transformed[..., k] for k, spectrum in enumerate(spectra))
+        weights: NDArray[np.float32] = fft.irfft2(summed, lattice.shape)
+        return weights
+
+    def _checked(self, bixels: Bixels, fluence: Array) -> Array:
+        fluence = np.asarray(fluence, dtype=np.float64)
+        if fluence.shape != (len(bixels),):
+            raise ValueError(
+                f"a fluence of shape {fluence.shape} for {len(bixels)} bixels of case {self.case_id!r}: it belongs to "
+                "another patient or another set of beams"
+            )
+        check_fluence(fluence, f"the fluence of case {self.case_id!r}")
+        return fluence
+
+    def _by_beam(self, bixels: Bixels) -> Iterator[tuple[int, BixelRows, Lattice, Shading]]:
+        if len(bixels) and bixels.beam.max() >= len(self.beams):
+            raise ValueError(
+                f"bixels of {bixels.beam.max() + 1} beams, but {len(self.beams)} were traced in case {self.case_id!r}"
+            )
+        for b in range(len(self.beams)):
+            if not (bixels.beam == b).any():
+                continue
+            rows = BixelRows.of(bixels, b)
+            lattice = self._lattice(b, rows.x_mm, rows.z_mm)
+            yield b, rows, lattice, rows.shading(bixels.width_mm, self.model, lattice)
+
+    def _lattice(self, b: int, x_mm: Array, z_mm: Array) -> Lattice:
+        """Return the lattice on which neither fluence nor points meet a periodic image within the kernels' reach."""
+        beyond = self.model.kernels.reach_mm(self.ssd_mm[b])
+        sizes = [
+            fft.next_fast_len(int((abs(lines).max() + reach + beyond) / self.spacing_mm) + 2, real=True)
+            for lines, reach in zip((x_mm, z_mm), self._points_reach_mm(b), strict=True)
+        ]
+        return Lattice(self.spacing_mm, (sizes[0], sizes[1]))
+
+    def _points_reach_mm(self, b: int) -> tuple[float, float]:
+        """How far from the axis the points lie in the isocentre plane, along x and z; at most, by their box."""
+        beam = self.beams[b]
+        x, y, z = beam.from_source(*self._corners.T)
+        u, w = beam.onto_collimator(x * beam.sad_mm / y, z * beam.sad_mm / y)
+        return float(abs(u).max()), float(abs(w).max())
+
+    def _spectra_of(self, b: int, lattice: Lattice, bixel_mm: float | None) -> NDArray[Any]:
+        key = b, lattice, bixel_mm
+        if key not in self._spectra:
+            self._spectra[key] = self.model.kernels.spectra(lattice, self.ssd_mm[b], bixel_mm)
+        return self._spectra[key]
+
+    def _add(self, dose: Array, b: int, lattice: Lattice, fluence: NDArray[np.float32], bixel_mm: float | None) -> None:
+        transformed = fft.rfft2(fluence)
+        spectra = self._spectra_of(b, lattice, bixel_mm)
+        planes = np.empty((*lattice.shape, len(spectra)), dtype=np.float32)
+        for k, spectrum in enumerate(spectra):
+            planes[..., k] = fft.irfft2(transformed * spectrum, lattice.shape)
+        points, depth, geometry, curves, per_depth = self._seen_by(b)
+        per_mm = 1 / lattice.spacing_mm
+
+        def add(_: int, first: int, last: int) -> None:
+            part = points[first:last], depth[first:last], geometry
+            gather(*part, curves, per_depth, per_mm, planes, dose[first:last])
+
+        run_in_slices(add, len(points))
+
+    def _seen_by(self, b: int) -> tuple[Array, NDArray[np.float32], tuple[float, ...], Array, float]:
+        """Points, depths, geometry and depth dose of a beam, as the compiled kernels take them."""
+        beam = self.beams[b]
+        turn = beam.onto_collimator(np.array([1.0, 0.0]), np.array([0.0, 1.0]))[0]
+        geometry = tuple(map(float, (*beam.isocentre_mm, *beam.cos_sin, beam.sad_mm, *turn)))
+        return self.points_mm, self.depth_mm[b], geometry, self._depth_doses, 1 / DEPTH_STEP_MM
+
+    @cached_property
+    def _corners(self) -> Array:
+        """Corners of the box around the points, shape (8, 3)."""
+        axes = self.points_mm.T if len(self.points_mm) else np.array([self.beams[0].isocentre_mm]).T
+        return np.array(list(product(*((axis.min(), axis.max()) for axis in axes))))
+
+    @cached_property
+    def _depth_doses(self) -> Array:
+        """Depth doses, shape (depths, components), from the surface to beyond the deepest point."""
+        steps = np.arange(int(self.depth_mm.max(initial=0.0) / DEPTH_STEP_MM) + 3, dtype=np.float64)
+        return np.ascontiguousarray(self.model.depth_doses(DEPTH_STEP_MM * steps).T)
+
+
+def _clipped(dose: Array) -> NDArray[np.float32]:
+    """Dose without the rounding of the transforms, about -1e-6 of the maximum."""
+    clipped: NDArray[np.float32] = np.maximum(dose, 0).astype(np.float32)
+    return clipped

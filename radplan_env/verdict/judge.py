@@ -1,0 +1,151 @@
+"""Judging: the dose of a fluence at the verdict's points, scaled to cover the primary target, scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radplan_env.beam_models import beam_model_named
+from radplan_env.beams import Beam, Bixels
+from radplan_env.case import Case
+from radplan_env.dose import Prepared, prepare
+from radplan_env.evaluation import Evaluation, evaluate
+from radplan_env.metrics import dose_at_volume
+from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol
+from radplan_env.scorecards import Scorecard
+
+from .points import JudgedPoints, verdict_points
+from .regions import Regions
+
+VerdictKind = Literal["full", "sampled"]
+
+SAMPLED = 30_000
+"""Points of a sampled verdict, drawn evenly from each combination of regions."""
+
+_KEPT_BEAM_SETS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What is said of a fluence.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of the scaled plan, at the verdict's points.
+    scaled_by : float
+        Factor to D95 = Rx of the primary target there; 1 for a plan without dose.
+    whole_d95_gy : float
+        D95 of the primary target as drawn, skin included.
+    kind : {"full", "sampled"}
+        Whether all points were asked.
+    """
+
+    evaluation: Evaluation
+    scaled_by: float
+    whole_d95_gy: float
+    kind: VerdictKind = "full"
+
+
+class Judge:
+    """Judges the plans of a case by one yardstick, whatever they were optimised on.
+
+    Parameters
+    ----------
+    case : Case
+    protocol : BoundProtocol
+    scorecard : Scorecard
+    beam_model : str
+        Of the dose: see `radplan_env.dose`.
+
+    Raises
+    ------
+    CaseError
+        If a target lies wholly under the skin.
+    """
+
+    def __init__(self, case: Case, protocol: BoundProtocol, scorecard: Scorecard, *, beam_model: str) -> None:
+        self.case, self.protocol, self.scorecard = case, protocol, scorecard
+        self.beam_model = model = beam_model_named(beam_model)
+        self.regions = Regions.of(case, protocol)
+
+        # Without `self`: a judge must be freed when the last who uses it lets go, not when the collector comes by.
+        def traced(beams: tuple[Beam, ...], points: JudgedPoints) -> Prepared:
+            return prepare(case, beams, points.positions_mm, beam_model=model)
+
+        self._traced = lru_cache(2 * _KEPT_BEAM_SETS)(traced)
+
+    @cached_property
+    def points(self) -> JudgedPoints:
+        """All points of the verdict."""
+        return verdict_points(self.case, self.protocol, self.regions)
+
+    @cached_property
+    def sampled_points(self) -> JudgedPoints:
+        """The subset that a sampled verdict asks."""
+        return self.points.reweighted(self.points.subset(SAMPLED))
+
+    def judge(
+        self, beams: Sequence[Beam], bixels: Bixels, fluence: NDArray[Any], kind: VerdictKind = "full"
+    ) -> Judgement:
+        """Judge a fluence.
+
+        Parameters
+        ----------
+        beams : sequence of Beam
+        bixels : Bixels
+        fluence : ndarray, shape (bixels,)
+        kind : {"full", "sampled"}
+            Whether to ask all points or the sampled ones.
+
+        Raises
+        ------
+        ValueError
+            If the fluence does not belong to the bixels, or is negative or not finite.
+        """
+        points = self.points if kind == "full" else self.sampled_points
+        dose = self._traced(tuple(beams), points).dose_of_bixels(bixels, np.asarray(fluence))
+        return self.judge_dose(dose, points, kind)
+
+    def judge_dose(self, dose_gy: NDArray[Any], points: JudgedPoints, kind: VerdictKind = "full") -> Judgement:
+        """Judge doses in Gy, shape (points,), at points of this case."""
+        factor = self._factor(dose_gy, points)
+        hottest_last = np.argsort(dose_gy, kind="stable")  # once for all regions
+        dose = factor * dose_gy[hottest_last]
+        volume, code = points.volume_cc[hottest_last], points.code[hottest_last]
+        inside = {name: (code >> bit & 1).astype(bool) for bit, name in enumerate(points.names)}
+        names = {self.protocol.case_name.get(name, name): name for name in points.names}
+        evaluation = evaluate(
+            {own: dose[inside[name]] for own, name in names.items()},
+            {own: volume[inside[name]] for own, name in names.items()},
+            self.protocol,
+            self.scorecard,
+            scaled_by=factor,
+            in_targets_percent=self.in_targets_percent,
+        )
+        whole = inside[f"{self.protocol.primary.structure}.whole"]
+        return Judgement(evaluation, factor, dose_at_volume(dose[whole], 95, volume[whole]), kind)
+
+    def _factor(self, dose_gy: NDArray[Any], points: JudgedPoints) -> float:
+        primary = self.protocol.primary
+        target = points.inside(primary.structure)
+        d95 = dose_at_volume(dose_gy[target], 95, points.volume_cc[target])
+        return primary.prescription_gy / d95 if d95 > 0 else 1.0
+
+    @cached_property
+    def cropped_cc(self) -> dict[str, float]:
+        """What each target loses to the skin, in cc."""
+        drawn = {target.structure: f"{target.structure}.whole" for target in self.protocol.targets}
+        return {name: self.regions.volume_cc(whole) - self.regions.volume_cc(name) for name, whole in drawn.items()}
+
+    @cached_property
+    def in_targets_percent(self) -> Mapping[str, float]:
+        """How much of each structure lies in targets."""
+        outside = self.regions.masks[OUTSIDE_TARGETS]
+        masks = {name: self.regions.masks[name] for name in self.protocol.structures}
+        return {name: 100 * (1 - float(outside[mask].mean())) for name, mask in masks.items()}

@@ -1,0 +1,83 @@
+"""The judge: one yardstick, whatever a plan was optimised on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from radplan_env.case import Case
+from radplan_env.planning import Plan, PlanningSystem
+from radplan_env.scorecards import load_scorecard
+
+
+@pytest.fixture(scope="module")
+def system(box_case: Case) -> PlanningSystem:
+    return PlanningSystem(box_case, "prostate", fidelity="fast", progress=False)
+
+
+@pytest.fixture(scope="module")
+def plan(system: PlanningSystem) -> Plan:
+    return system.plan(system.protocol.start_parameters())
+
+
+def test_a_plan_covers_its_target_after_scaling(plan: Plan) -> None:
+    assert plan.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-5)
+    assert plan.fluence == pytest.approx(plan.scaled_by * plan.solution.fluence)
+    assert 0.9 < plan.scaled_by < 1.1
+
+
+def test_scaling_a_fluence_changes_nothing_but_the_factor(system: PlanningSystem, plan: Plan) -> None:
+    k, _ = system._beams(system.gantry_angles_deg)
+    one = system.judge.judge(k.beams, k.bixels, plan.solution.fluence)
+    twice = system.judge.judge(k.beams, k.bixels, 2 * plan.solution.fluence)
+    assert twice.scaled_by == pytest.approx(one.scaled_by / 2, rel=1e-5)
+    assert twice.evaluation.terms == pytest.approx(one.evaluation.terms, abs=0.01)
+    assert not twice.evaluation.screened
+
+
+def test_without_dose_there_is_nothing_to_scale(system: PlanningSystem) -> None:
+    k, _ = system._beams(system.gantry_angles_deg)
+    judged = system.judge.judge(k.beams, k.bixels, np.zeros(len(k.bixels)))
+    assert judged.scaled_by == 1
+    assert judged.evaluation.screened is False
+
+
+def test_the_yardstick_does_not_follow_the_fidelity(box_case: Case, system: PlanningSystem) -> None:
+    finer = PlanningSystem(box_case, "prostate", fidelity="standard", progress=False)
+    assert (finer.judge.points.positions_mm == system.judge.points.positions_mm).all()
+
+
+def test_a_sampled_verdict_is_close_and_says_so(box_case: Case, system: PlanningSystem, plan: Plan) -> None:
+    sampled = PlanningSystem(box_case, "prostate", fidelity="fast", verdict="sampled", progress=False)
+    roughly = sampled.plan(sampled.protocol.start_parameters())
+    assert roughly.verdict == "sampled"
+    assert roughly.evaluation.score == pytest.approx(plan.evaluation.score, abs=2.5)
+    in_full = sampled.judged_in_full(roughly)
+    assert in_full.verdict == "full"
+    assert in_full.evaluation.score == plan.evaluation.score
+
+
+def test_a_replayed_plan_is_judged_the_same_to_the_last_bit(system: PlanningSystem, plan: Plan) -> None:
+    again = system.replay(plan)
+    assert again.evaluation.terms == plan.evaluation.terms
+    assert again.scaled_by == plan.scaled_by
+    assert (again.dose_gy == plan.dose_gy).all()
+
+
+def test_v0_judges_on_the_same_points(box_case: Case, plan: Plan) -> None:
+    old = PlanningSystem(box_case, "prostate", fidelity="fast", scorecard=load_scorecard("v0"), progress=False)
+    judged = old.plan(old.protocol.start_parameters())
+    assert judged.evaluation.metrics == plan.evaluation.metrics
+    assert judged.evaluation.screened is None
+
+
+def test_complexity_of_a_flat_fluence(system: PlanningSystem, plan: Plan) -> None:
+    from radplan_env.planning.complexity import complexity
+
+    k, _ = system._beams(system.gantry_angles_deg)
+    flat = complexity(k.beams, k.bixels, np.ones(len(k.bixels)), 1.0)
+    assert flat["mu_per_fraction"] >= len(k.beams), "a leaf pair may have to open twice round a gap"
+    assert flat["highest_over_median"] == 1
+    doubled = complexity(k.beams, k.bixels, 2 * np.ones(len(k.bixels)), 1.0)
+    assert doubled["mu_per_fraction"] == pytest.approx(2 * flat["mu_per_fraction"])
+    assert plan.summary()["complexity"]["mu_per_fraction"] > 100
