@@ -80,8 +80,8 @@ def variance(settings: Settings, records: Sequence[Record]) -> Table:
         note += " Random search is left out."
     if found.cases < planned:
         note += (
-            f" Only {found.cases} of {planned} cases enter: those that every agent planned with all its seeds, to plans "
-            "that pass the screen."
+            f" Only {found.cases} of {planned} cases enter: those that every agent planned with all its seeds, to "
+            "plans that pass the screen."
         )
     frame = known_columns(pd.DataFrame([row]))
     return Table(
