@@ -66,6 +66,7 @@ def test_cases_that_are_not_there(wanted: tuple[str, ...], message: str) -> None
         (Origin("openkbp"), "--data: .*provided-data"),
         (Origin("openkbp", ("/nowhere",)), "there is no /nowhere"),
         (Origin("openkbp", ("/usr",)), "no patients"),
+        (Origin("openkbp", ("/usr",), split="hard-test"), "openkbp has no split 'hard-test'"),
         (Origin("dicom"), "--data: .*CT and RTSTRUCT"),
         (Origin("ct"), "choose from synthetic, openkbp, dicom, matrad"),
         (Origin("openkbp", ("/usr",), reference_dose=False), "--no-reference-dose"),
@@ -80,6 +81,7 @@ def test_origins_that_are_not_there(origin: Origin, message: str) -> None:
 def test_synthetic_splits() -> None:
     cohort = open_cohort(Origin("synthetic", split="test"))
     assert len(cohort.ids) == 11  # as many as the paper has
+    assert open_cohort(Origin("synthetic", split="hard-test")).ids[0] == "synthetic/hard-test/0"
     assert cohort["synthetic/test/3"].id == "synthetic/test/3"
     assert set(cohort.ids).isdisjoint(open_cohort(Origin("synthetic", split="train")).ids)
 

@@ -13,18 +13,18 @@ Sources, cited at the fields of :class:`Anatomy`. Known from abstracts and searc
              base, 2 mm (0-4) at mid-gland, 1 mm (0-5) at the apex.
 [SV14]       CT of 114 men, ro-journal 9:288 (2014): the proximal 1 cm and 2 cm of the seminal vesicles, used
              as CTV for intermediate and high risk.
-[Mattes14]   VMAT of 57 men, PTV 5-10 mm around prostate and vesicles, Radiat Oncol J 2014;32(1):23: overlap with the
-             boost PTV above 3.5 % of the rectum and 5.0 % of the bladder parts those who exceed QUANTEC's limits
-             from the rest. Clinical overlaps of 3-18 % (rectum) and 3-20 % (bladder) are from memory.
+[Mattes14]   VMAT of 57 men, PTV 5-10 mm around prostate and vesicles, Radiat Oncol J 32(1), 2014: overlap with
+             the boost PTV above 3.5 % of the rectum and 5.0 % of the bladder parts those who exceed QUANTEC's
+             limits from the rest. Clinical overlaps of 3-18 % (rectum) and 3-20 % (bladder) are from memory.
 [Margins13]  Gleeson, J Radiother Pract 2013: online marker correction needs 5 mm RL, 8 mm SI, 6 mm AP.
-[Margins14]  ro-journal 9:29 (2014), table 2: two centres' margins are 5-10 mm, and 5 or 6 mm posteriorly.
+[Margins14]  ro-journal 9:29 (2014), table 2: two centres' margins are 5-10 mm, and 5 or 6 mm posteriorly. From
+             memory: 7 mm, posteriorly 3 mm, in the 26 x 2.7 Gy arm of Pollack's trial (J Clin Oncol 2013).
 [Mall00]     German femora, 100 men ("Determination of sex from femora"): head diameter 49 mm, SD 3.
 [BMI16]      Rogers, J Radiother Pract 2016, 38 men with prostate cancer: BMI median 28.4, range 21.4-44.7.
 
 Not found in a source and set by the one real pelvis at hand (lateral 384 mm, AP 224 mm, hips 184 mm apart)
 and textbook anatomy: size of the bony pelvis, thickness of the soft tissue outside it, bladder shape. How deep the
-prostate lies in the rectum and the bladder was tuned on training seeds until the overlaps with the PTV spread as those of
-patients.
+prostate lies in rectum and bladder was set on seeds of no split, until their shares in the PTV spread so.
 """
 
 from __future__ import annotations

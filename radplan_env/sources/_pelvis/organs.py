@@ -183,7 +183,7 @@ def bladder(anatomy: Anatomy, points: Points, walls: Array) -> Array:
     flat_top = either_side(z, 1.06 * rz, 0.94 * rz)
     shape = ellipsoid(z, y, p.x, (flat_top, ry, rx)) + 2.2 * anatomy.wobble["bladder"](points)
     # The retropubic space keeps it from hanging down in front of the prostate.
-    floor = points.z - 0.1 * anatomy.prostate_radii[0]
+    floor = points.z - 0.25 * anatomy.prostate_radii[0]
     shape = intersection(shape, -np.minimum(walls, floor), 16.0)
     neighbours = np.minimum(_gland(anatomy, points), rectum(anatomy, points) - 1.5)
     return intersection(shape, SEPARATION_MM - neighbours, 3.0)
