@@ -4,8 +4,8 @@ Set-ups: `grid`, every body voxel of the dose grid and no smoothness; `sampled`,
 (`radplan_env.influence.rows`) and smooth fluences. Each makes the template plan, then one with a heavier organ, then,
 with `--limits`, one that holds the protocol's limits and takes a tenth off every dose and volume of the organs.
 
-Judged on the body's voxels of a 2.5 mm grid moved by a millimetre or so, with the dose of the fluence computed there
-by `radplan_env.dose`, scaled to D95 = Rx, by the scorecard v0. Choose constants on training patients only.
+Judged by the verdict (`radplan_env.verdict`): the dose of the fluence at points no solver knows, scaled to D95 = Rx.
+CPU seconds are those of a whole step, verdict and all. Choose constants on training patients only.
 
   python benchmarks/rows.py --case synthetic --patients 0 1 2
   python benchmarks/rows.py --case openkbp --data open-kbp/provided-data --patients pt_17 --sampled-bixel-mm 8
@@ -14,7 +14,6 @@ by `radplan_env.dose`, scaled to D95 = Rx, by the scorecard v0. Choose constants
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import process_time
@@ -26,23 +25,17 @@ if not __package__:
 
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 
 from benchmarks.machine import print_figures, print_machine
 from radplan_env.case import Case
-from radplan_env.dose import prepare
-from radplan_env.evaluation import Evaluation, evaluate
-from radplan_env.grid import Grid
-from radplan_env.influence import Fidelity, rows_of
-from radplan_env.influence.rows import Rows, Sampling, rows_of_grid
+from radplan_env.evaluation import Evaluation
+from radplan_env.influence import Fidelity
+from radplan_env.influence.rows import Sampling
 from radplan_env.limits import Limit
 from radplan_env.planning import Plan, PlanningSystem
-from radplan_env.planning.inner_problem import with_outside
-from radplan_env.planning.system import BEAM_MODEL
-from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, load_protocol
+from radplan_env.protocol import OUTSIDE_TARGETS, load_protocol
 from radplan_env.sources import openkbp, synthetic
 
-JUDGED_MM, MOVED_MM = 2.5, (0.9, -0.7, 1.1)
 HEAVIER, PUSHED = 3.0, 0.9
 
 
@@ -70,6 +63,8 @@ class Args:
     """Weight of the fluence's roughness."""
     limits: bool = False
     """Hold limits as well."""
+    scorecard: str = "v1"
+    """By which plans are judged."""
 
 
 def main(args: Args) -> None:
@@ -83,13 +78,13 @@ def main(args: Args) -> None:
     for patient in args.patients:
         case, site = load(args, patient)
         for name, (fidelity, smoothness) in set_ups.items():
-            found[name] += survey(case, site, name, fidelity, smoothness, args.limits)
+            found[name] += survey(case, site, name, fidelity, smoothness, args)
     figures = {}
     for name, plans in found.items():
         for kind in dict.fromkeys(kind for kind, *_ in plans):
-            own, independent, seconds = np.array([rest for k, *rest in plans if k == kind]).T
-            figures[f"{name} {kind}: median loss"] = round(float(np.median(own - independent)), 2)
-            figures[f"{name} {kind}: median independent"] = round(float(np.median(independent)), 1)
+            own, verdict, seconds = np.array([rest for k, *rest in plans if k == kind]).T
+            figures[f"{name} {kind}: median loss"] = round(float(np.median(own - verdict)), 2)
+            figures[f"{name} {kind}: median verdict"] = round(float(np.median(verdict)), 1)
             figures[f"{name} {kind}: CPU s"] = round(float(np.median(seconds)), 2)
     print_figures("rows", figures)
 
@@ -104,60 +99,30 @@ def load(args: Args, patient: str) -> tuple[Case, str]:
 
 
 def survey(
-    case: Case, site: str, name: str, fidelity: Fidelity, smoothness: float, limits: bool
+    case: Case, site: str, name: str, fidelity: Fidelity, smoothness: float, args: Args
 ) -> list[tuple[str, float, float, float]]:
-    """Return kind of plan, score on its own rows, on independent points, and CPU seconds."""
-    system = PlanningSystem(case, load_protocol(site), fidelity=fidelity, progress=False)
-    targets = [system.protocol.case_name[target.structure] for target in system.protocol.targets]
-    own_rows = rows_of(case, targets, fidelity)
-    grid = case.grid.coarsened(JUDGED_MM)
-    z, y, x = (o + moved for o, moved in zip(grid.origin_mm, MOVED_MM, strict=True))
-    points = inside(rows_of_grid(case, Grid(grid.shape, grid.spacing_mm, (z, y, x))), case)
-    beams = system._beams(system.gantry_angles_deg, system.collimator_angles_deg)
-    judge = prepare(case, beams.k.beams, points.points_mm, beam_model=BEAM_MODEL)
+    """Return kind of plan, score on its own rows, by the verdict, and CPU seconds."""
+    system = PlanningSystem(case, load_protocol(site), fidelity=fidelity, scorecard=args.scorecard, progress=False)
     start = replace(system.protocol.start_parameters(), smoothness=smoothness)
     organ = system.protocol.organs[1].structure
     wanted = {"template": start, "heavier": start.replace(organ, weight=HEAVIER * start.structures[organ].weight)}
     first: Plan | None = None
     results = []
-    for kind in [*wanted, *(["limits"] if limits else [])]:
+    for kind in [*wanted, *(["limits"] if args.limits else [])]:
         parameters = replace(start, limits=pushed(first.evaluation)) if kind == "limits" and first else wanted[kind]
         began = process_time()
         plan = system.plan(parameters, first)
         seconds = process_time() - began
         first = first or plan
-        own = judged(plan.solution.dose_gy, own_rows, system.protocol)
-        there = judged(judge.dose_of_bixels(beams.k.bixels, plan.fluence), points, system.protocol)
         met = all(constraint.met for constraint in plan.solution.constraints)
         print(
-            f"{case.id} {name} {kind}: own rows {own.score:.1f} ({failed(own)} failed), independent {there.score:.1f} "
-            f"({failed(there)} failed), {seconds:.2f} CPU s, {plan.solution.iterations} steps, constraints met: {met}",
+            f"{case.id} {name} {kind}: own rows {plan.own_rows_score:.1f}, verdict {plan.evaluation.score:.1f} "
+            f"({failed(plan.evaluation)} criteria failed), {seconds:.2f} CPU s, {plan.solution.iterations} steps, "
+            f"constraints met: {met}",
             flush=True,
         )
-        results.append((kind, own.score, there.score, seconds))
+        results.append((kind, plan.own_rows_score, plan.evaluation.score, seconds))
     return results
-
-
-def inside(rows: Rows, case: Case) -> Rows:
-    """Return the rows that lie on the case's CT."""
-    low = np.array(case.grid.origin_mm) - np.array(case.grid.spacing_mm) / 2
-    on_ct = ((rows.points_mm >= low) & (rows.points_mm <= low + case.grid.extent_mm)).all(axis=1)
-    place = np.cumsum(on_ct) - 1
-    members = {name: place[index[on_ct[index]]] for name, index in rows.members.items()}
-    return Rows(rows.grid, rows.index[on_ct], rows.volumes_cc[on_ct], members)
-
-
-def judged(dose_gy: NDArray[np.floating], rows: Rows, protocol: BoundProtocol) -> Evaluation:
-    """Judge a dose on rows, scaled to D95 = Rx of the primary target; each row counts as often as its volume says."""
-    counts = np.rint(rows.volumes_cc / rows.volumes_cc.min()).astype(int)
-    members = with_outside(rows, protocol)
-    primary = members[protocol.case_name[protocol.primary.structure]]
-    d95 = np.percentile(np.repeat(dose_gy[primary], counts[primary]), 5)
-    scale = protocol.primary.prescription_gy / d95
-    doses: Mapping[str, NDArray[np.floating]] = {
-        name: np.repeat(scale * dose_gy[index], counts[index]) for name, index in members.items()
-    }
-    return evaluate(doses, float(rows.volumes_cc.min()), protocol)
 
 
 def pushed(evaluation: Evaluation) -> tuple[Limit, ...]:

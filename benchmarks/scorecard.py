@@ -131,7 +131,7 @@ def judge(plan: Plan, env: RadPlanEnv, agent: str, halved: bool) -> Judged:
     system = env.system
     evaluation = plan.evaluation
     shares = {name: points / evaluation.available[name] for name, points in evaluation.terms.items()}
-    fluence, (k, _solver) = plan.solution.fluence, system._beams(plan.gantry_angles_deg)
+    fluence, k = plan.solution.fluence, system._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
     sampled = system.judge.judge(k.beams, k.bixels, fluence, "sampled").evaluation.score
     finer = None
     if halved:

@@ -80,7 +80,7 @@ def _no_plan(system: PlanningSystem, parameters: PlanningParameters) -> PlanSumm
         "reasons": [],
         "verdict": system.verdict,
         "scaled_by": 1.0,
-        "as_drawn": {"d95_gy": 0.0, "cropped_cc": system.judge.cropped_cc},
+        "as_drawn": {"d95_gy": 0.0, "cropped_cc": dict(system.judge.cropped_cc)},
         "own_rows_score": 0.0,
         "complexity": {"mu_per_fraction": 0.0, "highest_over_median": 0.0},
         "met": False,

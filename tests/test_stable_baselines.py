@@ -54,7 +54,7 @@ def test_it_gives_what_a_dummy_vec_env_gives(settings: dict[str, Any], terminate
     protocol = load_protocol("prostate")
     if terminates:  # coverage alone, which the solver grants
         protocol = protocol.model_copy(update={"criteria": protocol.criteria[:1]})
-    chosen = {**settings, "protocol": protocol}
+    chosen = {**settings, "protocol": protocol, "terminate_when_met": terminates}
     theirs = DummyVecEnv([lambda: RadPlanEnv(**chosen) for _ in range(3)])
     results = played(ours(3, **chosen))
     assert data_equivalence(results, played(theirs), exact=True)

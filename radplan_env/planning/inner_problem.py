@@ -16,6 +16,9 @@ from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol
 
 Index = NDArray[np.int64]
 
+SAMPLED_MARGIN = 0.01
+"""Share of a limit's dose by which it is held more strictly on sampled rows: between them the dose is not seen."""
+
 
 class InnerProblem:
     """Says planning parameters in the inner loop's terms.
@@ -121,8 +124,8 @@ class InnerProblem:
         rows = self._rows[known[limit.structure]]
         percent, dose_gy = limit.dose_bound(self._points.volume_cc(rows))
         # Voxels held at a dose lie about it as closely as the solver aims. Just beyond it, V_d would count them all.
-        hair = 2 * CONSTRAINT_TOLERANCE
-        bound_gy = dose_gy * (1 - hair) if limit.upper else dose_gy * (1 + hair)
+        margin = 2 * CONSTRAINT_TOLERANCE if self._points.equal else SAMPLED_MARGIN
+        bound_gy = dose_gy * (1 - margin) if limit.upper else dose_gy * (1 + margin)
         relation: Relation = "≤" if limit.upper else "≥"
         return DoseConstraint(limit.structure, rows, relation, bound_gy, percent, self._points.volumes_of(rows))
 

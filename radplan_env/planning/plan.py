@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,9 @@ class Plan:
             "reasons": list(judged.verdict.reasons),
             "verdict": self.verdict,
             "scaled_by": self.scaled_by,
-            "as_drawn": self.as_drawn,
+            "as_drawn": deepcopy(self.as_drawn),
             "own_rows_score": self.own_rows_score,
-            "complexity": self.complexity,
+            "complexity": deepcopy(self.complexity),
             "met": judged.met,
             "metrics": {structure: dict(values) for structure, values in judged.metrics.items()},
             "criteria": [result.to_dict() for result in judged.criteria],

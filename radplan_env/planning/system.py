@@ -17,6 +17,7 @@ from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
 from radplan_env.influence import Fidelity, dose_grid, fidelity_named, influence, rows_of
 from radplan_env.influence.rows import Rows, rows_of_grid
+from radplan_env.metrics import dose_at_volume
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import BoundProtocol, Protocol, load_protocol
 from radplan_env.scorecards import Scorecard, ScorecardIdentity, check_scorecard, load_scorecard, scorecard_for
@@ -273,18 +274,22 @@ class PlanningSystem:
         """Evaluation of the case's reference plan, or None if it has none.
 
         On the voxels of the case, where that plan was computed: resampling it to the dose grid would blur its
-        edges and take about 1 Gy off the D95 of an OpenKBP target.
+        edges and take about 1 Gy off the D95 of an OpenKBP target. It is scaled to D95 = Rx of the primary target, as
+        every plan is. These are not the verdict's points: `against_reference` compares like with like.
         """
         dose = self.case.reference_dose_gy
         if dose is None:
             return None
-        case_name = self.protocol.case_name
+        case_name, primary = self.protocol.case_name, self.protocol.primary
         masks = {case_name.get(name, name): mask for name, mask in self.judge.regions.masks.items()}
+        d95 = dose_at_volume(dose[masks[case_name[primary.structure]]], 95)
+        factor = primary.prescription_gy / d95 if d95 > 0 else 1.0
         return evaluate(
-            {name: dose[mask] for name, mask in masks.items()},
+            {name: factor * dose[mask] for name, mask in masks.items()},
             self.case.grid.voxel_cc,
             self.protocol,
             self.scorecard,
+            scaled_by=factor,
             in_targets_percent=self.judge.in_targets_percent,
         )
 

@@ -12,7 +12,9 @@ import pytest
 
 from radplan_env import PlanningSystem, RadPlanEnv, load_scorecard
 from radplan_env.case import Case
+from radplan_env.dose import dose_at
 from radplan_env.dose_view import DoseView
+from radplan_env.metrics import dose_at_volume_cc
 from radplan_env.planning import Plan
 from radplan_env.protocol import ProtocolError, load_protocol, read_protocol
 from radplan_env.scorecards import Goals, Scorecard, ScoreTerm, Verdict, available_scorecards, registry
@@ -60,25 +62,24 @@ def protocol() -> Any:
 
 @pytest.mark.usefixtures("installed")
 def test_it_is_loaded_by_name_and_refuses_what_it_does_not_know() -> None:
-    assert available_scorecards() == ("toy", "v0")
+    assert available_scorecards() == ("toy", "v0", "v1")
     assert isinstance(load_scorecard("toy"), Toy)
     content = load_protocol("prostate").to_dict()
     with pytest.raises(ProtocolError, match=r"scorecards\.toy: unknown key none_at"):
         read_protocol(content | {"scorecards": {"toy": {"none_at": 3}}}, "mine")
-    with pytest.raises(ValueError, match="no scorecard 'tao'; there are toy, v0"):
+    with pytest.raises(ValueError, match="no scorecard 'tao'; there are toy, v0, v1"):
         load_scorecard("tao")
 
 
 def test_plans_are_scored_by_it_and_say_so(protocol: Any, box_case: Case, tmp_path: Any) -> None:
     system = PlanningSystem(box_case, protocol, fidelity="fast", scorecard=Toy(), progress=False)
     plan = system.plan(system.protocol.start_parameters())
-    distance = system._mm_outside
-    dose = plan.dose_gy.ravel()[system._body]
-    far = np.sort(dose[distance > 20])[::-1]
-    assert far[0] < dose.max()
-    assert plan.evaluation.score == pytest.approx(
-        100 - np.percentile(far, 100 - 100 / (far.size * system.grid.voxel_cc))
-    )
+    k, points = system._beams(system.gantry_angles_deg, system.collimator_angles_deg).k, system.judge.points
+    dose = dose_at(box_case, k.beams, plan.fluence, points.positions_mm, bixels=k.bixels)
+    far = points.inside("Beyond20mm")
+    assert dose[far].max() < dose.max()
+    d1cc = dose_at_volume_cc(dose[far], 1, points.volume_cc[far])
+    assert plan.evaluation.score == pytest.approx(100 - d1cc, abs=1e-3)
     assert plan.summary()["terms"] == {"far": {"points": plan.evaluation.score, "available": 100}}
     assert plan.summary()["screened"] is True
     assert plan.scorecard == Toy().identity

@@ -27,7 +27,7 @@ def test_a_plan_covers_its_target_after_scaling(plan: Plan) -> None:
 
 
 def test_scaling_a_fluence_changes_nothing_but_the_factor(system: PlanningSystem, plan: Plan) -> None:
-    k, _ = system._beams(system.gantry_angles_deg)
+    k = system._beams(system.gantry_angles_deg, system.collimator_angles_deg).k
     one = system.judge.judge(k.beams, k.bixels, plan.solution.fluence)
     twice = system.judge.judge(k.beams, k.bixels, 2 * plan.solution.fluence)
     assert twice.scaled_by == pytest.approx(one.scaled_by / 2, rel=1e-5)
@@ -36,7 +36,7 @@ def test_scaling_a_fluence_changes_nothing_but_the_factor(system: PlanningSystem
 
 
 def test_without_dose_there_is_nothing_to_scale(system: PlanningSystem) -> None:
-    k, _ = system._beams(system.gantry_angles_deg)
+    k = system._beams(system.gantry_angles_deg, system.collimator_angles_deg).k
     judged = system.judge.judge(k.beams, k.bixels, np.zeros(len(k.bixels)))
     assert judged.scaled_by == 1
     assert judged.evaluation.screened is False
@@ -74,7 +74,7 @@ def test_v0_judges_on_the_same_points(box_case: Case, plan: Plan) -> None:
 def test_complexity_of_a_flat_fluence(system: PlanningSystem, plan: Plan) -> None:
     from radplan_env.planning.complexity import complexity
 
-    k, _ = system._beams(system.gantry_angles_deg)
+    k = system._beams(system.gantry_angles_deg, system.collimator_angles_deg).k
     flat = complexity(k.beams, k.bixels, np.ones(len(k.bixels)), 1.0)
     assert flat["mu_per_fraction"] >= len(k.beams), "a leaf pair may have to open twice round a gap"
     assert flat["highest_over_median"] == 1

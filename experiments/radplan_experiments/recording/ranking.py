@@ -14,6 +14,11 @@ def refused(plan: Mapping[str, Any]) -> bool:
     return plan.get("screened") is False
 
 
+def reasons(plan: Mapping[str, Any]) -> list[str]:
+    """What the screen refuses a plan for; nothing where it does not."""
+    return list(plan.get("reasons", ())) or ["no reason given"] if refused(plan) else []
+
+
 def rank(plan: Mapping[str, Any]) -> Rank:
     """The place of a plan, from its summary."""
     return not refused(plan), float(plan["score"])

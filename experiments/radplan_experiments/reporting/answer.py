@@ -82,7 +82,7 @@ def ranked(settings: Settings, scores: Scores) -> list[str]:
 
 def difference(scores: Scores, method: str, other: str) -> Difference:
     """How much higher a method scores than another, paired by case."""
-    each = differences(paired(scores[method], scores[other]))
+    each = differences(paired(scores.get(method, {}), scores.get(other, {})))
     if not len(each):
         return Difference(float("nan"), float("nan"), float("nan"), cases=0, better=0, equal=0)
     low, high = stats.interval_over_cases(each)
@@ -97,7 +97,8 @@ def answer(settings: Settings, records: Sequence[Record], references: Mapping[st
     if not agents:
         return ["No episode came to its end: there is nothing to compare."]
     against = comparator(settings, references)
-    leads = {agent: difference(scores, agents[0], agent) for agent in agents[1:]}
+    passing = frames.passing_runs(frames.plan_scores(records, references))
+    leads = {agent: difference(passing, agents[0], agent) for agent in agents[1:]}
     all_cases = len(scores[agents[0]])
     tied = [agent for agent, lead in leads.items() if lead.equal == all_cases == len(scores[agent])]
     sentences = [_of_the_best(settings, scores, agents, tied)]
@@ -105,8 +106,8 @@ def answer(settings: Settings, records: Sequence[Record], references: Mapping[st
         sentences.append(_of_the_lead(("Their", "they are") if tied else ("Its", "it is"), leads, behind))
     if all_cases < ENOUGH_CASES:
         sentences.append(_of_few_cases(all_cases))
-    elif against in scores and agents != [against]:
-        sentences.append(_against(scores, agents, against))
+    elif against in passing and set(agents) & set(passing) - {against}:
+        sentences.append(_against(passing, agents, against))
     return [*sentences, *_in_practice(settings, records, agents[0]), *_of_power(settings, records)]
 
 
@@ -149,6 +150,8 @@ def _over(by_case: Runs) -> str:
 
 def _of_the_lead(who: tuple[str, str], leads: Mapping[str, Difference], others: Sequence[str]) -> str:
     following, (whose, who_is) = leads[others[0]], who
+    if not following.cases:
+        return f"On no patient do the best and the next, {others[0]}, both have a plan that passes the screen."
     text = f"{whose} mean difference to the next, {others[0]}, patient by patient, is {_signed(following.mean)} points"
     if not np.isnan(following.low):
         text += f" (95 % interval {_signed(following.low)} to {_signed(following.high)})"
@@ -163,6 +166,7 @@ def _of_the_lead(who: tuple[str, str], leads: Mapping[str, Difference], others: 
 
 def _against(scores: Scores, agents: Sequence[str], against: str) -> str:
     leads = {agent: difference(scores, agent, against) for agent in agents if agent != against}
+    leads = {agent: lead for agent, lead in leads.items() if lead.cases}
     name = "the reference plans, which were made to be delivered" if against == REFERENCE else f"the plans of {against}"
     parts = []
     for verdict in get_args(Verdict):
@@ -193,8 +197,8 @@ def _of_power(settings: Settings, records: Sequence[Record]) -> list[str]:
     detectable = detectable_difference(found.deviation, found.cases)
     needed = patients_needed(found.deviation)
     return [
-        f"{found.cases} patients tell apart agents whose mean scores differ by {detectable:.1f} points (with 80 % "
-        f"power, two at a time); for 1 point it takes {needed}."
+        f"{found.cases} patients are enough to find a difference of {detectable:.1f} points between two agents' means "
+        f"(with 80 % power); for 1 point it takes {needed}."
     ]
 
 

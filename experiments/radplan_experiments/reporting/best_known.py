@@ -26,7 +26,7 @@ COLUMNS = ("case", "protocol_digest", "scorecard_digest", "template", "best", "b
 
 @dataclass(frozen=True)
 class BestKnown:
-    """Scores of a patient's template plan and of its best plan, and whose it is; refused plans count 0."""
+    """Scores of a patient's template plan, refused or not, and of its best plan that is not, and whose it is."""
 
     template: float
     best: float
@@ -48,7 +48,7 @@ class BestKnown:
 
     def on_the_way(self, share: float) -> float:
         """Score at a share of the way from the template to the best."""
-        return self.template + share * (self.best - self.template)
+        return self.best - (1 - share) * max(self.best - self.template, 0.0)
 
 
 def read_best_known(settings: Settings, path: Path = FILE) -> dict[str, BestKnown]:
@@ -77,7 +77,7 @@ def read_best_known(settings: Settings, path: Path = FILE) -> dict[str, BestKnow
 def best_known(
     settings: Settings, records: Sequence[Record], listed: Mapping[str, BestKnown] | None = None
 ) -> dict[str, BestKnown]:
-    """Return the best known of each case whose template's score is known, from the run or from the file.
+    """Return the best known of each case with a plan that passes and a template, from the run or from the file.
 
     Parameters
     ----------
@@ -87,15 +87,16 @@ def best_known(
         What `read_best_known` found; read from the file by default.
     """
     listed = read_best_known(settings) if listed is None else listed
-    scores = frames.runs(frames.plan_scores(records, {}), "score")
+    frame = frames.plan_scores(records, {})
+    scores, templates = frames.passing_runs(frame), frames.runs(frame, "highest").get(TEMPLATE, {})
     found = {}
     for case in settings.cases:
         reached = {agent: float(own[case].max()) for agent, own in scores.items() if case in own}
-        own_template = scores.get(TEMPLATE, {}).get(case)
+        own_template = templates.get(case)
         if case in listed:
             reached |= {listed[case].by: max(listed[case].best, reached.get(listed[case].by, 0.0))}
         template = listed[case].template if own_template is None and case in listed else own_template
-        if template is not None:
+        if template is not None and reached:
             by = max(reached, key=lambda name: reached[name])
             found[case] = BestKnown(float(np.mean(template)), reached[by], by)
     return found
@@ -108,6 +109,6 @@ def _known(row: dict[str, str], where: str) -> BestKnown:
         raise ValueError(f"{where}: template and best are to be scores, as in 81.5") from None
     if not known.by:
         raise ValueError(f"{where}: by is empty; say who reached the best score")
-    if not 0 <= known.template <= known.best <= 100:
-        raise ValueError(f"{where}: scores are to be 0 ≤ template ≤ best ≤ 100")
+    if not all(0 <= score <= 100 for score in (known.template, known.best)):
+        raise ValueError(f"{where}: template and best are to be scores from 0 to 100")
     return known

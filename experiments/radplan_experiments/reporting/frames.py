@@ -73,7 +73,7 @@ def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) ->
     A refused plan counts 0. `met`: whether any plan of the episode meets the whole protocol, 0 or 1; `passed`: whether
     the best passes the screen, NaN where there is none; `highest`: the highest score, refused or not.
     """
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (
             r["agent"],
             r["case"],
@@ -104,6 +104,14 @@ def runs_by_case(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float6
 def runs(frame: pd.DataFrame, value: str) -> dict[str, dict[str, NDArray[np.float64]]]:
     """A column's values by method and case, one for each seed."""
     return {str(method): runs_by_case(own, value) for method, own in frame.groupby("method")}
+
+
+def passing_runs(frame: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Best scores by method and case, one for each seed, without episodes whose plans are all refused.
+
+    What is to be said of points is said of these: a mean with a refused plan in it would be about the penalty.
+    """
+    return runs(frame[frame["passed"] != 0], "score")
 
 
 def ordered(settings: Settings, methods: Iterable[str]) -> list[str]:

@@ -30,9 +30,9 @@ class Reached:
     record : dict
         The episode.
     met : int, optional
-        The first solve that meets the protocol.
+        The first solve that meets the protocol by a plan that the screen does not refuse.
     score_when_met : float, optional
-        Its score; 0 where the screen refuses it.
+        Its score.
     best : float
         Best score.
     solves : Mapping[str, int or None]
@@ -63,12 +63,12 @@ def reached(settings: Settings, records: Iterable[Record], references: Mapping[s
     known = best_known(settings, complete)
     for record in complete:
         steps, case = record["steps"], record["case"]
-        met = _first(step["met"] for step in steps)
+        met = _first(step["met"] and not refused(step) for step in steps)
         goals = goals_of(known.get(case), references.get(case))
         yield Reached(
             record,
             met,
-            None if met is None else points(steps[met - 1]),
+            None if met is None else steps[met - 1]["score"],
             best_points(steps),
             {goal: _first(reaches(step, score) for step in steps) for goal, score in goals.items()},
         )

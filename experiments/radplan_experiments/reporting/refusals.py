@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from radplan_experiments.recording.ranking import refused
+from radplan_experiments.recording.ranking import reasons, refused
 from radplan_experiments.recording.records import Record
 from radplan_experiments.reporting import frames
 from radplan_experiments.wording import counted
@@ -59,7 +59,7 @@ def refusals(records: Iterable[Record]) -> Refusals:
 
 def reasons_of(plan: Mapping[str, Any]) -> list[str]:
     """What a plan is refused for, in a word or two each: what stands before the colon of a reason, with its figures."""
-    return list(dict.fromkeys(reason.partition(":")[0] for reason in plan.get("reasons", ()))) or ["no reason given"]
+    return list(dict.fromkeys(reason.partition(":")[0] for reason in reasons(plan)))
 
 
 def sentence(records: Iterable[Record]) -> list[str]:
@@ -71,7 +71,7 @@ def sentence(records: Iterable[Record]) -> list[str]:
         return [f"The screen refused none of {counted(found.plans, 'plan')}."]
     text = (
         f"The screen refused {found.refused} of {counted(found.plans, 'plan')} (most often: {found.most}). A refused "
-        "plan ranks below all others and counts 0 points."
+        "plan ranks below all others: it counts 0 points, and enters no difference of points."
     )
     if found.without:
         text += f" In {found.without} of {counted(found.episodes, 'episode')} no plan passed it."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from radplan_agents.criteria import failing_names
 from radplan_agents.plan_changes import changes, limit_changes, moved_line
 from radplan_env.planning import Summary
-from radplan_experiments.recording.ranking import refused
+from radplan_experiments.recording.ranking import reasons
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _solve(number: int, before: Summary | None, plan: Summary) -> Solve:
     return Solve(
         number=number,
         score=plan["score"],
-        refused_for=list(plan.get("reasons", ())) or ["no reason given"] if refused(plan) else [],
+        refused_for=reasons(plan),
         failing=failing_names(plan),
         changed=[] if before is None else _changed(before, plan),
         effect="" if before is None else moved_line(before, plan),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,5 +127,5 @@ def _of_seeds(scores: Array) -> tuple[float, float]:
     return (of_seeds - rest) / len(scores), rest
 
 
-def _not_negative(value: float) -> float:
+def _not_negative(value: SupportsFloat) -> float:
     return max(float(value), 0.0)

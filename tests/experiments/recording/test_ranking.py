@@ -76,6 +76,16 @@ def test_refused_plans_count_nothing_in_the_tables(settings: Settings, screened:
     assert answer(settings, screened, {})[0].startswith("Of 2 agents template scored highest")
 
 
+def test_points_are_compared_where_both_pass_and_ranks_everywhere(settings: Settings, screened: list[Record]) -> None:
+    against = tables.score_differences(settings, screened, {}).frame.set_index("agent").loc["coordinate"]
+    assert (against["difference"], against["higher in"], against["lower in"]) == (15, "1 of 2", "1 of 2")
+    regret = tables.regret(settings, screened).frame.set_index("method")
+    assert regret["cases"].to_dict() == {"template": 2, "coordinate": 1}
+    assert regret["points lost"].to_dict() == {"template": 7.5, "coordinate": 0}
+    only_refused = [record for record in screened if record["case"] == settings.cases[1]]
+    assert "On no patient do the best and the next, coordinate, both" in answer(settings, only_refused, {})[1]
+
+
 def test_a_refused_plan_reaches_no_score(settings: Settings, screened: list[Record]) -> None:
     frame = tables.solves_needed(settings, screened, {}).frame.set_index("method")
     assert frame.loc["coordinate", "template [%]"] == 50
@@ -90,8 +100,8 @@ def test_what_is_refused_is_counted_by_reason(settings: Settings, screened: list
     assert (found.plans, found.refused, found.episodes, found.without) == (6, 3, 4, 1)
     assert found.most == "cord 3, cold spot 1"
     assert refusals.sentence(screened) == [
-        "The screen refused 3 of 6 plans (most often: cord 3, cold spot 1). A refused plan ranks below all others and "
-        "counts 0 points. In 1 of 4 episodes no plan passed it."
+        "The screen refused 3 of 6 plans (most often: cord 3, cold spot 1). A refused plan ranks below all others: it "
+        "counts 0 points, and enters no difference of points. In 1 of 4 episodes no plan passed it."
     ]
     frame = tables.refused_plans(settings, screened).frame.set_index("method")
     assert frame.loc["coordinate", ["plans", "refused", "without a plan that passes"]].tolist() == [4, 3, 1]

@@ -44,8 +44,8 @@ def test_a_clear_lead_is_called_a_difference(run: Run) -> None:
     assert "ahead on 7 of 7 patients: a difference." in second
     assert third == "Against the plans of template: higher: good (+10.14)."
     assert fourth == "In practice, where 0.5 points make no difference, good is better than template."
-    assert fifth.startswith("7 patients tell apart agents whose mean scores differ by 1.9 points")
-    assert fifth.endswith("for 1 point it takes 17.")
+    assert fifth.startswith("7 patients are enough to find a difference of 1.4 points")
+    assert fifth.endswith("for 1 point it takes 12.")
 
 
 def test_a_lead_that_may_be_chance_is_not(run: Run) -> None:

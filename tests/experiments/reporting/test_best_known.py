@@ -81,7 +81,7 @@ def test_a_list_is_read_for_the_runs_protocol_and_scorecard(settings: Settings, 
     ("line", "says"),
     [
         ("{case},{digests},many,93,a", "line 2: template and best are to be scores"),
-        ("{case},{digests},95,93,a", "line 2: scores are to be 0 ≤ template ≤ best ≤ 100"),
+        ("{case},{digests},95,193,a", "line 2: template and best are to be scores from 0 to 100"),
         ("{case},{digests},81,93", "line 2: by is empty"),
         ("{case},{digests},80,90,a\n{case},{digests},80,91,b", "line 3: .* twice"),
     ],

@@ -44,7 +44,7 @@ def test_missing_and_damaged_plans_are_left_out_and_said(plans: StoredPlans) -> 
     assert plans.curves({})["random"].keys() == {"openkbp/pt_2"}
     assert {Path(name).name: why for name, why in plans.unreadable.items()} == {
         lost.name: "missing",
-        damaged.name: "damaged, or of another protocol",
+        damaged.name: "damaged, or of another format",
     }
 
 

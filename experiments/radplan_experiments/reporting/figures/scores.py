@@ -154,7 +154,8 @@ def score_differences(
     settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
 ) -> Figure | None:
     """Best score minus that of the reference, the template and random search, paired by case; None without pairs."""
-    found = list(comparisons.score_pairs(settings, records, references))
+    pairs_found = comparisons.score_pairs(settings, records, references)
+    found = [(agent, against, passing) for agent, against, passing, _ in pairs_found if passing]
     if not found:
         return None
     comparators = list(dict.fromkeys(against for _, against, _ in found))

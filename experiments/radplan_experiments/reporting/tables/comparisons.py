@@ -30,25 +30,26 @@ SHOWN = {"target": ("mean", "D95%"), "organ": ("mean", "D50%", "V15Gy")}
 def score_differences(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
     """Each agent's best score minus that of the reference plan, the template plan and random search."""
     rows = []
-    for agent, against, pairs in score_pairs(settings, records, references):
-        difference = differences(pairs)
+    for agent, against, passing, pairs in score_pairs(settings, records, references):
+        difference, ranked = differences(passing), differences(pairs)
         better = stats.probability_of_improvement(*zip(*pairs, strict=True))
         rows.append(
             {
                 "agent": agent,
                 "against": against,
                 "cases": len(pairs),
-                **with_interval("difference", difference.mean(), stats.interval_over_cases(difference)),
+                **with_interval("difference", _mean(difference), stats.interval_over_cases(difference)),
                 f"difference{SD}": float(pd.Series(difference).std()),
-                "higher in": f"{int((difference > 0).sum())} of {len(pairs)}",
-                "lower in": f"{int((difference < 0).sum())} of {len(pairs)}",
+                "higher in": f"{int((ranked > 0).sum())} of {len(pairs)}",
+                "lower in": f"{int((ranked < 0).sum())} of {len(pairs)}",
                 **with_interval("P(better)", _share(better), stats.share_interval(better)),
             }
         )
     frame = known_columns(pd.DataFrame(rows))
     note = (
         "Best score of the agent minus that of the other within the same budget of solves, paired by case, seeds "
-        f"averaged; mean (SD) [95 % bootstrap interval, {WIDENED}] over cases."
+        f"averaged; mean (SD) [95 % bootstrap interval, {WIDENED}] over cases. Refused plans are lower than all others "
+        "and enter no difference."
     )
     if "P(better)" in frame:
         note += (
@@ -138,14 +139,15 @@ def dose_differences(settings: Settings, records: Sequence[Record], references: 
 
 def score_pairs(
     settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
-) -> Iterator[tuple[str, str, Pairs]]:
-    """Agent, what it is compared with, and the best scores of both on the cases that both have."""
-    runs = frames.runs(frames.plan_scores(records, references), "score")
+) -> Iterator[tuple[str, str, Pairs, Pairs]]:
+    """Agent, what it is compared with, and the best scores of both: of plans that pass, and with 0 of those refused."""
+    frame = frames.plan_scores(records, references)
+    runs, passing = frames.runs(frame, "score"), frames.passing_runs(frame)
     for against in frames.comparators(settings, references):
         for agent in settings.agents:
             pairs = paired(runs.get(agent, {}), runs.get(against, {}))
             if agent != against and pairs:
-                yield agent, against, pairs
+                yield agent, against, paired(passing.get(agent, {}), passing.get(against, {})), pairs
 
 
 def paired(ours: Runs, theirs: Runs) -> Pairs:

@@ -19,7 +19,7 @@ from radplan_experiments.wording import counted
 def regret(settings: Settings, records: Sequence[Record]) -> Table:
     """One row an agent: regret and points lost against the best known, over patients; empty without a template."""
     known = best_known(settings, records)
-    runs = frames.runs(frames.plan_scores(records, {}), "score")
+    runs = frames.passing_runs(frames.plan_scores(records, {}))
     rows = []
     for agent in settings.agents:
         own = {case: scores.mean() for case, scores in runs.get(agent, {}).items() if case in known}
@@ -46,6 +46,7 @@ def regret(settings: Settings, records: Sequence[Record]) -> Table:
         f"{WIDENED}]. Best known: by any agent of this run or by the package's list (suites/best-known.csv); it only "
         "ever rises, so regrets of two runs compare only where it is the same."
     )
+    note += " Episodes whose plans are all refused by the screen are left out."
     tight = [case for case, each in known.items() if not each.leaves_room]
     if tight:
         note += (

@@ -35,7 +35,8 @@ def practical_equivalence(settings: Settings, records: Sequence[Record]) -> Tabl
         for (agent, other), (difference, decision) in in_practice(settings, records).items()
     ]
     note = (
-        "Best score of the agent minus the other's, paired by case, seeds averaged; mean [95 % bootstrap interval of "
+        "Best score of the agent minus the other's, of episodes with a plan that passes the screen, paired by case, "
+        "seeds averaged; mean [95 % bootstrap interval of "
         f"this comparison by itself, {WIDENED}]. In practice: equivalent, where the interval lies within ± "
         f"{EQUIVALENT} points; better or worse, where it lies outside; else undecided. There the intervals are wide "
         f"enough for all {len(rows)} comparisons together to hold with 95 % (Holm 1979); with fewer than "
@@ -48,7 +49,7 @@ def in_practice(
     settings: Settings, records: Sequence[Record]
 ) -> dict[tuple[str, str], tuple[NDArray[np.float64], Decision]]:
     """Differences by patient of every two agents, the one of the higher mean first, and what they show in practice."""
-    runs = frames.runs(frames.plan_scores(records, {}), "score")
+    runs = frames.passing_runs(frames.plan_scores(records, {}))
     pairs = combinations(_by_mean(settings, records), 2)
     each = {(one, other): differences(paired(runs[one], runs[other])) for one, other in pairs}
     each = {pair: difference for pair, difference in each.items() if len(difference) > 1}
@@ -78,19 +79,24 @@ def variance(settings: Settings, records: Sequence[Record]) -> Table:
     if RANDOM in settings.agents:
         note += " Random search is left out."
     if found.cases < planned:
-        note += f" Only the {found.cases} of {planned} cases that every agent planned with all its seeds enter."
+        note += (
+            f" Only {found.cases} of {planned} cases enter: those that every agent planned with all its seeds, to "
+            "plans that pass the screen."
+        )
     frame = known_columns(pd.DataFrame([row]))
-    return Table("variance", "What makes scores vary, and what can be told", note, frame, decimals=1)
+    return Table(
+        "variance", "What makes scores vary, and what can be told", note, frame, 1, {"cases": 0, "cases for 1 point": 0}
+    )
 
 
 def split(settings: Settings, records: Sequence[Record]) -> Variances | None:
     """The variances of the agents' best scores, random search apart; None of too few agents or patients."""
-    runs = frames.runs(frames.plan_scores(records, {}), "score")
+    runs = frames.passing_runs(frames.plan_scores(records, {}))
     return variances({agent: runs[agent] for agent in settings.agents if agent in runs and agent != RANDOM})
 
 
 def _by_mean(settings: Settings, records: Sequence[Record]) -> list[str]:
     """Agents by their mean score, the highest first."""
-    scores = frames.plan_scores(records, {}).groupby(["method", "case"])["score"].mean()
-    means = scores.groupby("method").mean()
+    runs = frames.passing_runs(frames.plan_scores(records, {}))
+    means = {agent: np.mean([own.mean() for own in by_case.values()]) for agent, by_case in runs.items()}
     return sorted((agent for agent in settings.agents if agent in means), key=lambda agent: -means[agent])
