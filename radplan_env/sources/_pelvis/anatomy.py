@@ -131,7 +131,7 @@ class Anatomy:
             rectal_sway=normal(0.0, 5.0, -10.0, 10.0),
             rectal_calibre=tuple(np.clip(rng.normal(1.0, 0.12, 4), 0.75, 1.3).tolist()),
             rectal_gas=float(rng.choice([0.0, uniform(0.15, 0.55)], p=[0.45, 0.55])),
-            bladder_cc=spread(300.0, 0.48, 130.0, 650.0),
+            bladder_cc=spread(300.0, 0.48, 165.0, 650.0),
             bladder_neck=uniform(0.0, 0.75),
             bladder_drop=uniform(0.1, 0.9),
             bladder_sway=normal(0.0, 4.0, -9.0, 9.0),
