@@ -53,18 +53,18 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     Doses are those of the ideal fluence, before sequencing; ``info["plan"]["stage"]`` says so.
 
     ## Action Space
-    `Box(-1, 1, (2 * slots,), float32)`: weight and objective dose of each slot (structure) of the protocol,
+    `Box(-1, 1, (2 * slots + 1,), float32)`: weight and objective dose of each slot (structure) of the protocol,
     as `[weight, dose, weight, dose, …]`. -1 and 1 are the ends of the protocol's ranges; in between, weights
     go by their logarithm and doses linearly. Coordinates of structures the patient lacks have no effect. Where the
     protocol has a `smoothness`, one more coordinate, the last, is the weight of the fluence's roughness.
 
     | id                     | shape | slots                                                               |
     |------------------------|-------|---------------------------------------------------------------------|
-    | RadPlan/Prostate-v0    | (12,) | PTV_7020, Bladder, Rectum, Femur_Head_L, Femur_Head_R, Body         |
-    | RadPlan/HeadAndNeck-v0 | (26,) | PTV_7000, PTV_6300, PTV_5600, PTV_5200, SpinalCord, Brainstem,      |
+    | RadPlan/Prostate-v0    | (13,) | PTV_7020, Bladder, Rectum, Femur_Head_L, Femur_Head_R, Body         |
+    | RadPlan/HeadAndNeck-v0 | (27,) | PTV_7000, PTV_6300, PTV_5600, PTV_5200, SpinalCord, Brainstem,      |
     |                        |       | Parotid_L, Parotid_R, Cavity_Oral, Larynx, Esophagus, Bone_Mandible, |
     |                        |       | Body                                                                |
-    | RadPlan/TG119-v0       | (6,)  | PTV_5000, Core, Body                                                |
+    | RadPlan/TG119-v0       | (7,)  | PTV_5000, Core, Body                                                |
 
     An action of another shape, with NaN or outside the box raises ValueError; `gymnasium.wrappers.ClipAction`
     clips. `env.unwrapped.action_map` (`radplan_env.actions.ActionMap`) turns actions into `PlanningParameters` and
@@ -90,7 +90,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | criteria            | 0 to 2  | (criteria,)   | value as a multiple of its limit, clipped; in the    |
     |                     |         |               | protocol's order                                     |
     | criteria_present    | 0 or 1  | (criteria,)   | whether the patient has the criterion's structure    |
-    | planning_parameters | -1 to 1 | (2 * slots,)  | current parameters, as an action                     |
+    | planning_parameters | -1 to 1 | as an action  | current parameters, as an action                     |
     | present             | 0 or 1  | (slots,)      | whether the patient has the slot's structure         |
     | progress            | 0 to 1  | (1,)          | share of the budget used                             |
     | image               | uint8   | (128, 384, 3) | with `observe_image=True`: dose over CT and contours |
