@@ -7,6 +7,7 @@ from typing import Any, NotRequired, TypedDict
 
 from radplan_env.info import PlanSummary
 from radplan_env.scorecards import ScorecardIdentity
+from radplan_env.verdict.against_reference import AgainstReference
 
 SCHEMA = 2
 COMPLETE = "complete"
@@ -62,6 +63,8 @@ class EpisodeRecord(Outcome):
     budget: int
     steps: list[PlanSummary]
     """A plan summary for each solve, in order, those before a failure too."""
+    against_reference: NotRequired[AgainstReference | None]
+    """The plan handed over and the case's reference plan, like with like; None where there is no reference."""
     agent_record: dict[str, Any] | None
     """What the agent's `record()` returned; None where it says nothing."""
     agent_source: NotRequired[str | None]

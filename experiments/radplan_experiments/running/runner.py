@@ -84,6 +84,8 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     came_to = outcome(steps)
     if (chosen := came_to["handed_over"]) is not None:
         keep(folder, key, [plan.solution.fluence for plan in plans], plans[chosen])
+    base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
+    against = None if chosen is None else base.system.against_reference(plans[chosen])
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
@@ -96,6 +98,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "fidelity": settings.fidelity,
         "budget": settings.budget,
         **came_to,
+        "against_reference": against,
         "steps": steps,
         "agent_record": agent_record,
         "agent_source": source_digest(agent),
