@@ -97,6 +97,15 @@ def changes(before: Parameters, after: Parameters) -> list[str]:
     ]
 
 
+def smoothness_change(before: Summary, after: Summary) -> list[str]:
+    """Return how the weight of fluence smoothness differs, such as "fluence smoothness 3 → 10"; nothing if it does not."""
+    old, new = before["smoothness"], after["smoothness"]
+    if old == new:
+        return []
+    said = ("the protocol's" if value is None else number(value, "{:.3g}") for value in (old, new))
+    return [f"fluence smoothness {' → '.join(said)}"]
+
+
 def limit_changes(before: Summary, after: Summary) -> list[str]:
     """Return what differs between the limits that two plans had to hold, such as "limit Rectum D8cc ≤ 68 Gy"."""
     held = limits_held(before)

@@ -49,7 +49,7 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
         lines.append("The patients are synthetic.")
     primary = folder.settings.protocol.primary
     for case, reference in references.items():
-        d95 = reference["metrics"][primary.structure]["D95%"]
+        d95 = primary.prescription_gy / reference["scaled_by"]
         if abs(d95 / primary.prescription_gy - 1) > OTHER_PRESCRIPTION:
             lines.append(
                 f"The reference plan of {case} gives {primary.structure} a D95 of {d95:.1f} Gy where the protocol "

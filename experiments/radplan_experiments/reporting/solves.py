@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from radplan_agents.criteria import failing_names
-from radplan_agents.plan_changes import changes, limit_changes, moved_line
+from radplan_agents.plan_changes import changes, limit_changes, moved_line, smoothness_change
 from radplan_env.planning import Summary
 from radplan_experiments.recording.ranking import reasons
 
@@ -63,4 +63,5 @@ def _solve(number: int, before: Summary | None, plan: Summary) -> Solve:
 
 
 def _changed(before: Summary, after: Summary) -> list[str]:
-    return changes(before["parameters"], after["parameters"]) + limit_changes(before, after)
+    chosen = changes(before["parameters"], after["parameters"]) + smoothness_change(before, after)
+    return chosen + limit_changes(before, after)
