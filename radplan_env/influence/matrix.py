@@ -81,7 +81,7 @@ FIDELITIES = {
     "standard": Fidelity("standard", dose_grid_mm=4.0, bixel_mm=5.0, sampling=_SPARSE),
     "paper": Fidelity("paper", dose_grid_mm=2.5, bixel_mm=5.0, sampling=Sampling(target_mm=2.5, far_mm=7.5)),
 }
-"""By name: what optimising may cost, from `fast` for training to `paper`. Plans are judged alike whatever the fidelity."""
+"""By name: what optimising may cost, from `fast` for training to `paper`. Plans of all are judged alike."""
 
 
 @dataclass(frozen=True, eq=False)
