@@ -136,7 +136,14 @@ def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, reco
         "steps": steps,
         "rescored": {
             "from": str(source.path),
-            "by": _judges(target.settings),
-            "was": _judges(source.settings),
+            "by": judges(target.settings),
+            "was": judges(source.settings),
         },
     }
+
+
+def judges(settings: Settings) -> str:
+    """By what the plans of a run are judged; the protocol's digest counts its section of the scorecard."""
+    scorecard = settings.scorecard
+    protocol = f"protocol {settings.protocol.name} (digest {settings.protocol_digest[:12]})"
+    return f"scorecard {scorecard.name} (digest {scorecard.digest[:12]}) and {protocol}"
