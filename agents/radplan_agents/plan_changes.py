@@ -97,6 +97,17 @@ def changes(before: Parameters, after: Parameters) -> list[str]:
     ]
 
 
+def plan_changes(before: Summary, after: Summary) -> list[str]:
+    """Return what differs between what two plans were made with: parameters, smoothness and limits."""
+    old, new = before["smoothness"], after["smoothness"]
+    smoothness = [] if old == new else [f"Fluence smoothness {_spoken(old)} → {_spoken(new)}"]
+    return changes(before["parameters"], after["parameters"]) + smoothness + limit_changes(before, after)
+
+
+def _spoken(smoothness: float | None) -> str:
+    return "as the protocol has it" if smoothness is None else f"{smoothness:.4g}"
+
+
 def limit_changes(before: Summary, after: Summary) -> list[str]:
     """Return what differs between the limits that two plans had to hold, such as "limit Rectum D8cc ≤ 68 Gy"."""
     held = limits_held(before)
