@@ -139,3 +139,15 @@ class PlanningParameters:
         limits = tuple(Limit.from_dict(limit) for limit in data.get("limits", ()))
         angles = data.get("gantry_angles_deg"), data.get("collimator_angles_deg")
         return cls(structures, angles[0], limits, angles[1], data.get("smoothness"))
+
+    @classmethod
+    def of_plan(cls, summary: Mapping[str, Any]) -> PlanningParameters:
+        """Return what a plan was made with but for its beams: structures, limits and smoothness.
+
+        Parameters
+        ----------
+        summary : PlanSummary
+            ``info["plan"]``, or what `Plan.summary` returned.
+        """
+        chosen = {name: summary[name] for name in ("limits", "smoothness")}
+        return cls.from_dict({"structures": summary["parameters"], **chosen})

@@ -40,7 +40,8 @@ def summary(
                 "relative_margin": margin,
             }
         )
-    return {"score": score, "criteria": criteria, "parameters": START if chosen is None else chosen, "metrics": {}}
+    asked = {"parameters": START if chosen is None else chosen, "limits": [], "smoothness": 3.0}
+    return {"score": score, "criteria": criteria, "metrics": {}, **asked}
 
 
 def task() -> dict[str, Any]:

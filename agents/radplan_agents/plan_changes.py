@@ -97,13 +97,15 @@ def changes(before: Parameters, after: Parameters) -> list[str]:
     ]
 
 
-def smoothness_change(before: Summary, after: Summary) -> list[str]:
-    """Return how the weight of fluence smoothness differs, such as "fluence smoothness 3 → 10"; nothing if it does not."""
+def plan_changes(before: Summary, after: Summary) -> list[str]:
+    """Return what differs between what two plans were made with: parameters, smoothness and limits."""
     old, new = before["smoothness"], after["smoothness"]
-    if old == new:
-        return []
-    said = ("the protocol's" if value is None else number(value, "{:.3g}") for value in (old, new))
-    return [f"fluence smoothness {' → '.join(said)}"]
+    smoothness = [] if old == new else [f"Fluence smoothness {_spoken(old)} → {_spoken(new)}"]
+    return changes(before["parameters"], after["parameters"]) + smoothness + limit_changes(before, after)
+
+
+def _spoken(smoothness: float | None) -> str:
+    return "as the protocol has it" if smoothness is None else f"{smoothness:.4g}"
 
 
 def limit_changes(before: Summary, after: Summary) -> list[str]:

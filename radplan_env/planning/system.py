@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +207,10 @@ class PlanningSystem:
             If the plan is of another case, the fluence does not fit the beams or is no fluence, or the parameters
             are not this case's.
         """
-        parameters = PlanningParameters.from_dict(
-            {"structures": summary["parameters"], "limits": summary["limits"], "smoothness": summary["smoothness"]}
-            | {name: summary[name] for name in ("gantry_angles_deg", "collimator_angles_deg")}
+        parameters = replace(
+            PlanningParameters.of_plan(summary),
+            gantry_angles_deg=tuple(summary["gantry_angles_deg"]),
+            collimator_angles_deg=tuple(summary["collimator_angles_deg"]),
         )
         self._inner.check(parameters)
         angles = self._angles(parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_up_plans import parameters, summary
 
-from radplan_agents.plan_changes import changes, limit_changes, limits_held, movements, noticeable
+from radplan_agents.plan_changes import changes, limit_changes, limits_held, movements, noticeable, plan_changes
 
 
 def test_what_moved_and_which_way_is_good() -> None:
@@ -28,6 +28,21 @@ def test_changes_of_weight_and_dose_are_told() -> None:
     after = parameters(Rectum=12.5)
     after["Body"] = {**after["Body"], "objective_dose_gy": 24.5}
     assert changes(parameters(), after) == ["Rectum weight 5 → 12.5", "Body objective dose 30 → 24.5 Gy"]
+
+
+def test_what_plans_were_made_with_is_told_whole() -> None:
+    before = summary()
+    after = {
+        **summary(chosen=parameters(Rectum=10)),
+        "smoothness": 12.0,
+        "limits": [{"structure": "Rectum", "metric": "D8cc", "at_most": 68.0}],
+    }
+    assert plan_changes(before, before) == []
+    assert plan_changes(before, after) == [
+        "Rectum weight 5 → 10",
+        "Fluence smoothness 3 → 12",
+        "limit Rectum D8cc ≤ 68 Gy",
+    ]
 
 
 def test_limits_that_came_moved_and_went_are_told() -> None:

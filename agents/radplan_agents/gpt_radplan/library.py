@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from radplan_agents.gpt_radplan.anatomy import Anatomy
-from radplan_agents.plan_changes import Parameters, changes, effect_line
+from radplan_agents.plan_changes import Parameters, effect_line, plan_changes
 from radplan_agents.privacy import is_own_patient
 from radplan_env.case import Case
 from radplan_env.planning import Plan, Summary
@@ -223,7 +223,7 @@ def effects_of(trajectory: Sequence[Summary]) -> list[str]:
     tried: list[tuple[float, int, str]] = []
     best: Summary | None = None
     for place, plan in enumerate(trajectory):
-        changed = changes(best["parameters"], plan["parameters"]) if best is not None else []
+        changed = plan_changes(best, plan) if best is not None else []
         if best is not None and changed:
             line = f"{', '.join(changed)} => {effect_line(best, plan)}"
             tried.append((abs(plan["score"] - best["score"]), place, line))

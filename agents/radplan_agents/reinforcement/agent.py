@@ -55,7 +55,7 @@ class PolicyAgent:
         plan = info.get("plan")
         if plan is None:
             return self._action_map.to_action(info["start_parameters"])
-        current = PlanningParameters.from_dict({"structures": plan["parameters"]})
+        current = PlanningParameters.of_plan(plan)
         change = self._policy.change(dict(observation), self._action_map.space)
         step = self._policy.training["relative_step"]
         return self._action_map.to_action(self._action_map.moved(current, change, step, current.structures))

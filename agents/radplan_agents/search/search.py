@@ -15,6 +15,9 @@ from radplan_env.env import RadPlanEnv
 
 Point = NDArray[np.float64]
 
+FLUENCE = "Fluence"
+"""What the coordinate of the smoothness is named for; every patient has it."""
+
 REACH = 0.4
 """How far from the template plan a coordinate of the action is searched; its whole range is 2 long."""
 
@@ -49,9 +52,8 @@ class Search(Protocol):
 class SearchAgent(ABC):
     """Searches the action space around the template plan for the plan of the highest score.
 
-    A search moves the weights and objective doses of the structures that the patient has, less the weight of the
-    primary target: the dose depends on ratios of weights alone. Where the environment ends the episode, at a plan that
-    meets every criterion or when the budget is spent, the search ends too.
+    A search moves the weights and objective doses of the structures that the patient has and the fluence's smoothness,
+    less the weight of the primary target: the dose depends on ratios of weights alone. It ends when the budget is spent.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ class SearchAgent(ABC):
         self._template = action_map.to_action(info["start_parameters"])
         self._searched = np.array(
             [
-                structure in present and self._searches(structure, quantity)
+                structure in (*present, FLUENCE) and self._searches(structure, quantity)
                 for structure, quantity in (name.split() for name in action_map.names)
             ]
         )

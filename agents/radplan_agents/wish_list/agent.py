@@ -49,7 +49,7 @@ class WishListAgent:
     def reset(self, observation: Observation, info: Info) -> None:
         """Begin an episode."""
         self._targets = set(info["protocol"]["prescriptions_gy"])
-        self._start = PlanningParameters.from_dict({"structures": info["start_parameters"]})
+        self._start = self._env.system.protocol.start_parameters()
         self._asked = self._wishes = wish_list(info["protocol"])  # as the protocol has them; as they are held
         self._plans: list[Summary] = []
         self._purposes: list[str] = []

@@ -246,7 +246,7 @@ def _whole(plan: Plan) -> dict[str, Any]:
     }
     header |= {"scorecard": plan.scorecard["digest"]}
     summary: Mapping[str, Any] = plan.summary()
-    names = ("parameters", "limits", "smoothness", "gantry_angles_deg", "collimator_angles_deg")
+    names = ("parameters", "smoothness", "limits", "gantry_angles_deg", "collimator_angles_deg")
     chosen = {name: summary[name] for name in names}
     return {**header, **chosen, **_judged(summary), "dvh": plan.evaluation.to_dict()["dvh"]}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from radplan_agents.criteria import failing_names
-from radplan_agents.plan_changes import changes, limit_changes, moved_line, smoothness_change
+from radplan_agents.plan_changes import moved_line, plan_changes
 from radplan_env.planning import Summary
 from radplan_experiments.recording.ranking import reasons
 
@@ -57,11 +57,6 @@ def _solve(number: int, before: Summary | None, plan: Summary) -> Solve:
         score=plan["score"],
         refused_for=reasons(plan),
         failing=failing_names(plan),
-        changed=[] if before is None else _changed(before, plan),
+        changed=[] if before is None else plan_changes(before, plan),
         effect="" if before is None else moved_line(before, plan),
     )
-
-
-def _changed(before: Summary, after: Summary) -> list[str]:
-    chosen = changes(before["parameters"], after["parameters"]) + smoothness_change(before, after)
-    return chosen + limit_changes(before, after)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from radplan_env.influence import Fidelity
+from radplan_env.verdict import VerdictKind
 from radplan_env.yaml_files import YAMLFileError, read_yaml
 
 FOLDER = Path(__file__).resolve().parent
@@ -16,8 +17,9 @@ FOLDER = Path(__file__).resolve().parent
 class TrainingEnvironment(BaseModel):
     """What the training environments are made with; see `RadPlanEnv`.
 
-    Training may be coarser than what is planned for: how a plan answers to its parameters depends little on the grid,
-    and a solve on 10 mm voxels takes a tenth of the time. The policy is chosen by its plans at fidelity `fast`.
+    Training may be coarser than what is planned for: how a plan answers to its parameters depends little on it. Its rows
+    must still see the edge of the targets: on a bare 10 mm grid plans need scaling by 1.05 to 1.1 and lose 45 points to
+    the verdict. The policy is chosen by its plans at fidelity `fast`, judged in full.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -25,6 +27,7 @@ class TrainingEnvironment(BaseModel):
     relative_step: float = Field(gt=0, le=2)
     budget: int = Field(ge=2)
     fidelity: str | Fidelity = "fast"
+    verdict: VerdictKind = "sampled"
 
 
 class Hyperparameters(BaseModel):
