@@ -126,7 +126,10 @@ def test_a_better_score_does_not_agree_with_the_episode_either(validate: Validat
         (lambda r: r["steps"][0]["parameters"]["PTV_7000"].update(weight=3.0), "objective was "),
         (lambda r: r["steps"][0]["parameters"].pop("PTV_7000"), "cannot be replayed"),
         (lambda r: r["steps"][0].update(case="openkbp/pt_2"), "does not fit openkbp/pt_1"),
-        (lambda r: r["steps"][0].update(gantry_angles_deg=[0.0], collimator_angles_deg=[0.0]), "does not fit openkbp/pt_1"),
+        (
+            lambda r: r["steps"][0].update(gantry_angles_deg=[0.0], collimator_angles_deg=[0.0]),
+            "does not fit openkbp/pt_1",
+        ),
         (lambda r: r["steps"][0].update(gantry_angles_deg=[0.0]), "9 collimator angles for 1 beams"),
         (lambda r: r["steps"][0].update(own_rows_score=99.0), "own_rows_score was 99, is "),
         (lambda r: r["steps"][0].update(scaled_by=1.0), "scaled_by was 1, is "),

@@ -18,7 +18,7 @@ from radplan_experiments.reporting.solves import solves_of
 from radplan_experiments.reporting.tables.table import Table
 
 NOTE = (
-    "Score: on the verdict's points, after the plan was scaled by what stands there so that its primary target is covered. "
+    "Score: on the verdict's points, after scaling to cover the primary target; where optimised: before it, a promise. "
     "Best so far: 0 where all plans are refused by the screen. Reaches: the score of the template or of the reference, "
     "95 % of the way to the best known. Changed: against the solve before."
 )
