@@ -67,7 +67,7 @@ def test_a_suite_is_what_the_package_runs(name: str) -> None:
     digest = load_protocol(suite.protocol).digest(suite.scorecard.name)
     assert digest == suite.protocol_digest, (
         f"protocol {suite.protocol} has changed: its digest is {digest}. Until {name} is published, write what "
-        f"`python -m radplan_experiments.suites {name}` prints into its file; afterwards make a new version of the suite "
+        f"`python -m radplan_experiments.suites {name}` prints into its file; afterwards make a new version "
         "(docs/suites.md)"
     )
     scorecard = load_scorecard(suite.scorecard.name).identity

@@ -117,8 +117,8 @@ class Suite(BaseModel):
         if FIDELITIES.get(settings.fidelity) != self.resolution:
             grids = f"{self.dose_grid_mm:g} mm dose grid, {self.bixel_mm:g} mm bixels"
             texts.append(f"fidelity {settings.fidelity}, not {self.fidelity} ({grids})")
-        if settings.protocol_digest != self.protocol_digest:
-            texts.append(f"another version of the protocol (digest {settings.protocol_digest})")
+        if (digest := settings.protocol.digest(self.scorecard.name)) != self.protocol_digest:
+            texts.append(f"another version of the protocol (digest {digest})")
         if settings.scorecard.name != self.scorecard.name:
             texts.append(f"scorecard {settings.scorecard.name}, not {self.scorecard.name}")
         elif settings.scorecard.digest != self.scorecard.digest:
