@@ -72,7 +72,7 @@ def test_another_limit_changes_what_hangs_on_it_and_nothing_else(
         for step, was in zip(record["steps"], old["steps"], strict=True):
             criteria, old_criteria = by_name(step), by_name(was)
             assert not criteria[name]["passed"] and not step["met"]
-            assert step["terms"][name]["points"] <= 0 < was["terms"][name]["points"]
+            assert step["terms"][name]["points"] <= 0 and step["terms"][name]["points"] < was["terms"][name]["points"]
             lost = was["terms"][name]["points"] - step["terms"][name]["points"]
             assert step["score"] == pytest.approx(max(0, was["score"] - lost), abs=1e-9)
             for same in set(criteria) - {name}:
