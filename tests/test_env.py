@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -150,9 +151,13 @@ importlib.reload(radplan_env)
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-@pytest.mark.parametrize("name", radplan_env.__all__)
+@pytest.mark.parametrize("name", sorted({*radplan_env.__all__} - {"__version__"}))
 def test_public_names_are_there(name: str) -> None:
     assert getattr(radplan_env, name).__name__ == name
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert re.match(r"\d+(\.|\+)", radplan_env.__version__)
 
 
 # --- an episode ---------------------------------------------------------------------------------------------

@@ -108,11 +108,11 @@ def test_episodes_begin_with_the_start_plan(settings: dict[str, Any]) -> None:
     start = RadPlanEnv(**chosen)
     for index in range(2):
         start.reset(options={"case": envs.venv.reset_infos[index]["case"]["id"]})
-        expected, *_ = start.step(np.zeros(12, np.float32))
+        expected, *_ = start.step(np.zeros(start.action_space.shape, np.float32))
         assert data_equivalence({key: values[index] for key, values in observations.items()}, expected, exact=True)
     returns = np.zeros(2)
     for _ in range(2):  # the budget less the start plan
-        observations, rewards, dones, infos = envs.step(np.full((2, 12), 0.5, np.float32))
+        observations, rewards, dones, infos = envs.step(np.full((2, *start.action_space.shape), 0.5, np.float32))
         returns += rewards
     assert dones.all()
     assert envs.start_solves == 4
@@ -125,7 +125,7 @@ def test_a_start_plan_that_leaves_nothing_to_do_is_no_episode(settings: dict[str
     protocol = load_protocol("prostate")
     protocol = protocol.model_copy(update={"criteria": protocol.criteria[:1]})  # coverage, which the solver grants
     with pytest.raises(ValueError, match="nothing to learn"):
-        VecStartPlan(ours(1, **settings, protocol=protocol)).reset()
+        VecStartPlan(ours(1, **settings, protocol=protocol, terminate_when_met=True)).reset()
 
 
 def test_a_start_plan_needs_relative_actions_and_a_second_solve(settings: dict[str, Any]) -> None:

@@ -240,7 +240,8 @@ def test_a_plan_handed_over_for_another_request_is_not_used(settings: dict[str, 
     """A sub-environment that is stepped by itself plans what its own action asks for."""
     envs = RadPlanVectorEnv(1, **settings)
     env, alone = envs.envs[0], RadPlanEnv(**settings)
-    asked, other = np.zeros(12, np.float32), np.full(12, 0.5, np.float32)
+    shape = alone.action_space.shape
+    asked, other = np.zeros(shape, np.float32), np.full(shape, 0.5, np.float32)
     env.reset(seed=0)
     alone.reset(seed=0)
     plan_ahead(envs.envs, asked[np.newaxis])

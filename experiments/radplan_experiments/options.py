@@ -194,7 +194,7 @@ class CompareOptions(RunOptions):
     """What compare.py is asked to do."""
 
     suite: str | None = None
-    """Benchmark to run: prostate-v0, head-and-neck-v0 (needs --data). It sets site, source, split, cases, budget, seeds
+    """Benchmark to run: prostate-v1, head-and-neck-v1 (needs --data). It sets site, source, split, cases, budget, seeds
     and fidelity."""
 
     results: tyro.conf.OmitArgPrefixes[ResultsOptions] = field(default_factory=ResultsOptions)

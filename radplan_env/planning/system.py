@@ -279,13 +279,11 @@ class PlanningSystem:
         edges and take about 1 Gy off the D95 of an OpenKBP target. It is scaled to D95 = Rx of the primary target, as
         every plan is. These are not the verdict's points: `against_reference` compares like with like.
         """
-        dose = self.case.reference_dose_gy
-        if dose is None:
+        dose, factor = self.case.reference_dose_gy, self.reference_scaled_by
+        if dose is None or factor is None:
             return None
-        case_name, primary = self.protocol.case_name, self.protocol.primary
+        case_name = self.protocol.case_name
         masks = {case_name.get(name, name): mask for name, mask in self.judge.regions.masks.items()}
-        d95 = dose_at_volume(dose[masks[case_name[primary.structure]]], 95)
-        factor = primary.prescription_gy / d95 if d95 > 0 else 1.0
         return evaluate(
             {name: factor * dose[mask] for name, mask in masks.items()},
             self.case.grid.voxel_cc,
@@ -294,6 +292,15 @@ class PlanningSystem:
             scaled_by=factor,
             in_targets_percent=self.judge.in_targets_percent,
         )
+
+    @cached_property
+    def reference_scaled_by(self) -> float | None:
+        """Factor of the case's reference plan to D95 = Rx of the primary target; 1 for one without dose."""
+        dose, primary = self.case.reference_dose_gy, self.protocol.primary
+        if dose is None:
+            return None
+        d95 = dose_at_volume(dose[self.judge.regions.masks[primary.structure]], 95)
+        return primary.prescription_gy / d95 if d95 > 0 else 1.0
 
     @cached_property
     def _scorecard_identity(self) -> ScorecardIdentity:

@@ -49,7 +49,7 @@ class ScoreTerm:
     points : float
         What it is worth; the terms of a scorecard are worth 100 together.
     all_at, none_at : float
-        Values of its metric that give all points and none.
+        Values of its metric that give all points and none, or what `Scorecard.ends` says of them.
     unit : str
         Of the metric.
     source : str
@@ -109,6 +109,9 @@ class Scorecard(ABC):
 
     version: ClassVar[str]
 
+    ends: ClassVar[tuple[str, str]] = ("all at", "none at")
+    """What a term's points are at `ScoreTerm.all_at` and `none_at`, as tables head them."""
+
     covers: ClassVar[Sequence[Callable[..., Any]]] = ()
     """Functions that the score depends on and that the class does not call by a global name; see `digest`."""
 
@@ -156,7 +159,7 @@ class Scorecard(ABC):
         lines = [f"Scorecard {self.name}, version {self.version}, digest {self.digest[:12]}", ""]
         lines += [line for paragraph in self.rules for line in (*wrap(paragraph, 120), "")][:-1]
         if goals is not None:
-            rows = [("term", "points", "all at", "none at", "source")]
+            rows = [("term", "points", *self.ends, "source")]
             rows += [
                 (
                     t.name,

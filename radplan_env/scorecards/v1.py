@@ -27,6 +27,7 @@ class V1(Scorecard):
 
     name: ClassVar[str] = "v1"
     version: ClassVar[str] = "1"
+    ends: ClassVar[tuple[str, str]] = ("90 % at", "10 % at")
     covers: ClassVar[Sequence[Callable[..., Any]]] = (
         DoseView.metric,
         Metric.evaluate,
@@ -37,7 +38,7 @@ class V1(Scorecard):
     )
 
     def terms(self, goals: Goals) -> tuple[ScoreTerm, ...]:
-        """Return the terms of the protocol's section; `all_at` and `none_at` are where 90 and 10 % are earned."""
+        """Return the terms of the protocol's section, with where they earn 90 and 10 % of their points."""
         section = self._section(goals)
         total = sum(term.weight for term in section.terms)
         return tuple(

@@ -55,11 +55,16 @@ def make_plan(
         "stage": "ideal",
         "score": score,
         "screened": None,
+        "reasons": [],
+        "verdict": "full",
+        "scaled_by": 1.0,
+        "own_rows_score": score,
         "met": met,
         "metrics": {"PTV_7020": target, "Rectum": rectum},
         "criteria": [criterion],
         "parameters": {"Rectum": {"weight": rectum_weight, "objective_dose_gy": 0.0}},
         "limits": [],
+        "smoothness": None,
         "terms": {"Rectum V31Gy": score},
         "solver": {"converged": True, "iterations": 9},
     }
@@ -130,18 +135,18 @@ def references() -> dict[str, dict[str, Any]]:
 def tiny_openkbp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two test patients in OpenKBP's layout, small enough to be planned in seconds, with a reference dose.
 
-    A neck of water, 5 mm voxels: PTV70, the cord behind it and a parotid beside it. Axes as OpenKBP's:
+    A neck of water, 2.5 mm voxels: PTV70, the cord behind it and a parotid beside it. Axes as OpenKBP's:
     anterior to posterior, right to left, superior to inferior.
     """
     root = tmp_path_factory.mktemp("tiny") / "provided-data"
-    y, x, z = np.meshgrid(*(5.0 * (np.arange(128) - 64),) * 3, indexing="ij")
+    y, x, z = np.meshgrid(*(2.5 * (np.arange(128) - 64),) * 3, indexing="ij")
     for number, shift in ((1, 0.0), (2, 10.0)):
         from_target = np.sqrt((x - shift) ** 2 + y**2 + z**2)
         body = (np.hypot(x, y) < 60) & (abs(z) < 50)
         target = from_target < 12
         folder = root / "test-pats" / f"pt_{number}"
         folder.mkdir(parents=True)
-        (folder / "voxel_dimensions.csv").write_text("5.0\n5.0\n5.0\n")
+        (folder / "voxel_dimensions.csv").write_text("2.5\n2.5\n2.5\n")
         _write_csv(folder / "ct.csv", body, np.full(body.shape, 1000.0))
         _write_csv(folder / "possible_dose_mask.csv", body, None)
         dose = np.where(target, 71.0, 70 * np.exp(-np.clip(from_target - 12, 0, None) / 30))

@@ -172,7 +172,7 @@ def test_every_site_has_its_protocol_source_and_environment(site: Site) -> None:
         assert metric.partition(" ")[0] in protocol.slots
 
 
-@pytest.mark.parametrize("name", ["brain", "prostate-v0"])
+@pytest.mark.parametrize("name", ["brain", "prostate-v1"])
 def test_a_site_that_is_not_there(name: str) -> None:
     with pytest.raises(UsageError, match="choose from prostate, head-and-neck, tg119"):
         site_named(name)

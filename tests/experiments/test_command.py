@@ -63,10 +63,10 @@ def test_what_goes_together_is_let_through(options: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--suite", "prostate-v0", "--budget", "10"], "--suite sets --budget itself"),
-        (["--suite", "prostate-v9"], "no suite 'prostate-v9'; there are head-and-neck-v0, prostate-v0"),
-        (["--suite", "prostate-v0", "--data", "/tmp"], "reads no data"),
-        (["--suite", "head-and-neck-v0"], "github.com/ababier/open-kbp"),
+        (["--suite", "prostate-v1", "--budget", "10"], "--suite sets --budget itself"),
+        (["--suite", "prostate-v9"], "no suite 'prostate-v9'; there are head-and-neck-v1, prostate-v1"),
+        (["--suite", "prostate-v1", "--data", "/tmp"], "reads no data"),
+        (["--suite", "head-and-neck-v1"], "github.com/ababier/open-kbp"),
         (["--ray-address", "auto"], "--ray-address is for --backend ray"),
         (["--validate", "/nowhere"], "/nowhere"),
         (["--report", "/nowhere"], "/nowhere"),

@@ -56,7 +56,7 @@ def test_plans_load_and_hold(run: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert plan.protocol == folder.settings.protocol
         assert plan.gantry_angles_deg == (0, 70, 140, 210, 280) and plan.collimator_angles_deg == (15,) * 5
         assert plan.summary() == record["steps"][record["handed_over"]]
-        assert record["protocol"] == "ours" and record["scorecard"]["name"] == "v0"
+        assert record["protocol"] == "ours" and record["scorecard"]["name"] == "v1"
     assert validation.validate(run) == 0
     assert "is not the package's" not in capsys.readouterr().err
 

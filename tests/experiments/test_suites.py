@@ -34,7 +34,7 @@ EDITED = read_protocol(load_protocol("prostate").to_dict() | {"fractions": 39}, 
 
 @pytest.fixture
 def suite() -> Suite:
-    return load_suite("prostate-v0")
+    return load_suite("prostate-v1")
 
 
 @pytest.fixture
@@ -64,20 +64,20 @@ def as_asked(suite: Suite) -> Settings:
 @pytest.mark.parametrize("name", available_suites())
 def test_a_suite_is_what_the_package_runs(name: str) -> None:
     suite = load_suite(name)
-    digest = load_protocol(suite.protocol).digest()
+    digest = load_protocol(suite.protocol).digest(suite.scorecard.name)
     assert digest == suite.protocol_digest, (
-        f"protocol {suite.protocol} has changed: its digest is {digest}. Until {name} is published, write that into "
-        f"radplan_experiments/suites/{name}.yaml; afterwards make a new version of the suite (docs/suites.md)"
+        f"protocol {suite.protocol} has changed: its digest is {digest}. Until {name} is published, write what "
+        f"`python -m radplan_experiments.suites {name}` prints into its file; afterwards make a new version "
+        "(docs/suites.md)"
     )
     scorecard = load_scorecard(suite.scorecard.name).identity
     assert suite.scorecard.model_dump() == scorecard, f"scorecard {suite.scorecard.name} has changed; it is {scorecard}"
-    fidelity = FIDELITIES[suite.fidelity]
-    assert (suite.dose_grid_mm, suite.bixel_mm) == (fidelity.dose_grid_mm, fidelity.bixel_mm)
+    assert suite.resolution == FIDELITIES[suite.fidelity]
     assert suite.protocol == SITES[suite.site].protocol
 
 
-def test_prostate_v0_is_the_synthetic_test_split() -> None:
-    assert tuple(load_suite("prostate-v0").cases) == tuple(synthetic.load("test").ids)
+def test_prostate_v1_is_the_synthetic_test_split() -> None:
+    assert tuple(load_suite("prostate-v1").cases) == tuple(synthetic.load("test").ids)
 
 
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 11))])
@@ -88,7 +88,7 @@ def test_synthetic_cases_are_those_of_the_suite(suite: Suite, number: int) -> No
 
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 6))])
 def test_openkbp_cases_are_those_of_the_suite(shared_data: Path, number: int) -> None:
-    case, digest = list(load_suite("head-and-neck-v0").cases.items())[number]
+    case, digest = list(load_suite("head-and-neck-v1").cases.items())[number]
     patients = openkbp.load(shared_data / "openkbp" / "provided-data", "test")
     if case not in patients.ids:
         pytest.skip(f"{case} is not in shared/data/openkbp")
@@ -100,11 +100,12 @@ def test_openkbp_cases_are_those_of_the_suite(shared_data: Path, number: int) ->
     [
         ({"speed": 9}, "speed: Extra inputs"),
         ({"name": "prostate"}, "name: String should match"),
-        ({"name": "prostate-v1"}, "make them one"),
+        ({"name": "prostate-v2"}, "make them one"),
         ({"budget": 0}, "budget: Input should be greater"),
         ({"seeds": "many"}, "seeds: Input should be a valid integer"),
         ({"cases": {}}, "cases: "),
         ({"cases": {"synthetic/test/0": "abc"}}, "cases.synthetic/test/0: String should match"),
+        ({"sampling": {"speed": 9}}, "sampling.speed"),
         ({"engine": "theirs"}, "engine: Input should be 'radplan'"),
     ],
 )
@@ -112,14 +113,14 @@ def test_bad_files_are_refused_with_the_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, suite: Suite, change: dict[str, Any], message: str
 ) -> None:
     content = suite.model_dump(mode="json") | change
-    (tmp_path / "prostate-v0.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "prostate-v1.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.setattr(suites, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match=message):
-        load_suite("prostate-v0")
+        load_suite("prostate-v1")
 
 
 def test_unknown_suites_are_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"'prostate-v9'; there are head-and-neck-v0, prostate-v0"):
+    with pytest.raises(ValueError, match=r"'prostate-v9'; there are head-and-neck-v1, prostate-v1"):
         load_suite("prostate-v9")
 
 
@@ -142,8 +143,8 @@ def test_a_run_of_the_suites_settings_departs_in_nothing(suite: Suite, as_asked:
     ("change", "said"),
     [
         ({"site": "tg119"}, "site tg119, not prostate"),
-        ({"scorecard": ScorecardChoice("toy", "1", "0" * 64)}, "scorecard toy, not v0"),
-        ({"scorecard": ScorecardChoice("v0", "0", "0" * 64)}, "another version of scorecard v0"),
+        ({"scorecard": ScorecardChoice("toy", "1", "0" * 64)}, "scorecard toy, not v1"),
+        ({"scorecard": ScorecardChoice("v1", "1", "0" * 64)}, "another version of scorecard v1"),
         ({"gantry_angles_deg": (0.0, 90.0)}, "beams of its own"),
         ({"source": "dicom"}, "source dicom, not synthetic"),
         ({"split": "validation"}, "split validation, not test"),
@@ -184,7 +185,7 @@ def _note(
 
 
 def test_a_whole_run_bears_the_suites_name(folder: RunFolder, suite: Suite) -> None:
-    assert standing(folder) == [f"Suite prostate-v0: {suite.asks} {suite.limits}"]
+    assert standing(folder) == [f"Suite prostate-v1: {suite.asks} {suite.limits}"]
     assert altered_cases(folder) == {}
 
 
@@ -196,13 +197,13 @@ def test_without_a_suite_nothing_is_claimed(folder: RunFolder) -> None:
 
 def test_a_missing_case_costs_the_name(folder: RunFolder) -> None:
     folder.settings = dataclasses.replace(folder.settings, cases=folder.settings.cases[1:])
-    assert standing(folder) == ["Not prostate-v0: synthetic/test/0 missing."]
+    assert standing(folder) == ["Not prostate-v1: synthetic/test/0 missing."]
 
 
 def test_a_case_of_other_content_costs_the_name_and_is_not_played(folder: RunFolder) -> None:
     _note(folder, "synthetic/test/4", "0" * 64)
-    assert standing(folder) == ["Not prostate-v0: synthetic/test/4 with other data."]
-    assert altered_cases(folder) == {"synthetic/test/4": "its data are not those that prostate-v0 was made with"}
+    assert standing(folder) == ["Not prostate-v1: synthetic/test/4 with other data."]
+    assert altered_cases(folder) == {"synthetic/test/4": "its data are not those that prostate-v1 was made with"}
 
 
 def test_what_is_not_played_or_failed_is_counted(folder: RunFolder) -> None:
@@ -210,7 +211,7 @@ def test_what_is_not_played_or_failed_is_counted(folder: RunFolder) -> None:
     del folder.records[first], folder.records[second]
     folder.records[third]["status"] = "failed"
     suite_line, incomplete = standing(folder)
-    assert suite_line.startswith("Suite prostate-v0")
+    assert suite_line.startswith("Suite prostate-v1")
     assert incomplete == f"Incomplete: of {11 + 33} episodes 2 not played, 1 failed."
 
 
@@ -242,31 +243,31 @@ def test_a_suite_that_is_gone_is_no_reason_to_lose_the_report(folder: RunFolder)
 
 
 def test_a_suite_sets_what_is_run(suite: Suite, as_asked: Settings) -> None:
-    assert settings_of_suite("prostate-v0", CompareOptions(agents=("template", "random"))) == as_asked
+    assert settings_of_suite("prostate-v1", CompareOptions(agents=("template", "random"))) == as_asked
 
 
 def test_an_edited_protocol_cannot_pass_for_the_suite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    content = load_suite("prostate-v0").model_dump(mode="json") | {"protocol_digest": "0" * 64}
-    (tmp_path / "prostate-v0.yaml").write_text(yaml.safe_dump(content))
+    content = load_suite("prostate-v1").model_dump(mode="json") | {"protocol_digest": "0" * 64}
+    (tmp_path / "prostate-v1.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.setattr(suites, "FOLDER", tmp_path)
     with pytest.raises(UsageError, match="another version of the protocol"):
-        settings_of_suite("prostate-v0", CompareOptions(agents=("template",)))
+        settings_of_suite("prostate-v1", CompareOptions(agents=("template",)))
 
 
 def test_patients_that_are_there_are_planned(tmp_path: Path) -> None:
     data = tmp_path / "provided-data"
     for patient in ("pt_294", "pt_1"):
         (data / "test-pats" / patient).mkdir(parents=True)
-    settings = settings_of_suite("head-and-neck-v0", CompareOptions(agents=("template",), data=(data,)))
+    settings = settings_of_suite("head-and-neck-v1", CompareOptions(agents=("template",), data=(data,)))
     assert settings.cases == ("openkbp/pt_294",)
-    suite = load_suite("head-and-neck-v0")
+    suite = load_suite("head-and-neck-v1")
     assert suite.departures(settings) == ()
     assert len(suite.missing(settings.cases)) == 5
 
 
 def test_a_suite_without_any_of_its_patients_is_refused(tiny_openkbp: Path) -> None:
     with pytest.raises(UsageError, match="none of its cases is there: openkbp/pt_247"):
-        settings_of_suite("head-and-neck-v0", CompareOptions(agents=("template",), data=(tiny_openkbp,)))
+        settings_of_suite("head-and-neck-v1", CompareOptions(agents=("template",), data=(tiny_openkbp,)))
 
 
 # ---------------------------------------------------------------------------------------------------- from the terminal
@@ -276,7 +277,7 @@ def test_a_suite_without_any_of_its_patients_is_refused(tiny_openkbp: Path) -> N
 def tiny_suite(tiny_openkbp: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A suite of the two tiny patients, one of which has other data than the suite's, and of one that is not there."""
     patients = openkbp.load(tiny_openkbp, "test")
-    content = load_suite("head-and-neck-v0").model_dump(mode="json") | {
+    content = load_suite("head-and-neck-v1").model_dump(mode="json") | {
         "name": "tiny-v0",
         "budget": 1,
         "cases": {

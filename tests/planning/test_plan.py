@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 
 from radplan_env.case import Case
+from radplan_env.influence import Fidelity
 from radplan_env.limits import Limit
 from radplan_env.parameters import PlanningParameters, StructureParameters
 from radplan_env.planning import Plan, PlanningSystem, PlanRequest
 from radplan_env.protocol import load_protocol
 from radplan_env.sources import openkbp
 
+WHOLE_GRID = Fidelity("whole grid", dose_grid_mm=5, bixel_mm=8)
+"""The inner loop sees what is shown: every voxel of the body."""
+
 
 @pytest.fixture(scope="module")
 def system(box_case: Case) -> PlanningSystem:
-    return PlanningSystem(box_case, "prostate", fidelity="fast", progress=False)
+    return PlanningSystem(box_case, "prostate", fidelity=WHOLE_GRID, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from radplan_env.case import Case, CaseError
-from radplan_env.planning import PlanningSystem
+from radplan_env.planning import Plan, PlanningSystem, Summary
 from radplan_experiments.recording import fluences
 from radplan_experiments.recording.records import Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder, read_run_folder
 from radplan_experiments.running.backends import open_backend
 from radplan_experiments.running.runner import planning_system, read_case
+
+JUDGED = (
+    *("stage", "score", "screened", "reasons", "verdict", "scaled_by", "as_drawn", "own_rows_score", "complexity"),
+    *("met", "metrics", "criteria", "terms"),
+)
+"""What of a plan's summary follows from its fluence, the protocol and the scorecard."""
 
 Result = TypeVar("Result", covariant=True)
 
@@ -112,6 +118,17 @@ def open_case(folder: RunFolder, case: str) -> PlanningSystem:
         return planning_system(folder.settings, found)
     except (CaseError, ValueError) as error:
         raise UnusableError(f"the case cannot be planned ({error})") from error
+
+
+def judged_again(system: PlanningSystem, step: Summary, fluence: fluences.Fluence) -> Plan:
+    """A plan of a run made again, and judged on all points of the verdict, as every plan of a run is.
+
+    Raises
+    ------
+    ValueError
+        If the plan does not fit the case, or the fluence not the plan.
+    """
+    return system.restore({**step, "verdict": "full"}, fluence)
 
 
 def stored_fluences(folder: RunFolder, record: Record) -> list[fluences.Fluence]:

@@ -22,9 +22,6 @@ from radplan_experiments.reporting import report
 from radplan_experiments.running import runner
 from radplan_experiments.writing import write_json
 
-JUDGED = ("score", "screened", "met", "metrics", "criteria", "terms")
-"""What of a plan's summary comes from the protocol and the scorecard."""
-
 
 def rescore(
     path: Path,
@@ -119,26 +116,34 @@ def rescore_case(
 def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, record: Record) -> Record:
     """An episode's record by the protocol and scorecard of `target`; its plans are written first."""
     solved = replay.stored_fluences(source, record) if record["steps"] else []
-    plans = [system.restore(step, fluence) for step, fluence in zip(record["steps"], solved, strict=True)]
+    plans = [replay.judged_again(system, step, fluence) for step, fluence in zip(record["steps"], solved, strict=True)]
     summaries = [plan.summary() for plan in plans]
     steps: list[Any] = [
-        {**step, **{name: value for name, value in summary.items() if name in JUDGED}}
+        {**step, **{name: value for name, value in summary.items() if name in replay.JUDGED}}
         for step, summary in zip(record["steps"], summaries, strict=True)
     ]
     came_to = runner.outcome(steps)
+    against = None
     if (chosen := came_to["handed_over"]) is not None:
         runner.keep(target, key_of(record), solved, plans[chosen])
+        against = system.against_reference(plans[chosen])
     return {
         **record,
         **came_to,
+        "against_reference": against,
         "protocol": target.settings.protocol.name,
         "scorecard": system.scorecard.identity,
         "steps": steps,
         "rescored": {
             "from": str(source.path),
-            "protocol_digest": target.settings.protocol_digest,
-            "was": source.settings.protocol_digest,
-            "scorecard_digest": target.settings.scorecard.digest,
-            "scorecard_was": source.settings.scorecard.digest,
+            "by": judges(target.settings),
+            "was": judges(source.settings),
         },
     }
+
+
+def judges(settings: Settings) -> str:
+    """By what the plans of a run are judged; the protocol's digest counts its section of the scorecard."""
+    scorecard = settings.scorecard
+    protocol = f"protocol {settings.protocol.name} (digest {settings.protocol_digest[:12]})"
+    return f"scorecard {scorecard.name} (digest {scorecard.digest[:12]}) and {protocol}"

@@ -177,15 +177,18 @@ def _problems(folder: RunFolder, system: PlanningSystem, record: Record) -> Iter
         return
     for index, (step, fluence) in enumerate(zip(steps, solved, strict=True)):
         try:
-            plan = system.restore(step, fluence)
+            plan = replay.judged_again(system, step, fluence)
         except (ValueError, KeyError, TypeError) as error:
             yield index + 1, f"cannot be replayed ({type(error).__name__}: {error})"
             continue
         if different := differences(_judged(step), _judged(plan.summary())):
             yield index + 1, _shortened(different)
-        handed_over = index == record["handed_over"]
-        if handed_over and (different := _problems_of_file(folder, record, plan)):
-            yield index + 1, f"plan handed over: {_shortened(different)}"
+        if index == record["handed_over"]:
+            different = _problems_of_file(folder, record, plan)
+            compared = {"against_reference": system.against_reference(plan)}
+            different += differences({name: record[name] for name in compared}, compared)
+            if different:
+                yield index + 1, f"plan handed over: {_shortened(different)}"
 
 
 def _problems_of_episode(settings: Settings, record: Record) -> Iterator[str]:
@@ -229,9 +232,9 @@ def _same_dose(stored: Plan, plan: Plan) -> bool:
 
 def _judged(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What a replay confirms of a plan's summary, criteria by name."""
-    judged = {name: summary[name] for name in ("stage", "score", "screened", "met", "metrics", "terms")}
-    criteria = {f"{item['structure']} {item['metric']}": item for item in summary["criteria"]}
-    return {**judged, "criteria": criteria, "objective": summary["solver"]["objective"]}
+    judged = {name: summary[name] for name in replay.JUDGED}
+    judged["criteria"] = {f"{item['structure']} {item['metric']}": item for item in summary["criteria"]}
+    return {**judged, "objective": summary["solver"]["objective"]}
 
 
 def _whole(plan: Plan) -> dict[str, Any]:

@@ -8,7 +8,7 @@ It ends with a report (DIR/report.html), tables (DIR/tables.md, as CSV in DIR/ta
 
   python experiments/compare.py
       three synthetic prostates, planned by a template, random search, rules and, given --llm, a language model
-  python experiments/compare.py --suite prostate-v0 --agents template wish-list
+  python experiments/compare.py --suite prostate-v1 --agents template wish-list
       a suite: cases, fidelity, budget and seeds are set, so that results of one name can be compared (docs/suites.md)
   python experiments/compare.py --validate DIR
       confirm the numbers in a folder of results, yours or another's

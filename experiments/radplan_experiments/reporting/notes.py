@@ -49,7 +49,7 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
         lines.append("The patients are synthetic.")
     primary = folder.settings.protocol.primary
     for case, reference in references.items():
-        d95 = reference["metrics"][primary.structure]["D95%"]
+        d95 = primary.prescription_gy / reference["scaled_by"]
         if abs(d95 / primary.prescription_gy - 1) > OTHER_PRESCRIPTION:
             lines.append(
                 f"The reference plan of {case} gives {primary.structure} a D95 of {d95:.1f} Gy where the protocol "
@@ -62,11 +62,11 @@ def rescorings(records: Sequence[Record]) -> list[str]:
     """Where plans come from that were judged anew, and by what their agents had them judged."""
     origins = {json.dumps(record["rescored"]): record["rescored"] for record in records if "rescored" in record}
     return [
-        f"Re-scored: the plans of {origin['from']}, judged by the protocol of digest {origin['protocol_digest'][:12]}. "
+        f"Re-scored: the plans of {origin['from']}, judged by {origin['by']}. "
         + (
-            "It is the one that the agents planned by."
-            if origin["was"] == origin["protocol_digest"]
-            else f"Their agents planned by another one, of digest {origin['was'][:12]}, and might have done otherwise."
+            "It is what the agents planned by."
+            if origin["was"] == origin["by"]
+            else f"Their agents planned by {origin['was']}, and might have done otherwise."
         )
         for origin in origins.values()
     ]

@@ -94,7 +94,7 @@ def reference_curves(reference: Mapping[str, Any]) -> Curves:
 
 
 def same_plan(one: Summary, other: Summary) -> bool:
-    """Whether two steps on a case made the same plan: from the same parameters and limits, to the same score."""
+    """Whether two steps on a case made the same plan: same parameters, smoothness and limits, and the same score."""
     return all(one.get(key) == other.get(key) for key in ("parameters", "smoothness", "limits", "score"))
 
 

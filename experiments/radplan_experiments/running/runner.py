@@ -218,7 +218,7 @@ def facts(system: PlanningSystem) -> dict[str, Any]:
         "missing": list(system.protocol.missing),
         "unmapped": list(case.unmapped),
         "notes": list(case.notes),
-        "reference": None if reference is None else reference.to_dict(),
+        "reference": None if reference is None else {**reference.to_dict(), "scaled_by": system.reference_scaled_by},
     }
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from radplan_env.influence import FIDELITIES, Fidelity
+from radplan_env.influence.rows import Sampling
 from radplan_env.sites import SITES
 from radplan_env.sources import SOURCES
 from radplan_env.yaml_files import YAMLFileError, read_yaml
@@ -35,7 +36,7 @@ class Suite(BaseModel):
     Parameters
     ----------
     name : str
-        Name and version, such as "prostate-v0"; the file's name too.
+        Name and version, such as "prostate-v1"; the file's name too.
     asks, limits : str
         A sentence each: what the suite asks, and what its answer is worth.
     site, protocol : str
@@ -46,8 +47,8 @@ class Suite(BaseModel):
     source, split : str
         Where the cases come from.
     fidelity : str
-    dose_grid_mm, bixel_mm : float
-        What the fidelity stands for, see `Fidelity`.
+    dose_grid_mm, bixel_mm, sampling : float, float, dict[str, float]
+        What the fidelity stands for, see `Fidelity` and `Sampling`.
     engine : str
         What K is computed with, see `PlanningSystem`; `compare.py` knows one.
     budget, seeds : int
@@ -70,6 +71,7 @@ class Suite(BaseModel):
     fidelity: Literal["fast", "standard", "paper"]
     dose_grid_mm: float
     bixel_mm: float
+    sampling: dict[Literal["fine_mm", "target_mm", "near_mm", "far_mm", "shell_mm"], float]
     engine: Literal["radplan"]
     budget: Annotated[int, Field(ge=1)]
     seeds: Annotated[int, Field(ge=1)]
@@ -89,6 +91,12 @@ class Suite(BaseModel):
             raise ValueError(f"no source {source!r}; choose from {', '.join(SOURCES)}")
         return source
 
+    @property
+    def resolution(self) -> Fidelity:
+        """The fidelity, whole."""
+        sampling = Sampling(**self.sampling)
+        return Fidelity(self.fidelity, self.dose_grid_mm, self.bixel_mm, sampling=sampling)
+
     def missing(self, cases: Collection[str]) -> tuple[str, ...]:
         """Ids of the suite's cases that are not among `cases`."""
         return tuple(case for case in self.cases if case not in cases)
@@ -106,11 +114,11 @@ class Suite(BaseModel):
         found = {what: getattr(settings, what) for what in wanted}
         wanted["protocol"], found["protocol"] = self.protocol, settings.protocol.name
         texts = [f"{what} {found[what]}, not {wanted[what]}" for what in wanted if found[what] != wanted[what]]
-        if FIDELITIES.get(settings.fidelity) != Fidelity(self.fidelity, self.dose_grid_mm, self.bixel_mm):
+        if FIDELITIES.get(settings.fidelity) != self.resolution:
             grids = f"{self.dose_grid_mm:g} mm dose grid, {self.bixel_mm:g} mm bixels"
             texts.append(f"fidelity {settings.fidelity}, not {self.fidelity} ({grids})")
-        if settings.protocol_digest != self.protocol_digest:
-            texts.append(f"another version of the protocol (digest {settings.protocol_digest})")
+        if (digest := settings.protocol.digest(self.scorecard.name)) != self.protocol_digest:
+            texts.append(f"another version of the protocol (digest {digest})")
         if settings.scorecard.name != self.scorecard.name:
             texts.append(f"scorecard {settings.scorecard.name}, not {self.scorecard.name}")
         elif settings.scorecard.digest != self.scorecard.digest:

@@ -164,9 +164,9 @@ def test_another_model_is_refused(part: Part, tmp_path: Path) -> None:
 
 
 def test_a_suite_keeps_its_name_where_every_part_bears_it(part: Part, tmp_path: Path) -> None:
-    first, second = part("first", seeds=1, suite="head-and-neck-v0"), part("second", suite="head-and-neck-v0")
+    first, second = part("first", seeds=1, suite="head-and-neck-v1"), part("second", suite="head-and-neck-v1")
     merge([first, second], tmp_path / "same")
-    assert read_run_folder(tmp_path / "same").settings.suite == "head-and-neck-v0"
+    assert read_run_folder(tmp_path / "same").settings.suite == "head-and-neck-v1"
     merge([first, part("nameless")], tmp_path / "other")
     assert read_run_folder(tmp_path / "other").settings.suite is None
 

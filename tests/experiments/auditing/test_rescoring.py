@@ -52,7 +52,7 @@ def test_the_same_protocol_says_the_same(tiny_run: Path, rescore: Any) -> None:
     assert after.settings == before.settings
     for key, record in after.records.items():
         origin = record.pop("rescored")
-        assert origin["from"] == str(tiny_run) and origin["was"] == origin["protocol_digest"]
+        assert origin["from"] == str(tiny_run) and origin["was"] == origin["by"]
         assert record == before.records[key]
         assert Plan.load(after.plan_path(key)).summary() == record["steps"][record["handed_over"]]
     for case in after.settings.cases:
@@ -97,7 +97,7 @@ def test_a_rescored_run_is_of_no_suite(tiny_run: Path, tmp_path: Path, rescore: 
     """Its agents planned for another protocol."""
     path = shutil.copytree(tiny_run, tmp_path / "run")
     run = json.loads((path / "run.json").read_text())
-    run["settings"] |= {"suite": "head-and-neck-v0"}
+    run["settings"] |= {"suite": "head-and-neck-v1"}
     (path / "run.json").write_text(json.dumps(run))
     _, after = rescore(path)
     assert after.settings.suite is None

@@ -126,7 +126,15 @@ def test_a_better_score_does_not_agree_with_the_episode_either(validate: Validat
         (lambda r: r["steps"][0]["parameters"]["PTV_7000"].update(weight=3.0), "objective was "),
         (lambda r: r["steps"][0]["parameters"].pop("PTV_7000"), "cannot be replayed"),
         (lambda r: r["steps"][0].update(case="openkbp/pt_2"), "does not fit openkbp/pt_1"),
-        (lambda r: r["steps"][0].update(gantry_angles_deg=[0.0]), "does not fit openkbp/pt_1"),
+        (
+            lambda r: r["steps"][0].update(gantry_angles_deg=[0.0], collimator_angles_deg=[0.0]),
+            "does not fit openkbp/pt_1",
+        ),
+        (lambda r: r["steps"][0].update(gantry_angles_deg=[0.0]), "9 collimator angles for 1 beams"),
+        (lambda r: r["steps"][0].update(own_rows_score=99.0), "own_rows_score was 99, is "),
+        (lambda r: r["steps"][0].update(scaled_by=1.0), "scaled_by was 1, is "),
+        (lambda r: r["steps"][0].update(verdict="sampled"), "verdict was sampled, is full"),
+        (lambda r: r["steps"][0].update(reasons=["cold"]), "reasons"),
     ],
 )
 def test_what_is_said_of_a_plan_is_held_against_its_fluence(
@@ -163,7 +171,8 @@ def test_what_is_said_of_an_episode_follows_from_its_plans(
 @pytest.mark.parametrize(
     ("change", "wrong", "found"),
     [
-        (lambda solved: [solved[0] * 1.01, solved[1]], 1, "solve 1: score was "),
+        (lambda solved: [solved[0] * np.linspace(0.5, 1.5, solved[0].size), solved[1]], 1, "solve 1: score was "),
+        (lambda solved: [solved[0] * 1.01, solved[1]], 1, "solve 1: scaled_by was "),
         (lambda solved: [solved[1], solved[0]], 2, "solve 2: "),
         (lambda solved: [solved[0], -solved[1]], 1, "nowhere negative"),
         (lambda solved: [solved[0], np.full_like(solved[1], np.nan)], 1, "must be finite"),
@@ -183,7 +192,7 @@ def damage_plan(path: Path) -> None:
     """The dose of the plan is no longer that of its fluence, as if a cold spot had been painted over."""
     with np.load(path) as file:
         content = dict(file)
-    content["dose_gy"] = np.maximum(content["dose_gy"], 1.0)
+    content["ideal_dose_gy"] = np.maximum(content["ideal_dose_gy"], 1.0)
     np.savez_compressed(path, **content)
 
 
@@ -208,6 +217,11 @@ def test_missing_and_damaged_files_are_named(
 def test_another_plan_under_the_name_is_found(validate: Validate, folder: Path) -> None:
     shutil.copyfile(path_of(folder, "plans").with_name("seed_0.npz"), path_of(folder, "plans"))
     assert "plan handed over: " in validate(PLANS - 1)
+
+
+def test_another_comparison_with_the_reference_plan_is_found(validate: Validate, folder: Path) -> None:
+    edit(folder, lambda record: record["against_reference"]["ours"].update({"SpinalCord mean": 1.0}))
+    assert "against_reference.ours.SpinalCord mean was 1, is " in validate(PLANS - 1)
 
 
 def test_another_patient_is_found(validate: Validate, folder: Path) -> None:

@@ -106,7 +106,7 @@ def test_paths_which_may_name_a_patient_are_not_shown(folder: RunFolder) -> None
     folder.settings = dataclasses.replace(folder.settings, source="dicom", data=paths, names="/clinic/Smith.yaml")
     for record in folder.records.values():
         record["command"] = f"python compare.py --data '{paths[0]}'"
-        record["rescored"] = {"from": "/results/Smith", "protocol_digest": "a", "was": "a"}
+        record["rescored"] = {"from": "/results/Smith", "by": "a", "was": "a"}
         record["agent_record"] = {"read": "/clinic/Smith/prior.npz"}
     first = next(iter(folder.records.values()))
     first |= {"status": "failed", "error": {"message": f"OSError: no {paths[0]}/slice 1.dcm: gone", "traceback": ""}}
@@ -149,9 +149,9 @@ def test_the_command_plays_the_run_again(settings: Settings) -> None:
     assert "--llm local:model.gguf --model.vision no --model.temperature None" in command(
         dataclasses.replace(settings, model=model)
     )
-    suite = command(dataclasses.replace(settings, suite="prostate-v0", library="/home/me/plans"))
+    suite = command(dataclasses.replace(settings, suite="prostate-v1", library="/home/me/plans"))
     assert suite == (
-        "python experiments/compare.py --suite prostate-v0 --agents template coordinate --library LIBRARY --out OTHER"
+        "python experiments/compare.py --suite prostate-v1 --agents template coordinate --library LIBRARY --out OTHER"
     )
 
 

@@ -37,8 +37,8 @@ def test_nothing_is_said_where_nothing_is_amiss(folder: RunFolder, references: d
 def test_reference_plan_of_another_prescription_is_pointed_out(folder: RunFolder, references: dict[str, Any]) -> None:
     other = copy.deepcopy(references)
     (case,) = other
-    other[case]["metrics"]["PTV_7020"]["D95%"] = 58.6
-    assert f"reference plan of {case}" in heading(folder, other, {})
+    other[case]["scaled_by"] = 70.2 / 58.6
+    assert f"reference plan of {case} gives PTV_7020 a D95 of 58.6 Gy" in heading(folder, other, {})
 
 
 def test_model_instructions_and_unseen_pictures_are_said(folder: RunFolder) -> None:

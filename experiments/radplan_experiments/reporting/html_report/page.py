@@ -122,6 +122,7 @@ def write(
         settings=settings,
         protocol=protocol,
         terms=[] if scorecard is None else scorecard.terms(protocol),
+        term_ends=Scorecard.ends if scorecard is None else scorecard.ends,
         scoring=[] if scorecard is None else scorecard.rules,
         model=notes.language_model(folder, records),
         tables={table.name: table for table in tables},

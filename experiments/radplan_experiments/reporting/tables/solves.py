@@ -18,6 +18,7 @@ from radplan_experiments.reporting.solves import solves_of
 from radplan_experiments.reporting.tables.table import Table
 
 NOTE = (
+    "Score: on the verdict's points, after scaling to cover the primary target; where optimised: before it, a promise. "
     "Best so far: 0 where all plans are refused by the screen. Reaches: the score of the template or of the reference, "
     "95 % of the way to the best known. Changed: against the solve before."
 )
@@ -37,7 +38,9 @@ def solves(settings: Settings, records: Sequence[Record], references: Mapping[st
                     "solve": solve.number,
                     "score": solve.score,
                     "best so far": best,
-                    "screened": step.get("screened"),
+                    "score where optimised": step["own_rows_score"],
+                    "scaled by": step["scaled_by"],
+                    "screened": step["screened"],
                     "met": step["met"],
                     "reaches": "; ".join(reached_by(step, goals)),
                     "refused for": "; ".join(solve.refused_for),
