@@ -89,10 +89,10 @@ def test_a_wish_out_of_reach_costs_none_of_the_others(
     out_of_reach: tuple[list[dict[str, Any]], dict[str, Any]],
 ) -> None:
     plans, record = out_of_reach
-    best = min(plans, key=lambda plan: len(failed(plan)))
-    assert failed(plans[0], (3,)) > {"Bladder D50%"}
-    assert failed(best) == {"Bladder D50%"}
-    assert {wish["wish"] for wish in record["wishes"] if not wish["reached"]} == {"Bladder D50%"}
+    assert failed(plans[0], (3,)) == {"Bladder D50%", "Rectum mean"}
+    missed = {wish["wish"] for wish in record["wishes"] if abs(wish["value"] / wish["goal"] - 1) > UNSEEN}
+    unreached = {wish["wish"] for wish in record["wishes"] if not wish["reached"]}
+    assert missed & unreached == {"Bladder D50%"}
 
 
 def test_the_solves_left_press_organs_beyond_their_goals(
