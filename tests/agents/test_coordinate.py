@@ -16,6 +16,7 @@ from radplan_agents.baselines.coordinate import CoordinateAgent
 from radplan_env.actions import ActionMap
 from radplan_env.case import Case
 from radplan_env.influence import Fidelity
+from radplan_env.influence.rows import Sampling
 from radplan_env.protocol import load_protocol
 
 PROTOCOL = load_protocol("prostate")
@@ -157,8 +158,9 @@ def test_it_beats_the_template_and_random_search(box_case: Case) -> None:
     env = gym.make(
         "radplan_env:RadPlan/Prostate-v0",
         cases=[box_case],
-        fidelity=Fidelity("coarse", dose_grid_mm=10.0, bixel_mm=15.0),
+        fidelity=Fidelity("sampled", dose_grid_mm=5.0, bixel_mm=10.0, sampling=Sampling(5.0, 5.0, 5.0, 10.0)),
         gantry_angles_deg=(0.0, 72.0, 144.0, 216.0, 288.0),
+        budget=6,
         progress=False,
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,17 @@ import pytest
 import torch
 
 from radplan_agents import make_agent
-from radplan_agents.reinforcement import load_policy, shipped
+from radplan_agents.reinforcement import Policy, load_policy, shipped
 from radplan_agents.reinforcement.features import PlanFeatures, spans
 from radplan_agents.reinforcement.policy import SHIPPED
 from radplan_env import Case, RadPlanEnv
+from radplan_env.actions import ActionMap
 from radplan_env.influence import Fidelity
 from radplan_env.observations import ObservationMap
 from radplan_env.protocol import load_protocol
+from radplan_experiments.cohort import UsageError
+from radplan_experiments.options import CompareOptions
+from radplan_experiments.running.run_settings import settings_of
 from radplan_experiments.running.runner import episode
 
 POLICIES = sorted(path.stem for path in SHIPPED.glob("*.zip"))
@@ -71,6 +77,27 @@ def test_where_there_is_no_policy_the_command_to_train_one_is_told(box_case: Cas
         make_agent("ppo", make_env(box_case), policy=tmp_path / "mine.zip")
 
 
+def test_a_missing_policy_is_told_before_anything_is_planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("radplan_agents.reinforcement.policy.SHIPPED", tmp_path)
+    with pytest.raises(UsageError, match=r"--agents sac: no sac policy .* --algorithm sac --site prostate --install"):
+        settings_of(CompareOptions(agents=("template", "sac"), out=tmp_path / "run"))
+
+
+def test_a_policy_goes_on_from_the_smoothness_of_the_plan(env: RadPlanEnv, box_case: Case) -> None:
+    unmoved = np.zeros(env.action_map.space.shape, np.float32)
+    model: Any = SimpleNamespace(
+        observation_space=SimpleNamespace(spaces={}), predict=lambda observation, deterministic: (unmoved, None)
+    )
+    agent = make_agent("ppo", env, policy=Policy(model, {"protocol": "prostate", "relative_step": 0.2}))
+    observation, info = env.reset(seed=0)
+    agent.reset(observation, info)
+    chosen = replace(env.protocol.bind(box_case).start_parameters(), smoothness=20.0)
+    observation, *_, info = env.step(chosen)  # type: ignore[arg-type]  # parameters will do
+    action = agent.act(observation, info)
+    assert action is not None
+    assert env.action_map.to_parameters(action, chosen.structures) == chosen
+
+
 def test_a_policy_of_another_protocol_or_algorithm_is_refused(
     env: RadPlanEnv, head_and_neck_case: Case, box_case: Case
 ) -> None:
@@ -98,7 +125,7 @@ def test_relative_environments_are_refused(box_case: Case) -> None:
 @pytest.mark.parametrize("name", ["prostate", "head_and_neck"])
 def test_features_are_excesses_in_units_of_the_way_from_ideal_to_unacceptable(name: str) -> None:
     protocol = load_protocol(name)
-    count, coordinates = len(protocol.criteria), 2 * len(protocol.slots)
+    count, coordinates = len(protocol.criteria), len(ActionMap(protocol).names)
     features = PlanFeatures(ObservationMap(protocol, budget=5).space, spans(protocol))
 
     def excess(values: list[float], present: float = 1) -> Any:

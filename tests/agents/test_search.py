@@ -190,7 +190,8 @@ def coarse_env(case: Case, budget: int = 20) -> Any:
 def test_only_the_ratios_of_weights_matter(box_case: Case) -> None:
     system = PlanningSystem(box_case, "prostate", fidelity=COARSE, gantry_angles_deg=BEAMS_DEG, progress=False)
     start = PROTOCOL.start_parameters()
-    tripled = start
+    assert start.smoothness is not None
+    tripled = replace(start, smoothness=3 * start.smoothness)
     for name, values in start.structures.items():
         tripled = tripled.replace(name, weight=3 * values.weight)
     once, thrice = system.plan(start), system.plan(tripled)

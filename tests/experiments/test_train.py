@@ -153,7 +153,7 @@ def test_there_are_hyperparameters_for_every_site(algorithm: str, site: str) -> 
         ("RadPlan/Prostate-v0: {network: [8], environment: {relative_step: 0.1, budget: 5}, epochs: 3}", "epochs"),
         ("RadPlan/Prostate-v0: {network: [8], environment: {relative_step: 0.1, budget: 1}}", "budget"),
         ("RadPlan/TG119-v0: {}", "no section RadPlan/Prostate-v0"),
-        ("[", "cannot be read"),
+        ("[", "not valid YAML"),
     ],
 )
 def test_wrong_hyperparameters_are_refused(text: str, message: str, tmp_path: Path) -> None:

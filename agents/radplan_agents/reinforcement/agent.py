@@ -9,6 +9,7 @@ from radplan_agents.agent import Action, Info, Observation
 from radplan_agents.reinforcement.policy import Policy, load_policy, shipped, site
 from radplan_env.env import RadPlanEnv
 from radplan_env.parameters import PlanningParameters
+from radplan_env.protocol import Protocol
 
 
 class PolicyAgent:
@@ -24,7 +25,8 @@ class PolicyAgent:
     seed : int
         Unused: nothing is drawn.
     policy : Path, str or Policy, optional
-        A policy of your own; by default the one that comes with the package for the environment's protocol.
+        A policy of your own; by default the class's `policy` or, where that is None, the one that comes with the
+        package for the environment's protocol.
 
     Raises
     ------
@@ -36,12 +38,13 @@ class PolicyAgent:
     """
 
     algorithm: ClassVar[str]
+    policy: ClassVar[Path | str | None] = None
     deterministic = True
 
     def __init__(self, env: RadPlanEnv, *, seed: int = 0, policy: Path | str | Policy | None = None) -> None:
         if env.relative_step is not None:
             raise ValueError("agents take absolute actions: make the environment without relative_step")
-        self._policy = policy if isinstance(policy, Policy) else self._load(env, policy)
+        self._policy = policy if isinstance(policy, Policy) else self._load(env.protocol, policy)
         self._action_map = env.action_map
         trained_for = self._policy.training["protocol"]
         if trained_for != env.protocol.name:
@@ -65,15 +68,33 @@ class PolicyAgent:
         training = self._policy.training
         return {"training_solves": training["solves"], "validation_solves": training["solves_for_validation"]}
 
-    def _load(self, env: RadPlanEnv, path: Path | str | None) -> Policy:
-        path = shipped(self.algorithm, env.protocol) if path is None else Path(path)
-        try:
-            return load_policy(self.algorithm, path)
-        except FileNotFoundError as error:
+    @classmethod
+    def check_protocol(cls, protocol: Protocol) -> None:
+        """See that there is a policy for a protocol, before anything is planned.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none; the message says how to train one.
+        """
+        cls._path(protocol, None)
+
+    @classmethod
+    def _load(cls, protocol: Protocol, path: Path | str | None) -> Policy:
+        return load_policy(cls.algorithm, cls._path(protocol, path))
+
+    @classmethod
+    def _path(cls, protocol: Protocol, path: Path | str | None) -> Path:
+        """Where the policy lies."""
+        chosen = path or cls.policy
+        place = shipped(cls.algorithm, protocol) if chosen is None else Path(chosen)
+        if missing := [str(file) for file in (place, place.with_suffix(".json")) if not file.exists()]:
+            command = f"python experiments/train.py --algorithm {cls.algorithm} --site {site(protocol)} --install"
             raise FileNotFoundError(
-                f"no {self.algorithm} policy at {path}; train one with "
-                f"python experiments/train.py --algorithm {self.algorithm} --site {site(env.protocol)} --install"
-            ) from error
+                f"no {cls.algorithm} policy for protocol {protocol.name!r}: there is no {' and no '.join(missing)}; "
+                f"train one with {command}"
+            )
+        return place
 
 
 class PPOAgent(PolicyAgent):

@@ -52,7 +52,7 @@ class Search(Protocol):
 class SearchAgent(ABC):
     """Searches the action space around the template plan for the plan of the highest score.
 
-    A search moves the weights and objective doses of the structures that the patient has and the fluence's smoothness,
+    A search moves the fluence's smoothness, and the weights and objective doses of the structures that the patient has,
     less the weight of the primary target: the dose depends on ratios of weights alone. It ends with the budget.
 
     Parameters

@@ -17,6 +17,9 @@ from radplan_env.protocol import OUTSIDE_TARGETS
 NEAR_MINIMUM_VOLUME, NEAR_MINIMUM_DOSE = 98.0, 0.95
 """% of a target that must receive a share of its prescription, the near-minimum dose of ICRU 83, in every plan."""
 
+UNSEEN = 0.025
+"""Share of its value by which a plan may miss a goal that the inner loop holds: between its rows it sees no dose."""
+
 BODY = "Body"
 
 
@@ -51,8 +54,8 @@ class Wish:
         return max(goal.miss(plan) for goal in self.goals)
 
     def met(self, plan: Summary) -> bool:
-        """Whether a plan meets every goal."""
-        return self.miss(plan) <= 0
+        """Whether a plan meets every goal, as closely as the inner loop can hold it."""
+        return self.miss(plan) <= UNSEEN
 
 
 def wish_list(protocol: Mapping[str, Any]) -> tuple[Wish, ...]:

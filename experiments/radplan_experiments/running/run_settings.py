@@ -38,6 +38,7 @@ def settings_of(args: RunOptions) -> Settings:
     scorecard, (gantry, collimator) = scorecard_of(args, protocol), beams_of(args, protocol)
     agents, model = _agents_and_model(args)
     _check_backend(args, model)
+    _check_protocol(agents, protocol)
     return Settings(
         site=site_of_task(args).id,
         protocol=protocol,
@@ -110,6 +111,17 @@ def _check_backend(args: RunOptions, model: ModelChoice | None) -> None:
             f"--backend ray cannot play {talking}: what a language model says and costs is kept in files of this "
             "machine. Play it on processes into a folder of its own, and --merge the two"
         )
+
+
+def _check_protocol(agents: Sequence[str], protocol: Protocol) -> None:
+    """Ask those agents that know whether they can plan by a protocol: a policy may be missing."""
+    for agent in agents:
+        check = getattr(load_agent(agent), "check_protocol", None)
+        try:
+            if check is not None:
+                check(protocol)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--agents {agent}: {error}") from error
 
 
 def protocol_of(task: TaskOptions) -> Protocol:

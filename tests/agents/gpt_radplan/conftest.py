@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from small_env import small_env
 
 from radplan_agents.gpt_radplan import GPTRadPlanAgent, Options
 from radplan_agents.llm import MockClient, ModelSettings, Session
@@ -41,7 +42,7 @@ Play = Callable[..., Episode]
 
 @pytest.fixture(scope="session")
 def env(box_case: Case) -> Iterator[RadPlanEnv]:
-    env = RadPlanEnv(cases=[box_case], budget=BUDGET, progress=False)
+    env = small_env(box_case, BUDGET)
     yield env
     env.close()
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scripted_planner import answer
+from small_env import small_env
 
 from radplan_agents import REGISTRY, load_agent, make_agent
 from radplan_agents.gpt_radplan import Options
@@ -53,7 +54,7 @@ def reply(request: Request) -> str:
 
 @pytest.fixture(scope="module")
 def env(box_case: Case) -> RadPlanEnv:
-    return RadPlanEnv(protocol="prostate", cases=[box_case], budget=3, progress=False)
+    return small_env(box_case, budget=3)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The wish-list planner, with the real optimiser on a small phantom."""
+"""The wish-list planner, with the real optimiser on a patient whose rows resolve the dose."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ import gymnasium as gym
 import pytest
 
 from radplan_agents import make_agent
+from radplan_agents.wish_list.wishes import UNSEEN
 from radplan_env.case import Case
-from radplan_env.influence import Fidelity
 from radplan_env.protocol import Criterion, Protocol, load_protocol
+from radplan_env.sources import synthetic
+
+pytestmark = pytest.mark.slow  # tens of solves at `fast`
 
 BUDGET = 8
+
+
+@pytest.fixture(scope="module")
+def pelvis() -> Case:
+    return synthetic.load("train", 2)[1]
 
 
 def play(case: Case, protocol: Protocol, budget: int = BUDGET) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -22,7 +30,7 @@ def play(case: Case, protocol: Protocol, budget: int = BUDGET) -> tuple[list[dic
         "radplan_env:RadPlan/Prostate-v0",
         protocol=protocol,
         cases=[case],
-        fidelity=Fidelity("medium", dose_grid_mm=5.0, bixel_mm=10.0),
+        fidelity="fast",
         budget=budget,
         progress=False,
     )
@@ -37,8 +45,11 @@ def play(case: Case, protocol: Protocol, budget: int = BUDGET) -> tuple[list[dic
     return plans, agent.record()
 
 
-BALL = {"PTV_7020 CI": 0.6, "Body R50": 20.0, "OutsideTargets D0.03cc": 90.0, "PTV_7020 DC0.03cc": 50.0}
-"""Limits that a ball in a box can keep beside all others."""
+EASY = {
+    **{"PTV_7020 CI": 0.7, "Body R50": 20.0, "OutsideTargets D0.03cc": 90.0, "PTV_7020 DC0.03cc": 50.0},
+    **{"PTV_7020 HI": 8.0, "Rectum D0.03cc": 76.0, "Rectum mean": 24.0},
+}
+"""Limits that this pelvis can keep beside all others; the template keeps all but the rectum's mean."""
 
 
 def protocol(**limits: float) -> Protocol:
@@ -46,7 +57,7 @@ def protocol(**limits: float) -> Protocol:
     known = load_protocol("prostate")
 
     def change(criterion: Criterion) -> Criterion:
-        limit = {**BALL, **limits}.get(criterion.name)
+        limit = {**EASY, **limits}.get(criterion.name)
         if limit is None:
             return criterion
         side, worse = ("at_most", 2) if criterion.upper else ("at_least", 0.5)
@@ -61,27 +72,27 @@ def failed(plan: dict[str, Any], priorities: tuple[int, ...] = (1, 2, 3, 4)) -> 
     }
 
 
-def test_wishes_that_go_together_are_met_in_the_second_solve(box_case: Case) -> None:
-    plans, record = play(box_case, protocol())
-    assert failed(plans[0])
-    assert plans[-1]["met"] and len(plans) == 2
-    assert all(wish["reached"] for wish in record["wishes"])
+def test_wishes_that_go_together_are_met_in_the_second_solve(pelvis: Case) -> None:
+    plans, record = play(pelvis, protocol(), budget=3)
+    assert failed(plans[0]) == {"Rectum mean"}
+    assert min(criterion["relative_margin"] for criterion in plans[1]["criteria"]) > -UNSEEN
+    assert record["solves"][1].startswith("hold") and record["solves"][2].startswith("press")
     assert json.loads(json.dumps(record)) == record
 
 
 @pytest.fixture(scope="module")
-def out_of_reach(box_case: Case) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    return play(box_case, protocol(**{"Bladder D50%": 1.0}))
+def out_of_reach(pelvis: Case) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    return play(pelvis, protocol(**{"Bladder D50%": 1.0}))
 
 
 def test_a_wish_out_of_reach_costs_none_of_the_others(
     out_of_reach: tuple[list[dict[str, Any]], dict[str, Any]],
 ) -> None:
     plans, record = out_of_reach
-    best = min(plans, key=lambda plan: len(failed(plan)))
-    assert failed(plans[0], (3,)) > {"Bladder D50%"}
-    assert failed(best) == {"Bladder D50%"}
-    assert {wish["wish"] for wish in record["wishes"] if not wish["reached"]} == {"Bladder D50%"}
+    assert failed(plans[0], (3,)) == {"Bladder D50%", "Rectum mean"}
+    missed = {wish["wish"] for wish in record["wishes"] if abs(wish["value"] / wish["goal"] - 1) > UNSEEN}
+    unreached = {wish["wish"] for wish in record["wishes"] if not wish["reached"]}
+    assert missed & unreached == {"Bladder D50%"}
 
 
 def test_the_solves_left_press_organs_beyond_their_goals(
@@ -98,6 +109,6 @@ def test_the_solves_left_press_organs_beyond_their_goals(
     assert after < before
 
 
-def test_it_plans_the_same_twice(box_case: Case, out_of_reach: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
-    again, _ = play(box_case, protocol(**{"Bladder D50%": 1.0}), budget=2)
+def test_it_plans_the_same_twice(pelvis: Case, out_of_reach: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
+    again, _ = play(pelvis, protocol(**{"Bladder D50%": 1.0}), budget=2)
     assert [plan["metrics"] for plan in again] == [plan["metrics"] for plan in out_of_reach[0][:2]]

@@ -17,9 +17,9 @@ FOLDER = Path(__file__).resolve().parent
 class TrainingEnvironment(BaseModel):
     """What the training environments are made with; see `RadPlanEnv`.
 
-    Training may be coarser than what is planned for: how a plan answers to its parameters depends little on it. Rows
-    must still see the edge of the targets: on a bare 10 mm grid plans need scaling by 1.05 to 1.1 and lose 45 points to
-    the verdict. The policy is chosen by its plans at fidelity `fast`, judged in full.
+    Training may be coarser than what is planned for: how a plan answers to its parameters depends little on it. Its
+    rows must still see the edge of the targets: on a bare 10 mm grid plans need scaling by 1.05 to 1.1 and lose 45
+    points to the verdict. The policy is chosen by its plans at fidelity `fast`, judged in full.
     """
 
     model_config = ConfigDict(extra="forbid")
