@@ -31,10 +31,10 @@ def make(box_case: Case) -> Callable[..., RadPlanEnv]:
 
 def test_every_move_changes_its_own_coordinate(make: Callable[..., RadPlanEnv]) -> None:
     env = DiscreteMoves(make())
-    assert env.action_space.n == 24  # type: ignore[attr-defined]
+    assert env.action_space.n == 26  # type: ignore[attr-defined]
     observation, _ = env.reset(seed=0)
     before = observation["planning_parameters"]
-    for move in range(24):
+    for move in range(26):
         observation, *_ = env.step(np.int64(move))
         expected = before.copy()
         expected[move // 2] = np.clip(before[move // 2] + (STEP if move % 2 == 0 else -STEP), -1, 1)
@@ -46,11 +46,11 @@ def test_it_is_a_gymnasium_environment(make: Callable[..., RadPlanEnv]) -> None:
     check_env(DiscreteMoves(make(budget=3)), skip_render_check=True)
 
 
-@pytest.mark.parametrize("move", [-1, 24])
+@pytest.mark.parametrize("move", [-1, 26])
 def test_other_moves_are_refused(make: Callable[..., RadPlanEnv], move: int) -> None:
     env = DiscreteMoves(make())
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="from 0 to 23"):
+    with pytest.raises(ValueError, match="from 0 to 25"):
         env.step(np.int64(move))
 
 

@@ -201,7 +201,7 @@ def test_coordinates_of_absent_structures_have_no_effect(env: gym.Env[Any, Any])
     _, info = env.reset(seed=0)
     action = template(env, info)
     first = env.step(action)
-    absent = np.repeat(first[0]["present"] == 0, 2)
+    absent = np.append(np.repeat(first[0]["present"] == 0, 2), False)  # the last is the smoothness
     assert absent.any()
     action[absent] = 0.7
     env.reset(seed=0)
@@ -323,7 +323,7 @@ def test_relative_zero_plans_the_same_parameters_again(make: Any) -> None:
 def test_relative_actions_add_up_until_the_next_episode(make: Any) -> None:
     env = make(relative_step=0.1)
     start = env.reset(seed=0)[0]["planning_parameters"]
-    present = np.repeat(env.reset(seed=0)[0]["present"] == 1, 2)
+    present = np.append(np.repeat(env.reset(seed=0)[0]["present"] == 1, 2), True)  # the last is the smoothness
     half = np.full(start.shape, 0.5, np.float32)
     for steps in (1, 2):
         expected = np.clip(start + steps * 0.05, -1, 1)

@@ -355,6 +355,11 @@ class PlanningSystem:
             return 0.0 if own is None else own.start
         return parameters.smoothness
 
+    def _resolved(self, parameters: PlanningParameters) -> PlanningParameters:
+        """Return the parameters with the smoothness that was planned with, where the protocol has one."""
+        own = self.protocol.protocol.smoothness
+        return parameters if own is None else replace(parameters, smoothness=self._smoothness(parameters))
+
     def _plan(
         self,
         parameters: PlanningParameters,
@@ -374,7 +379,7 @@ class PlanningSystem:
             fidelity=self.fidelity.name,
             gantry_angles_deg=angles[0],
             collimator_angles_deg=angles[1],
-            parameters=parameters,
+            parameters=self._resolved(parameters),
             grid=self.grid,
             ideal=Stage("ideal", dose, judged.evaluation),
             solution=solution,
