@@ -22,8 +22,6 @@ class Site:
     id : str
         Short name, as `--site` takes it: lower case, words joined by hyphens. Spelled with underscores it is the name
         of the site's protocol.
-    patients : str
-        The patients in words: "head & neck patients".
     protocol : str
         A protocol of this package by name, or the path of a YAML file.
     source : str
@@ -35,7 +33,6 @@ class Site:
     """
 
     id: str
-    patients: str
     protocol: str
     source: str
     cases: str = "all"
@@ -54,7 +51,6 @@ SITES: Registry[Site] = Registry(
         for site in (
             Site(
                 "prostate",
-                patients="prostate patients",
                 protocol="prostate",
                 source="synthetic",
                 cases="3",
@@ -62,14 +58,12 @@ SITES: Registry[Site] = Registry(
             ),
             Site(
                 "head-and-neck",
-                patients="head & neck patients",
                 protocol="head_and_neck",
                 source="openkbp",
                 trade_off=("Parotid_L mean", "Cavity_Oral mean"),
             ),
             Site(
                 "tg119",
-                patients="the TG-119 phantom",
                 protocol="tg119",
                 source="matrad",
                 trade_off=("Core mean", "PTV_5000 HI"),

@@ -64,7 +64,6 @@ HEADS = Source("heads", cohort, public=True)
 
 BRAIN = Site(
     "brain",
-    patients="brain phantoms",
     protocol=str(Path(__file__).with_name("brain.yaml")),
     source="heads",
     cases="1",
