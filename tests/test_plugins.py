@@ -11,7 +11,7 @@ from radplan_env.plugins import PluginError, Registry, object_of
 from radplan_env.sites import SITES, Site, environment_id, site_of
 
 GROUP = "radplan_env.sites"
-HERE = Site("here", patients="patients", protocol="prostate", source="synthetic")
+HERE = Site("here", protocol="prostate", source="synthetic")
 
 
 @pytest.fixture
