@@ -60,7 +60,7 @@ def test_deterministic_agents_play_each_case_once(settings: Settings) -> None:
         for case in settings.cases
         for agent, seed in [("template", 0), ("coordinate", 0), ("coordinate", 1), ("coordinate", 2)]
     ]
-    assert Settings.from_json(json.loads(json.dumps(thrice.to_json()))) == thrice
+    assert Settings.from_json(json.loads(json.dumps(thrice.to_json())), thrice.protocol) == thrice
 
 
 @given(cut=st.integers(min_value=1, max_value=2000))

@@ -24,7 +24,7 @@ from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands.compare import main
 from radplan_experiments.options import LanguageModelOptions, ModelOptions, RunOptions
 from radplan_experiments.recording.records import CIRCUMSTANCES
-from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder, read_settings
+from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder, read_run_folder
 from radplan_experiments.recording.settings import ModelChoice, Settings
 from radplan_experiments.running import language_model, run_settings, runner
 from radplan_experiments.running.language_model import LanguageModel
@@ -406,4 +406,4 @@ def test_every_episode_of_a_storm_is_complete_or_can_be_resumed(
 
 
 def read_back(path: Path) -> Settings:
-    return Settings.from_json(read_settings(path))
+    return read_run_folder(path).settings
