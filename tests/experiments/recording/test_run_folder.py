@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radplan_env.protocol import load_protocol
+from radplan_env.scorecards import load_scorecard
 from radplan_experiments.recording.records import key_of
 from radplan_experiments.recording.run_folder import RunFolderError, open_run_folder
-from radplan_experiments.recording.settings import Settings
+from radplan_experiments.recording.settings import ScorecardChoice, Settings
 
 Record = dict[str, Any]
 
@@ -47,7 +49,7 @@ def test_episodes_are_found_again(tmp_path: Path, settings: Settings, records: l
     with open_run_folder(tmp_path, settings) as folder:
         assert folder.todo() == [key_of(records[3])]
         assert folder.set_aside == 0
-        assert folder.records[key_of(records[0])] == {"schema": 1, **records[0]}
+        assert folder.records[key_of(records[0])] == {"schema": 2, **records[0]}
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["command"] == "the command"
     assert run["versions"] == {"python": "3"}
@@ -101,7 +103,7 @@ def test_lines_that_are_no_episode_of_the_run_are_set_aside(
 ) -> None:
     """Zeros as a crash leaves them, an episode twice, one of another run, of another format, of no status."""
     base = first if change == {} else second
-    line = b"\x00" * 40 if change is None else json.dumps({"schema": 1, **base, **change}).encode()
+    line = b"\x00" * 40 if change is None else json.dumps({"schema": 2, **base, **change}).encode()
     with (run / "episodes.jsonl").open("ab") as file:
         file.write(line + b"\n")
     with open_run_folder(run, settings) as folder:
@@ -124,7 +126,13 @@ def test_failed_episodes_are_kept_unless_they_are_to_be_retried(run: Path, setti
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings)])
 def test_other_settings_are_refused_by_name(run: Path, settings: Settings, name: str) -> None:
     before = (run / "episodes.jsonl").read_bytes()
-    other = dataclasses.replace(settings, **{name: 99 if name in ("budget", "seeds") else "other"})
+    others = {
+        "budget": 99,
+        "seeds": 99,
+        "protocol": load_protocol("tg119"),
+        "scorecard": ScorecardChoice.of(load_scorecard("v1")),
+    }
+    other = dataclasses.replace(settings, **{name: others.get(name, "other")})
     with pytest.raises(RunFolderError, match=f"{name} was .* now"), open_run_folder(run, other):
         pass
     assert (run / "episodes.jsonl").read_bytes() == before
@@ -134,7 +142,7 @@ def test_other_settings_are_refused_by_name(run: Path, settings: Settings, name:
     ("file", "text", "message"),
     [
         ("episodes.jsonl", "{}\n", "no run.json"),
-        ("run.json", '{"schema": 1, "sett', "cannot read"),
+        ("run.json", '{"schema": 2, "sett', "cannot read"),
         ("run.json", "[]", "cannot read"),
         ("run.json", '{"schema": 99, "settings": {}}', "format 99"),
     ],
