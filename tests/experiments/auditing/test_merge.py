@@ -14,6 +14,7 @@ import pytest
 from radplan_agents.llm.cache import ReplyStore
 from radplan_agents.llm.chat import Reply, Usage
 from radplan_agents.llm.metering import Ledger
+from radplan_env.protocol import load_protocol
 from radplan_experiments.auditing import merge as merging
 from radplan_experiments.auditing.merge import merge
 from radplan_experiments.recording.run_folder import RunFolderError, open_run_folder, read_run_folder
@@ -100,7 +101,7 @@ def test_what_no_part_played_is_left_to_play(part: Part, tmp_path: Path) -> None
     [
         ({"budget": 3}, "budget was 2, now 3"),
         ({"fidelity": "paper"}, "fidelity was fast, now paper"),
-        ({"protocol_digest": "0"}, "protocol_digest was "),
+        ({"protocol": load_protocol("head_and_neck").model_copy(update={"fractions": 34})}, "protocol_digest was "),
         ({"source": "dicom", "data": ("elsewhere",)}, "data was .*source was openkbp, now dicom"),
         ({"deterministic": ("template", "random", "odd_agents:Raises")}, "random plays each case once in one of them"),
     ],
