@@ -16,7 +16,7 @@ from .matrix import DoseOperator, InfluenceMatrix, Vector
 from .newton import Minimum, kkt_residual
 from .smoothness import Smoothness
 
-_MAX_ITERATIONS = 1200
+_MAX_ITERATIONS = 2400
 _UNBOUNDED = 1e19  # IPOPT reads bounds beyond this as infinite
 
 
@@ -103,7 +103,7 @@ def minimise(
             "max_iter": _MAX_ITERATIONS,
             "tol": 1e-2 * tolerance,
             "acceptable_tol": 1e6,  # leave it to the objective: stop when it no longer falls
-            "acceptable_obj_change_tol": 1e-2 * tolerance,
+            "acceptable_obj_change_tol": 1e-3 * tolerance,
             "acceptable_iter": 15,
             "print_level": 0,
             "sb": "yes",
