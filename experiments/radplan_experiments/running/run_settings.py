@@ -151,7 +151,7 @@ def site_of_task(task: TaskOptions) -> Site:
     if (known := site_of(protocol.name)) is not None:
         return known
     source, cases = ("dicom", "all") if task.data else (default.source, default.cases)
-    return Site(site_id(protocol.name), protocol.title, str(task.protocol), source, cases)
+    return Site(site_id(protocol.name), protocol=str(task.protocol), source=source, cases=cases)
 
 
 def protocol_named(name: Path, option: str = "--protocol") -> Protocol:
