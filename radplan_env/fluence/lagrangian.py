@@ -95,7 +95,7 @@ class LagrangianSolver:
         matrix, rows = rows_of(self.matrix, problem.constraints)
         objective = Objective(problem.terms, matrix.shape[0])
         multipliers = [
-            Multipliers(constraint, bounded, _penalty(problem.terms, constraint, bounded))
+            Multipliers(constraint, bounded, first_penalty(problem.terms, constraint, bounded))
             for constraint, bounded in zip(problem.constraints, rows, strict=True)
         ]
         if problem.start is None:
@@ -183,7 +183,7 @@ def _minimise_lagrangian(
     return minimum, total
 
 
-def _penalty(terms: Sequence[Term], constraint: DoseConstraint, rows: Rows) -> float:
+def first_penalty(terms: Sequence[Term], constraint: DoseConstraint, rows: Rows) -> float:
     """Return the first penalty per row; of a structure larger than the targets, few voxels are near an upper bound."""
     heaviest = max((term.weight for term in terms), default=0.0) or 1.0
     targets = [term.rows.size for term in terms if not term.one_sided]

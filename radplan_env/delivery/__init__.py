@@ -1,0 +1,1 @@
+"""Delivery: machines, apertures and their limits."""

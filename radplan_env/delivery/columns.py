@@ -1,0 +1,164 @@
+"""K for apertures: which bixels each interval's leaves uncover, and dose and its changes on K's rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radplan_env.delivery import opening
+from radplan_env.delivery.apertures import Apertures, Field
+from radplan_env.delivery.machine import Machine
+from radplan_env.delivery.techniques import Layout
+from radplan_env.influence import DoseInfluence
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Leaves:
+    """Ends of the pairs that can uncover a bixel, and fluence: what is optimised.
+
+    Parameters
+    ----------
+    left, right : ndarray, shape (control points, pairs)
+        In mm.
+    units : ndarray, shape (intervals,)
+        Fluence of all fractions.
+    """
+
+    left: Array
+    right: Array
+    units: Array
+
+
+class ApertureColumns:
+    """K by leaf pair, with the fields that its bixels need.
+
+    Parameters
+    ----------
+    k : DoseInfluence
+        With a beam in the middle of each interval of an arc, or one for each static field; bixels do not cross leaves.
+    layout : Layout
+    machine : Machine
+    transmission : float
+        Of closed leaves.
+
+    Raises
+    ------
+    ValueError
+        If the target lies beyond the leaf bank, or is wider than its leaves can uncover.
+    """
+
+    def __init__(self, k: DoseInfluence, layout: Layout, machine: Machine, transmission: float) -> None:
+        self.k, self.machine, self.transmission = k, machine, transmission
+        bixels = k.bixels
+        centres = bixels.centres_mm
+        self.width_mm = bixels.width_mm
+        pair = machine.pair_at(centres[:, 1])
+        self.pairs, self.pair = np.unique(pair, return_inverse=True)
+        self.low = np.ascontiguousarray(centres[:, 0] - bixels.width_mm / 2)
+        bounds = machine.boundaries_mm
+        self.fields = self._fields(layout, bounds[[self.pairs[0], self.pairs[-1] + 1]])
+        empty = np.zeros((sum(f.control_points for f in self.fields), machine.pairs))
+        units = np.zeros(sum(f.intervals for f in self.fields))
+        self._closed = Apertures(self.fields, bounds, empty, empty, units)
+        self.first, self.last, self.field = self._closed.first, self._closed.last, self._closed.field
+        self.beam = np.concatenate([np.arange(f.intervals) if f.is_arc else np.zeros(f.intervals, int) for f in self.fields])
+        starts = np.cumsum([0, *(f.intervals if f.is_arc else 1 for f in self.fields)])
+        self.beam += starts[self.field]
+        edges = np.searchsorted(bixels.beam, np.arange(len(k.beams) + 1))
+        self.begin, self.end = edges[self.beam], edges[self.beam + 1]
+        self.lowest, self.highest = self._ranges()
+
+    def _fields(self, layout: Layout, z_mm: Array) -> tuple[Field, ...]:
+        fields, beam = [], 0
+        for gantry, collimator in zip(layout.gantry_deg, layout.collimator_deg, strict=True):
+            beams = len(gantry) - 1 if len(set(gantry)) > 1 else 1
+            own = (self.k.bixels.beam >= beam) & (self.k.bixels.beam < beam + beams)
+            x = self.low[own].min(), self.low[own].max() + self.width_mm
+            rows = self.pairs[np.unique(self.pair[own])]
+            z = self.machine.boundaries_mm[rows[0]], self.machine.boundaries_mm[rows[-1] + 1]
+            if (width := x[1] - x[0]) > 2 * self.machine.leaf_span_mm:
+                raise ValueError(
+                    f"the target is {width:.0f} mm wide at gantry {gantry[0] % 360:g}: leaves of machine "
+                    f"{self.machine.name!r} uncover {2 * self.machine.leaf_span_mm:g} mm at most in one field"
+                )
+            fields.append(Field(gantry, collimator, (float(x[0]), float(x[1]), float(z[0]), float(z[1]))))
+            beam += beams
+        return tuple(fields)
+
+    def _ranges(self) -> tuple[Array, Array]:
+        """How far left and right each pair's bixels reach at each control point; where it has none, the field's centre."""
+        points, pairs = len(self._closed.left_mm), self.pairs.size
+        lowest, highest = np.full((points, pairs), np.inf), np.full((points, pairs), -np.inf)
+        for n in range(self.first.size):
+            columns = slice(self.begin[n], self.end[n])
+            for k in {self.first[n], self.last[n]}:
+                np.minimum.at(lowest[k], self.pair[columns], self.low[columns])
+                np.maximum.at(highest[k], self.pair[columns], self.low[columns] + self.width_mm)
+        none = ~np.isfinite(lowest)
+        of_point = np.repeat(np.arange(len(self.fields)), [f.control_points for f in self.fields])
+        centre = np.array([(f.jaws_mm[0] + f.jaws_mm[1]) / 2 for f in self.fields])[of_point]
+        lowest, highest = (np.where(none, centre[:, None], ends) for ends in (lowest, highest))
+        return lowest, highest
+
+    def windows(self) -> tuple[Array, Array]:
+        """Highest place of each left end and lowest of each right end, shape (control points, 1): the leaves' span."""
+        of_point = np.repeat(np.arange(len(self.fields)), [f.control_points for f in self.fields])
+        jaws = np.array([f.jaws_mm for f in self.fields])[of_point]
+        span = self.machine.leaf_span_mm
+        return (jaws[:, 0] + span)[:, None], (jaws[:, 1] - span)[:, None]
+
+    def apertures(self, leaves: Leaves, units_to_mu: float) -> Apertures:
+        """Return leaves as apertures of all the machine's pairs; those that uncover nothing are closed and at rest."""
+        whole = []
+        of_point = np.repeat(np.arange(len(self.fields)), [f.control_points for f in self.fields])
+        centre = np.array([(f.jaws_mm[0] + f.jaws_mm[1]) / 2 for f in self.fields])[of_point]
+        for ends in (leaves.left, leaves.right):
+            all_pairs = np.repeat(centre[:, None], self.machine.pairs, axis=1)
+            all_pairs[:, self.pairs] = ends
+            whole.append(all_pairs)
+        return Apertures(self.fields, self._closed.boundaries_mm, whole[0], whole[1], units_to_mu * leaves.units)
+
+    def leaves(self, apertures: Apertures, mu_to_units: float) -> Leaves:
+        """Return what `apertures` made of leaves."""
+        pairs = self.pairs
+        return Leaves(apertures.left_mm[:, pairs], apertures.right_mm[:, pairs], mu_to_units * apertures.monitor_units)
+
+    def weights(self, leaves: Leaves) -> Array:
+        """Return each bixel's fluence."""
+        weights = np.zeros(len(self.k.bixels))
+        opening.add_weights(*self._arguments(leaves), weights)
+        return weights
+
+    def dose(self, leaves: Leaves) -> Array:
+        """Return the dose in Gy on K's rows."""
+        matrix, out = self.k.matrix, np.empty(self.k.matrix.shape[0])
+        opening.product(matrix.indptr, matrix.indices, matrix.data, self.weights(leaves), out)
+        return out
+
+    def slopes(self, leaves: Leaves, reach_mm: float, rows: Index) -> NDArray[np.float32]:
+        """Return how the dose of some rows changes with left ends, right ends and units, shape (rows, variables).
+
+        Leaf ends' slopes are means over `reach_mm` to both sides: a bixel's edge is no kink, and the step may be long.
+        """
+        per_column = 1 + 4 * (self.last > self.first) + 2 * (self.last == self.first)
+        most = int((per_column * (self.end - self.begin)).sum())
+        column, variable, slope = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
+        found = opening.changes(*self._arguments(leaves), reach_mm, column, variable, slope)
+        order = np.argsort(column[:found], kind="stable")
+        starts = np.searchsorted(column[:found][order], np.arange(len(self.k.bixels) + 1))
+        matrix, variables = self.k.matrix, 2 * leaves.left.size + leaves.units.size
+        out = np.zeros((rows.size, variables), dtype=np.float32)
+        entries = variable[:found][order], slope[:found][order]
+        opening.multiply(matrix.indptr, matrix.indices, matrix.data, rows, starts, *entries, out)
+        return out
+
+    def _arguments(self, leaves: Leaves) -> tuple[object, ...]:
+        half = self.machine.dosimetric_leaf_gap_mm / 2
+        ends = leaves.left - half, leaves.right + half
+        intervals = self.first, self.last, self.begin, self.end
+        return *ends, leaves.units, *intervals, self.pair, self.low, self.width_mm, self.transmission

@@ -1,0 +1,94 @@
+"""Compiled kernels: how far an aperture opens bixels, and how that changes when leaves move.
+
+A leaf end that moves evenly from a to b has passed, on average, the share [I(b) − I(a)] / (b − a) of a bixel, where I is
+the integral of the share that an end at rest has passed (Christiansen 2018, doi 10.1088/1361-6560/aae65e).
+"""
+
+from __future__ import annotations
+
+import numba
+
+
+@numba.njit(inline="always")
+def _passed(low, width, start, end):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Share of a bixel from `low` on that lies left of an end moving from start to end."""
+    a, b = start - low, end - low
+    if abs(b - a) < 1e-6:
+        return min(max((a + b) / 2, 0.0), width) / width
+    upper = min(max(b, 0.0), width) ** 2 / 2 + width * max(b - width, 0.0)
+    lower = min(max(a, 0.0), width) ** 2 / 2 + width * max(a - width, 0.0)
+    return (upper - lower) / (b - a) / width
+
+
+@numba.njit(cache=True, nogil=True)
+def add_weights(  # type: ignore[no-untyped-def]
+    left, right, units, first, last, begin, end, pair, low, width, transmission, weights
+):  # pragma: no cover
+    """Add each interval's fluence to the bixels of its beam, which are columns begin to end."""
+    for n in range(units.size):
+        a, b = first[n], last[n]
+        for c in range(begin[n], end[n]):
+            p = pair[c]
+            opened = _passed(low[c], width, right[a, p], right[b, p]) - _passed(low[c], width, left[a, p], left[b, p])
+            weights[c] += units[n] * (transmission + (1 - transmission) * opened)
+
+
+@numba.njit(cache=True, nogil=True)
+def _slope(low, width, start, end, moves_start, moves_end, reach):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Mean slope of `_passed` within `reach` of one end's place, or of both where they are one control point's."""
+    ahead = _passed(low, width, start + moves_start * reach, end + moves_end * reach)
+    behind = _passed(low, width, start - moves_start * reach, end - moves_end * reach)
+    return (ahead - behind) / (2 * reach)
+
+
+@numba.njit(cache=True, nogil=True)
+def changes(  # type: ignore[no-untyped-def]
+    left, right, units, first, last, begin, end, pair, low, width, transmission, reach, column, variable, slope
+):  # pragma: no cover
+    """List how each bixel's fluence changes with each variable: left ends, right ends, then units; return how many.
+
+    Variables count control points by pairs: first all left ends, then all right ends, then intervals.
+    """
+    points, pairs = left.shape
+    found = 0
+    for n in range(units.size):
+        a, b = first[n], last[n]
+        scale = units[n] * (1 - transmission)
+        for c in range(begin[n], end[n]):
+            p = pair[c]
+            opened = _passed(low[c], width, right[a, p], right[b, p]) - _passed(low[c], width, left[a, p], left[b, p])
+            column[found], variable[found] = c, 2 * points * pairs + n
+            slope[found] = transmission + (1 - transmission) * opened
+            found += 1
+            for side in range(2):
+                ends = left if side == 0 else right
+                sign = -scale if side == 0 else scale
+                for which in range(1 if a == b else 2):
+                    moves_start, moves_end = (1, 1) if a == b else (1 - which, which)
+                    value = _slope(low[c], width, ends[a, p], ends[b, p], moves_start, moves_end, reach)
+                    if value != 0.0:
+                        column[found] = c
+                        variable[found] = side * points * pairs + (a if which == 0 else b) * pairs + p
+                        slope[found] = sign * value
+                        found += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def multiply(indptr, indices, data, rows, starts, variable, slope, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Write some rows of K S to `out` (rows, variables), float32; S by bixel: entries starts[c] to starts[c + 1]."""
+    for r in range(rows.size):
+        for at in range(indptr[rows[r]], indptr[rows[r] + 1]):
+            c = indices[at]
+            for e in range(starts[c], starts[c + 1]):
+                out[r, variable[e]] += data[at] * slope[e]
+
+
+@numba.njit(cache=True, nogil=True)
+def product(indptr, indices, data, weights, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Write K w to `out`."""
+    for row in range(indptr.size - 1):
+        total = 0.0
+        for at in range(indptr[row], indptr[row + 1]):
+            total += data[at] * weights[indices[at]]
+        out[row] = total
