@@ -128,37 +128,42 @@ class ApertureColumns:
         pairs = self.pairs
         return Leaves(apertures.left_mm[:, pairs], apertures.right_mm[:, pairs], mu_to_units * apertures.monitor_units)
 
-    def weights(self, leaves: Leaves) -> Array:
-        """Return each bixel's fluence."""
-        weights = np.zeros(len(self.k.bixels))
-        opening.add_weights(*self._arguments(leaves), weights)
-        return weights
-
-    def dose(self, leaves: Leaves) -> Array:
-        """Return the dose in Gy on K's rows."""
-        matrix, out = self.k.matrix, np.empty(self.k.matrix.shape[0])
-        opening.product(matrix.indptr, matrix.indices, matrix.data, self.weights(leaves), out)
-        return out
+    def unit_doses(self, leaves: Leaves) -> NDArray[np.float32]:
+        """Return the dose in Gy of one unit of each interval's fluence on K's rows, shape (rows, intervals)."""
+        most = int((self.end - self.begin).sum())
+        column, interval, fluence = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
+        left, right = self._open(leaves)
+        opening.openings(left, right, *self._intervals(), column, interval, fluence)
+        return self._times(column, interval, fluence, np.arange(self.k.matrix.shape[0]), leaves.units.size)
 
     def slopes(self, leaves: Leaves, reach_mm: float, rows: Index) -> NDArray[np.float32]:
-        """Return how the dose of some rows changes with left ends, right ends and units, shape (rows, variables).
+        """Return how the dose of some rows changes with left ends, then right ends, shape (rows, ends).
 
-        Leaf ends' slopes are means over `reach_mm` to both sides: a bixel's edge is no kink, and the step may be long.
+        Slopes are means over `reach_mm` to both sides: a bixel's edge is no kink, and the step may be long.
         """
-        per_column = 1 + 4 * (self.last > self.first) + 2 * (self.last == self.first)
-        most = int((per_column * (self.end - self.begin)).sum())
+        most = int((4 * (self.end - self.begin)).sum())
         column, variable, slope = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
-        found = opening.changes(*self._arguments(leaves), reach_mm, column, variable, slope)
-        order = np.argsort(column[:found], kind="stable")
-        starts = np.searchsorted(column[:found][order], np.arange(len(self.k.bixels) + 1))
-        matrix, variables = self.k.matrix, 2 * leaves.left.size + leaves.units.size
-        out = np.zeros((rows.size, variables), dtype=np.float32)
-        entries = variable[:found][order], slope[:found][order]
-        opening.multiply(matrix.indptr, matrix.indices, matrix.data, rows, starts, *entries, out)
+        left, right = self._open(leaves)
+        found = opening.changes(left, right, leaves.units, *self._intervals(), reach_mm, column, variable, slope)
+        return self._times(column[:found], variable[:found], slope[:found], rows, 2 * leaves.left.size)
+
+    def _times(
+        self, column: Index, variable: Index, value: NDArray[np.float32], rows: Index, variables: int
+    ) -> NDArray[np.float32]:
+        """Return some rows of K times a sparse matrix of (column, variable, value)."""
+        order = np.argsort(column, kind="stable")
+        starts = np.searchsorted(column[order], np.arange(len(self.k.bixels) + 1))
+        matrix, out = self.k.matrix, np.zeros((rows.size, variables), dtype=np.float32)
+        opening.multiply(
+            matrix.indptr, matrix.indices, matrix.data, rows, starts, variable[order].astype(np.int32), value[order], out
+        )
         return out
 
-    def _arguments(self, leaves: Leaves) -> tuple[object, ...]:
+    def _open(self, leaves: Leaves) -> tuple[Array, Array]:
+        """Ends as the beam sees them: rounded leaves let more through."""
         half = self.machine.dosimetric_leaf_gap_mm / 2
-        ends = leaves.left - half, leaves.right + half
+        return leaves.left - half, leaves.right + half
+
+    def _intervals(self) -> tuple[object, ...]:
         intervals = self.first, self.last, self.begin, self.end
-        return *ends, leaves.units, *intervals, self.pair, self.low, self.width_mm, self.transmission
+        return *intervals, self.pair, self.low, self.width_mm, self.transmission

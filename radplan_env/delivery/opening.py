@@ -21,19 +21,6 @@ def _passed(low, width, start, end):  # type: ignore[no-untyped-def] # pragma: n
 
 
 @numba.njit(cache=True, nogil=True)
-def add_weights(  # type: ignore[no-untyped-def]
-    left, right, units, first, last, begin, end, pair, low, width, transmission, weights
-):  # pragma: no cover
-    """Add each interval's fluence to the bixels of its beam, which are columns begin to end."""
-    for n in range(units.size):
-        a, b = first[n], last[n]
-        for c in range(begin[n], end[n]):
-            p = pair[c]
-            opened = _passed(low[c], width, right[a, p], right[b, p]) - _passed(low[c], width, left[a, p], left[b, p])
-            weights[c] += units[n] * (transmission + (1 - transmission) * opened)
-
-
-@numba.njit(cache=True, nogil=True)
 def _slope(low, width, start, end, moves_start, moves_end, reach):  # type: ignore[no-untyped-def] # pragma: no cover
     """Mean slope of `_passed` within `reach` of one end's place, or of both where they are one control point's."""
     ahead = _passed(low, width, start + moves_start * reach, end + moves_end * reach)
@@ -42,12 +29,29 @@ def _slope(low, width, start, end, moves_start, moves_end, reach):  # type: igno
 
 
 @numba.njit(cache=True, nogil=True)
+def openings(  # type: ignore[no-untyped-def]
+    left, right, first, last, begin, end, pair, low, width, transmission, column, interval, fluence
+):  # pragma: no cover
+    """List each bixel's fluence for one unit of each interval; return how many there are."""
+    found = 0
+    for n in range(first.size):
+        a, b = first[n], last[n]
+        for c in range(begin[n], end[n]):
+            p = pair[c]
+            opened = _passed(low[c], width, right[a, p], right[b, p]) - _passed(low[c], width, left[a, p], left[b, p])
+            column[found], interval[found] = c, n
+            fluence[found] = transmission + (1 - transmission) * opened
+            found += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
 def changes(  # type: ignore[no-untyped-def]
     left, right, units, first, last, begin, end, pair, low, width, transmission, reach, column, variable, slope
 ):  # pragma: no cover
-    """List how each bixel's fluence changes with each variable: left ends, right ends, then units; return how many.
+    """List how each bixel's fluence changes with each leaf's end; return how many there are.
 
-    Variables count control points by pairs: first all left ends, then all right ends, then intervals.
+    Variables count control points by pairs: first all left ends, then all right ends.
     """
     points, pairs = left.shape
     found = 0
@@ -56,10 +60,6 @@ def changes(  # type: ignore[no-untyped-def]
         scale = units[n] * (1 - transmission)
         for c in range(begin[n], end[n]):
             p = pair[c]
-            opened = _passed(low[c], width, right[a, p], right[b, p]) - _passed(low[c], width, left[a, p], left[b, p])
-            column[found], variable[found] = c, 2 * points * pairs + n
-            slope[found] = transmission + (1 - transmission) * opened
-            found += 1
             for side in range(2):
                 ends = left if side == 0 else right
                 sign = -scale if side == 0 else scale
@@ -76,19 +76,9 @@ def changes(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def multiply(indptr, indices, data, rows, starts, variable, slope, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Write some rows of K S to `out` (rows, variables), float32; S by bixel: entries starts[c] to starts[c + 1]."""
+    """Write some rows of K S to `out` (rows, variables); S by bixel: its entries starts[c] to starts[c + 1]."""
     for r in range(rows.size):
         for at in range(indptr[rows[r]], indptr[rows[r] + 1]):
             c = indices[at]
             for e in range(starts[c], starts[c + 1]):
                 out[r, variable[e]] += data[at] * slope[e]
-
-
-@numba.njit(cache=True, nogil=True)
-def product(indptr, indices, data, weights, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Write K w to `out`."""
-    for row in range(indptr.size - 1):
-        total = 0.0
-        for at in range(indptr[row], indptr[row + 1]):
-            total += data[at] * weights[indices[at]]
-        out[row] = total

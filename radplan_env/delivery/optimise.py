@@ -3,13 +3,14 @@
 Dose is linear in fluence and nearly so in a leaf's end while it moves a few millimetres. So each round replaces it by
 its slopes, minimises the same objective as the ideal plan's over a box of steps, repairs the result to what the
 machine can do, and keeps it if the true objective has fallen; else the box shrinks (Dursun 2021,
-doi 10.1088/1361-6560/abee58, does so in other variables). Coverage is held by the inner loop's multipliers.
+doi 10.1088/1361-6560/abee58, does so in other variables). Coverage is held by the inner loop's multipliers. What K
+leaves out, the dose beyond its cutoff and the true shape of leaf ends, is a fixed dose that is renewed now and then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from scipy.optimize import minimize
 
 from radplan_env.delivery.columns import ApertureColumns, Leaves
 from radplan_env.delivery.limits import repaired
-from radplan_env.fluence import DoseConstraint, FluenceProblem
+from radplan_env.fluence import FluenceProblem
 from radplan_env.fluence.constraints import Multipliers
 from radplan_env.fluence.lagrangian import first_penalty
 from radplan_env.fluence.loss import Loss
@@ -27,6 +28,7 @@ Array = NDArray[np.float64]
 
 ACTING_MARGIN = 0.2
 """Rows whose dose is below their threshold by more than this share are left out of a round's step."""
+_STIFF = 10.0  # of penalties on gaps and total fluence in a step, relative to the objective's mean curvature
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,14 @@ class Effort:
         Of L-BFGS in each round.
     reach_mm : float
         How far a leaf's end may move in the first round.
+    exact_every : int
+        Rounds after which the dose that K leaves out is computed anew.
     """
 
-    rounds: int = 14
-    steps: int = 40
-    reach_mm: float = 8.0
+    rounds: int = 20
+    steps: int = 30
+    reach_mm: float = 6.0
+    exact_every: int = 5
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,15 @@ class Bounds:
     total: float
 
 
+@dataclass(frozen=True, eq=False)
+class State:
+    """Leaves with the dose of one unit of each interval, and their dose on all rows."""
+
+    leaves: Leaves
+    unit_doses: NDArray[np.float32]
+    dose: Array
+
+
 class ApertureOptimiser:
     """Optimises the apertures of one problem.
 
@@ -79,11 +93,20 @@ class ApertureOptimiser:
     problem : FluenceProblem
         Terms and constraints on K's rows.
     bounds : Bounds
+    exact : callable, optional
+        The dose of leaves on K's rows, without K.
     """
 
-    def __init__(self, columns: ApertureColumns, problem: FluenceProblem, bounds: Bounds) -> None:
-        self.columns, self.bounds = columns, bounds
+    def __init__(
+        self,
+        columns: ApertureColumns,
+        problem: FluenceProblem,
+        bounds: Bounds,
+        exact: Callable[[Leaves], NDArray[np.floating]] | None = None,
+    ) -> None:
+        self.columns, self.bounds, self._exact = columns, bounds, exact
         self._rows = columns.k.matrix.shape[0]
+        self._left_out = np.zeros(self._rows)
         self._means = [each for each in problem.constraints if each.percent is None]
         below = iter(range(self._rows, self._rows + len(self._means)))
         rows = [each.rows if each.percent is not None else np.array([next(below)]) for each in problem.constraints]
@@ -93,119 +116,158 @@ class ApertureOptimiser:
             for each, bounded in zip(problem.constraints, rows, strict=True)
         ]
 
-    def dose(self, leaves: Leaves) -> Array:
-        """Return the dose on K's rows, and means that are constrained."""
-        return self._with_means(self.columns.dose(leaves))
+    def optimise(self, leaves: Leaves, effort: Effort, report: Callable[[str], object] | None = None) -> Leaves:
+        """Return better leaves."""
+        state = self.state(leaves)
+        self._choose(state)
+        reach = effort.reach_mm
+        for number in range(effort.rounds):
+            if number % effort.exact_every == 0:
+                state = self._with_exact(state)
+            loss = self._loss()
+            trial = self.state(self._step(state, loss, reach, effort.steps))
+            before, after = loss.derivatives(state.dose)[0], loss.derivatives(trial.dose)[0]
+            if report:
+                errors = [round(m.constraint.error(trial.dose), 4) for m in self._multipliers]
+                report(
+                    f"{number}: reach {reach:.2f} L {before:.0f} -> {after:.0f} F {self.value(trial.dose):.0f} "
+                    f"errors {errors} units {trial.leaves.units.sum():.1f}/{self.bounds.total:.1f}"
+                )
+            if after >= before:
+                reach /= 2
+                continue
+            state = trial
+            reach *= 1.0 if number < effort.rounds // 2 else 0.8
+            for each in self._multipliers:
+                each.update(state.dose)
+            self._choose(state)
+        return state.leaves
+
+    def state(self, leaves: Leaves) -> State:
+        """Return the nearest leaves within the bounds, and their dose."""
+        leaves = self._allowed(leaves)
+        doses = self.columns.unit_doses(leaves)
+        dose = doses @ leaves.units.astype(np.float32) + self._left_out
+        return State(leaves, doses, np.concatenate([dose, [each.shares @ dose[each.rows] for each in self._means]]))
 
     def value(self, dose: Array) -> float:
         """Return Eq. 1 of a dose."""
         return self._objective.derivatives(dose)[0]
 
-    def optimise(self, leaves: Leaves, effort: Effort, report: Callable[[str], object] | None = None) -> Leaves:
-        """Return better leaves."""
-        leaves = self._allowed(leaves)
-        dose = self.dose(leaves)
+    def _with_exact(self, state: State) -> State:
+        if self._exact is None:
+            return state
+        self._left_out += self._exact(state.leaves) - state.dose[: self._rows]
+        return self.state(state.leaves)
+
+    def _choose(self, state: State) -> None:
         for each in self._multipliers:
-            each.choose_voxels(dose)
-        reach = effort.reach_mm
-        for number in range(effort.rounds):
-            loss = self._loss()
-            trial = self._allowed(self._step(leaves, dose, loss, reach, effort.steps))
-            dose_then = self.dose(trial)
-            before, after = loss.derivatives(dose)[0], loss.derivatives(dose_then)[0]
-            if report:
-                report(
-                    f"{number}: reach {reach:.2f} L {before:.0f} -> {after:.0f} F {self.value(dose_then):.0f} "
-                    f"errors {[round(m.constraint.error(dose_then), 4) for m in self._multipliers]} "
-                    f"units {trial.units.sum():.0f}/{self.bounds.total:.0f}"
-                )
-            if after >= before:
-                reach /= 2
-                continue
-            leaves, dose = trial, dose_then
-            reach = min(reach * (1.0 if number < effort.rounds // 2 else 0.8), effort.reach_mm)
-            for each in self._multipliers:
-                each.update(dose)
-                each.choose_voxels(dose)
-        return leaves
+            each.choose_voxels(state.dose)
 
     def _loss(self) -> Loss:
         size = self._rows + len(self._means)
         return sum((each.loss(size) for each in self._multipliers), self._objective)
 
-    def _with_means(self, dose: Array) -> Array:
-        return np.concatenate([dose, [each.shares @ dose[each.rows] for each in self._means]])
-
     def _allowed(self, leaves: Leaves) -> Leaves:
-        """Return the nearest leaves within gaps, travel and the fluence of an interval."""
-        columns, bounds = self.columns, self.bounds
-        lefts, rights = [], []
-        start = 0
-        for field in columns.fields:
+        bounds, lefts, rights, start = self.bounds, [], [], 0
+        for field in self.columns.fields:
             own = slice(start, start := start + field.control_points)
-            left, right = repaired(leaves.left[own], leaves.right[own], bounds.gap_mm, bounds.travel_mm if field.is_arc else np.inf)
+            travel_mm = bounds.travel_mm if field.is_arc else np.inf
+            left, right = repaired(leaves.left[own], leaves.right[own], bounds.gap_mm, travel_mm)
             lefts.append(left)
             rights.append(right)
         units = np.clip(leaves.units, bounds.least, bounds.most)
         return Leaves(np.concatenate(lefts), np.concatenate(rights), units)
 
-    def _step(self, leaves: Leaves, dose: Array, loss: Loss, reach_mm: float, steps: int) -> Leaves:
-        columns, bounds = self.columns, self.bounds
-        acting = loss.near(dose, ACTING_MARGIN)
+    def _step(self, state: State, loss: Loss, reach_mm: float, steps: int) -> Leaves:
+        """Minimise the linearised problem over the box."""
+        leaves = state.leaves
+        rows, acting = self._acting(loss, state.dose)
+        by_ends = self._of(self.columns.slopes(leaves, reach_mm / 2, rows), rows)
+        by_units = self._of(state.unit_doses[rows], rows)
+        part = _Linearised(loss.on(acting), state.dose[acting], by_ends, by_units, leaves, self.bounds)
+        moved = part.minimised(*self._box(leaves, reach_mm), steps)
+        ends, shape = leaves.left.size, leaves.left.shape
+        return replace(
+            leaves,
+            left=leaves.left + moved[:ends].reshape(shape),
+            right=leaves.right + moved[ends : 2 * ends].reshape(shape),
+            units=leaves.units + moved[2 * ends :],
+        )
+
+    def _acting(self, loss: Loss, dose: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """K's rows that act on a loss near a dose, and the same with the means that are constrained."""
+        near = loss.near(dose, ACTING_MARGIN)[: self._rows]
         for each in self._means:
-            acting[each.rows] = True
-        rows = np.flatnonzero(acting[: self._rows])
-        slopes = columns.slopes(leaves, reach_mm / 2, rows)
-        if self._means:
-            averages = [each.shares.astype(np.float32) @ slopes[np.searchsorted(rows, each.rows)] for each in self._means]
-            slopes = np.vstack([slopes, averages])
-            rows = np.append(rows, np.arange(self._rows, self._rows + len(self._means)))
-        loss, dose = loss.on(rows), dose[rows]
-        points = leaves.left.size
-        # One scale for leaves and one for fluence, so that a unit of either changes the dose alike.
-        norms = np.sqrt(np.einsum("rv,rv->v", slopes, slopes))
-        moving, giving = (float(part[part > 0].mean()) if (part > 0).any() else 1.0 for part in (norms[: 2 * points], norms[2 * points :]))
-        scale = np.concatenate([np.full(2 * points, 1 / moving), np.full(leaves.units.size, 1 / giving)])
-        high_left, low_right = columns.windows()
-        low = np.concatenate([
+            near[each.rows] = True
+        rows = np.flatnonzero(near)
+        return rows, np.append(rows, self._rows + np.arange(len(self._means)))
+
+    def _of(self, changes: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Changes of some rows' doses, with those of the means."""
+        if not self._means:
+            return changes
+        places = [np.searchsorted(rows, each.rows) for each in self._means]
+        means = [each.shares.astype(np.float32) @ changes[at] for each, at in zip(self._means, places, strict=True)]
+        return np.vstack([changes, means])
+
+    def _box(self, leaves: Leaves, reach_mm: float) -> tuple[Array, Array]:
+        columns, bounds = self.columns, self.bounds
+        highest_left, lowest_right = columns.windows()
+        highest_left = np.minimum(columns.highest, highest_left)
+        lowest_right = np.maximum(columns.lowest, lowest_right)
+        low = [
             np.maximum(columns.lowest - leaves.left, -reach_mm).ravel(),
-            np.maximum(np.maximum(columns.lowest, low_right) - leaves.right, -reach_mm).ravel(),
+            np.maximum(lowest_right - leaves.right, -reach_mm).ravel(),
             np.maximum(bounds.least - leaves.units, -0.5 * leaves.units),
-        ])
-        high = np.concatenate([
-            np.minimum(np.minimum(columns.highest, high_left) - leaves.left, reach_mm).ravel(),
+        ]
+        high = [
+            np.minimum(highest_left - leaves.left, reach_mm).ravel(),
             np.minimum(columns.highest - leaves.right, reach_mm).ravel(),
-            np.minimum(bounds.most - leaves.units, 0.5 * leaves.units + bounds.least),
-        ])
-        low, high = np.minimum(low, 0), np.maximum(high, 0)
-        gap = (leaves.right - leaves.left).ravel()
-        stiff = 0.0
+            np.minimum(bounds.most - leaves.units, 0.5 * leaves.units),
+        ]
+        return np.minimum(np.concatenate(low), 0), np.maximum(np.concatenate(high), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Linearised:
+    """A round's problem: the loss of a dose that changes linearly, with penalties for gaps and total fluence."""
+
+    loss: Loss
+    dose: Array
+    by_ends: NDArray[np.float32]
+    by_units: NDArray[np.float32]
+    leaves: Leaves
+    bounds: Bounds
+
+    def minimised(self, low: Array, high: Array, steps: int) -> Array:
+        """Return the best step between bounds, by L-BFGS-B."""
+        _, _, weights = self.loss.derivatives(self.dose)
+        curvature = [weights.astype(np.float32) @ changes**2 for changes in (self.by_ends, self.by_units)]
+        # One scale for ends and one for fluence, so that a unit of either bends the loss alike.
+        end, unit = (max(float(each.mean()), 1e-12) for each in curvature)
+        scale = np.concatenate([np.full(each.size, mean**-0.5) for each, mean in zip(curvature, (end, unit), strict=True)])
 
         def value_and_slope(scaled: Array) -> tuple[float, Array]:
-            step = scale * scaled
-            value, slope, _ = loss.derivatives(dose + slopes @ step.astype(np.float32))
-            gradient = (slope.astype(np.float32) @ slopes).astype(float)
-            short = np.maximum(bounds.gap_mm - gap - step[points : 2 * points] + step[:points], 0)
-            value += stiff * float(short @ short)
-            gradient[:points] += 2 * stiff * short
-            gradient[points : 2 * points] -= 2 * stiff * short
-            over = max(leaves.units.sum() + step[2 * points :].sum() - bounds.total, 0.0)
-            value += heavy * over**2
-            gradient[2 * points :] += 2 * heavy * over
-            return value, scale * gradient
+            value, slope = self._value_and_slope(scale * scaled, _STIFF * end, _STIFF * unit)
+            return value, scale * slope
 
-        curvature = float((slopes[:, : 2 * points] ** 2).sum() / max(2 * points, 1))
-        _, _, weights = loss.derivatives(dose)
-        stiff = 10 * float(weights @ (slopes[:, : 2 * points] ** 2).mean(axis=1)) if curvature > 0 else 1.0
-        heavy = 10 * float(weights @ (slopes[:, 2 * points :] ** 2).mean(axis=1))
-        found = minimize(
-            value_and_slope, np.zeros(low.size), jac=True, method="L-BFGS-B",
-            bounds=np.column_stack([low, high]) / scale[:, None], options={"maxiter": steps, "maxcor": 20, "ftol": 1e-9},
-        )
-        step = scale * found.x
-        shape = leaves.left.shape
-        return Leaves(
-            leaves.left + step[:points].reshape(shape),
-            leaves.right + step[points : 2 * points].reshape(shape),
-            leaves.units + step[2 * points :],
-        )
+        bounds = np.column_stack([low, high]) / scale[:, None]
+        options = {"maxiter": steps, "maxcor": 20, "ftol": 1e-9}
+        found = minimize(value_and_slope, 0 * low, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        return np.clip(scale * found.x, low, high)
+
+    def _value_and_slope(self, step: Array, stiff: float, heavy: float) -> tuple[float, Array]:
+        ends = self.leaves.left.size
+        narrow = step.astype(np.float32)
+        changed = self.by_ends @ narrow[: 2 * ends] + self.by_units @ narrow[2 * ends :]
+        value, pull, _ = self.loss.derivatives(self.dose + changed)
+        pull = pull.astype(np.float32)
+        slope = np.concatenate([pull @ self.by_ends, pull @ self.by_units]).astype(float)
+        gap = (self.leaves.right - self.leaves.left).ravel() + step[ends : 2 * ends] - step[:ends]
+        short = np.maximum(self.bounds.gap_mm - gap, 0)
+        over = max(float(self.leaves.units.sum() + step[2 * ends :].sum()) - self.bounds.total, 0.0)
+        slope[:ends] += 2 * stiff * short
+        slope[ends : 2 * ends] -= 2 * stiff * short
+        slope[2 * ends :] += 2 * heavy * over
+        return value + stiff * float(short @ short) + heavy * over**2, slope

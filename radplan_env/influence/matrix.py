@@ -23,7 +23,7 @@ from radplan_env.influence import pencil_beam, pyradplan
 from radplan_env.influence.bixels import centre_of_mass
 from radplan_env.influence.cache import cached
 from radplan_env.influence.rows import Rows, Sampling, rows_of_grid, sampled_rows
-from radplan_env.influence.setup import Engine, Mask, Matrix, Setup
+from radplan_env.influence.setup import LATERAL_CUTOFF_MM, Engine, Mask, Matrix, Setup
 from radplan_env.reference import require_pyradplan
 
 ENGINES: dict[str, Engine] = {"radplan": pencil_beam.compute, "pyradplan": pyradplan.compute}
@@ -49,6 +49,8 @@ class Fidelity:
         the leaf boundaries of a multileaf collimator are whose leaves meet on the axis.
     sampling : Sampling, optional
         Which points the inner loop sees; by default every voxel of the body on the dose grid.
+    cutoff_mm : float
+        How far from a bixel's axis, in the isocentre plane, K has dose.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class Fidelity:
     bixel_mm: float
     bixel_offset: tuple[float, float] = (0.0, 0.0)
     sampling: Sampling | None = None
+    cutoff_mm: float = LATERAL_CUTOFF_MM
 
     def __post_init__(self) -> None:
         if not (0.5 <= self.dose_grid_mm < np.inf and 1.0 <= self.bixel_mm < np.inf):
@@ -183,7 +186,7 @@ def influence(
     ----------
     case : Case
     gantry_angles_deg : sequence of float
-        Angles of the coplanar beams, distinct.
+        Angles of the coplanar beams; beams of one angle differ in their collimators'.
     targets : sequence of str
         Structures (names in the case) that the beams are to cover; the isocentre is their common centre of mass.
     fidelity : str or Fidelity
@@ -216,6 +219,8 @@ def influence(
         raise ValueError(f"unknown engine {engine!r}: choose from {', '.join(ENGINES)}")
     if engine == "pyradplan" and beam_model != "matrad-generic":
         raise ValueError(f"pyRadPlan's engine computes beam model matrad-generic, not {beam_model!r}")
+    if engine == "pyradplan" and fidelity_named(fidelity).cutoff_mm != LATERAL_CUTOFF_MM:
+        raise ValueError(f"pyRadPlan's engine has dose up to {LATERAL_CUTOFF_MM:g} mm from a bixel's axis, no other")
     setup = setup_of(case, gantry_angles_deg, targets, fidelity, collimator_angles_deg, beam_model, rows)
     directory = default_cache_dir() if cache_dir is None else Path(cache_dir)
 
@@ -239,6 +244,8 @@ def setup_of(
     fidelity = fidelity_named(fidelity)
     angles = _checked_angles(gantry_angles_deg)
     collimators = _checked_collimators(collimator_angles_deg, len(angles))
+    if len({(a % 360, c % 360) for a, c in zip(angles, collimators, strict=True)}) < len(angles):
+        raise ValueError(f"two beams share a gantry and a collimator angle: {angles}")
     if missing := [name for name in targets if name not in case.structures] or not targets:
         raise CaseError(f"case {case.id!r}: no target to aim at: {missing or 'none given'}")
     rows = rows_of(case, targets, fidelity) if rows is None else rows
@@ -257,6 +264,7 @@ def setup_of(
         beams=tuple(Beam(a, isocentre_mm, model.sad_mm, c) for a, c in zip(angles, collimators, strict=True)),
         bixel_mm=fidelity.bixel_mm,
         bixel_offset=fidelity.bixel_offset,
+        cutoff_mm=fidelity.cutoff_mm,
     )
 
 
@@ -264,8 +272,6 @@ def _checked_angles(gantry_angles_deg: Sequence[float]) -> tuple[float, ...]:
     angles = tuple(float(angle) for angle in gantry_angles_deg)
     if not angles or not np.isfinite(angles).all():
         raise ValueError(f"gantry angles must be one finite number or more, in degrees; got {gantry_angles_deg!r}")
-    if len({angle % 360 for angle in angles}) < len(angles):
-        raise ValueError(f"two beams share a gantry angle: {angles}")
     return angles
 
 
@@ -285,7 +291,7 @@ def _pyradplan_version() -> str:
 def _key(setup: Setup, engine: str) -> str:
     """Hash of everything K depends on; not of organs, names or the case's id."""
     machine = setup.model.digest if engine == "radplan" else _pyradplan_version()
-    geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset)
+    geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset, setup.cutoff_mm)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
     digest.update(setup.rows.tobytes())
     digest.update(setup.ct_hu.tobytes())

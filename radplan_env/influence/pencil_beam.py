@@ -32,9 +32,6 @@ from radplan_env.influence.setup import Matrix, Setup
 from radplan_env.threads import SLICES, run_in_slices
 from radplan_env.tracing import body_density, depths, electron_density, surface_distance_mm
 
-LATERAL_CUTOFF_MM = 50.0
-"""K has no dose farther from a bixel's axis, in the isocentre plane; pyRadPlan's default. `radplan_env.dose` has."""
-
 Table = NDArray[np.float32]
 
 
@@ -54,9 +51,10 @@ def compute(setup: Setup, progress: bool) -> Matrix:
             across, along = beam.onto_collimator(across, along)
             seen = np.stack([across, away, along])
             _write_depth_doses(seen, depth, beam.sad_mm, model, points[:, b])
-            tables.append(model.kernels.bixel_tables(setup.bixel_mm, ssd_mm, LATERAL_CUTOFF_MM))
+            tables.append(model.kernels.bixel_tables(setup.bixel_mm, ssd_mm, setup.cutoff_mm))
             bar.update()
-        return _assemble(points, beams, bixels, model.bixel_weight(bixels.centres_mm), tables, bar), bixels
+        weight = model.bixel_weight(bixels.centres_mm)
+        return _assemble(points, beams, bixels, weight, tables, setup.cutoff_mm, bar), bixels
 
 
 def row_depths(
@@ -68,7 +66,7 @@ def row_depths(
         density = resample(density, setup.grid, setup.dose_grid)
         for b, beam in enumerate(setup.beams):
             positions = bixels.centres_mm[bixels.of_beam(b)]
-            depth, ssd_mm = radiological_depth(density, setup.dose_grid, beam, positions, LATERAL_CUTOFF_MM)
+            depth, ssd_mm = radiological_depth(density, setup.dose_grid, beam, positions, setup.cutoff_mm)
             yield depth.ravel()[setup.rows], ssd_mm
     else:
         density, grid = body_density(setup.ct_hu, setup.body, setup.grid)
@@ -92,14 +90,15 @@ def _assemble(
     bixels: Bixels,
     weight: NDArray[np.float64],
     tables: list[tuple[Table, float]],
+    cutoff_mm: float,
     bar: tqdm[Any],
 ) -> sparse.csr_array:
     """Fill K by slices of rows: first count the entries of each row, then write them in order."""
     sad_mm = beams[0].sad_mm
     runs, beam_runs = _runs(bixels, len(beams))
     directions = _directions(bixels, sad_mm).astype(np.float32)
-    reach = np.array([_reach_mm(bixels.centres_mm[bixels.of_beam(b)], sad_mm) for b in range(len(beams))])
-    geometry = (runs, beam_runs, directions, reach, bixels.width_mm, np.array(bixels.offset), sad_mm)
+    reach = np.array([_reach_mm(bixels.centres_mm[bixels.of_beam(b)], sad_mm, cutoff_mm) for b in range(len(beams))])
+    geometry = (runs, beam_runs, directions, reach, cutoff_mm, bixels.width_mm, np.array(bixels.offset), sad_mm)
     indptr = np.zeros(len(points) + 1, dtype=np.int64)
     counts = indptr[1:]
     run_in_slices(lambda _, start, stop: _count(points[start:stop], *geometry, counts[start:stop]), len(points))
@@ -151,10 +150,10 @@ def _directions(bixels: Bixels, sad_mm: float) -> NDArray[np.float64]:
     return unit
 
 
-def _reach_mm(centres_mm: NDArray[np.float64], sad_mm: float) -> float:
+def _reach_mm(centres_mm: NDArray[np.float64], sad_mm: float, cutoff_mm: float) -> float:
     """How far apart, in the isocentre plane, a voxel and a bixel within the cutoff can be: oblique rays spread it."""
     outermost = np.hypot(*centres_mm.T).max()
-    return float((outermost + LATERAL_CUTOFF_MM) / (1 - outermost * LATERAL_CUTOFF_MM / sad_mm**2) - outermost)
+    return float((outermost + cutoff_mm) / (1 - outermost * cutoff_mm / sad_mm**2) - outermost)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -188,13 +187,13 @@ def _off_axis(x, z, directions, column, sad):  # type: ignore[no-untyped-def] # 
 
 
 @numba.njit(inline="always")
-def _within_cutoff(x, z, directions, column, sad):  # type: ignore[no-untyped-def] # pragma: no cover
+def _within_cutoff(x, z, directions, column, cutoff, sad):  # type: ignore[no-untyped-def] # pragma: no cover
     off_x, off_z = _off_axis(x, z, directions, column, sad)
-    return off_x * off_x + off_z * off_z <= np.float32(LATERAL_CUTOFF_MM**2)
+    return off_x * off_x + off_z * off_z <= np.float32(cutoff * cutoff)
 
 
 @numba.njit(inline="always")
-def _columns_within_cutoff(x, z, run, directions, reach, bixel, offset, sad):  # type: ignore[no-untyped-def]
+def _columns_within_cutoff(x, z, run, directions, reach, cutoff, bixel, offset, sad):  # type: ignore[no-untyped-def]
     """Columns, from and to, of a run's bixels around a voxel: those on a line in a cone lie side by side."""
     column, beyond = run[3], run[3] + run[2]
     aside = (run[0] + offset[0]) * bixel - x
@@ -203,15 +202,15 @@ def _columns_within_cutoff(x, z, run, directions, reach, bixel, offset, sad):  #
     half = math.sqrt(reach * reach - aside * aside)
     first = max(column, column + math.ceil((z - half) / bixel - offset[1]) - run[1])
     last = min(beyond, column + math.floor((z + half) / bixel - offset[1]) - run[1] + 1)
-    while first < last and not _within_cutoff(x, z, directions, first, sad):
+    while first < last and not _within_cutoff(x, z, directions, first, cutoff, sad):
         first += 1
-    while first < last and not _within_cutoff(x, z, directions, last - 1, sad):
+    while first < last and not _within_cutoff(x, z, directions, last - 1, cutoff, sad):
         last -= 1
     return first, last
 
 
 @numba.njit(nogil=True, cache=True)
-def _count(points, runs, beam_runs, directions, reach, bixel, offset, sad, counts):  # type: ignore[no-untyped-def]
+def _count(points, runs, beam_runs, directions, reach, cutoff, bixel, offset, sad, counts):  # type: ignore[no-untyped-def]
     sad = np.float32(sad)
     for v in range(points.shape[0]):
         count = 0
@@ -220,14 +219,14 @@ def _count(points, runs, beam_runs, directions, reach, bixel, offset, sad, count
             if np.isnan(x):
                 continue
             for r in range(beam_runs[b], beam_runs[b + 1]):
-                first, last = _columns_within_cutoff(x, z, runs[r], directions, reach[b], bixel, offset, sad)
+                first, last = _columns_within_cutoff(x, z, runs[r], directions, reach[b], cutoff, bixel, offset, sad)
                 count += max(last - first, 0)
         counts[v] = count
 
 
 @numba.njit(nogil=True, cache=True)
 def _fill(  # type: ignore[no-untyped-def]
-    points, runs, beam_runs, directions, reach, bixel, offset, sad, weight, tables, first_mm, indptr, indices, data
+    points, runs, beam_runs, directions, reach, cutoff, bixel, offset, sad, weight, tables, first_mm, indptr, indices, data
 ):
     sad = np.float32(sad)
     begin, per_mm = np.float32(first_mm), np.float32(1.0 / BIXEL_TABLE_MM)
@@ -239,7 +238,7 @@ def _fill(  # type: ignore[no-untyped-def]
                 continue
             table, doses = tables[b], points[v, b, 2:]
             for r in range(beam_runs[b], beam_runs[b + 1]):
-                first, last = _columns_within_cutoff(x, z, runs[r], directions, reach[b], bixel, offset, sad)
+                first, last = _columns_within_cutoff(x, z, runs[r], directions, reach[b], cutoff, bixel, offset, sad)
                 for column in range(first, last):
                     off_x, off_z = _off_axis(x, z, directions, column, sad)
                     # Bilinear in the bixel's table; unsigned places spare Numba a check for negative ones.

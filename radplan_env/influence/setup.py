@@ -15,6 +15,9 @@ from radplan_env.grid import Grid
 
 Mask = NDArray[np.bool_]
 
+LATERAL_CUTOFF_MM = 50.0
+"""K has no dose farther from a bixel's axis, in the isocentre plane; pyRadPlan's default. `radplan_env.dose` has."""
+
 
 @dataclass(frozen=True, eq=False)
 class Setup:
@@ -39,6 +42,8 @@ class Setup:
         Width of a bixel in the isocentre plane.
     bixel_offset : tuple of float
         How far (x, z) the bixels' lattice is moved off the central axis, in bixel widths.
+    cutoff_mm : float
+        How far from a bixel's axis, in the isocentre plane, K has dose.
     """
 
     title: str
@@ -52,6 +57,7 @@ class Setup:
     beams: tuple[Beam, ...]
     bixel_mm: float
     bixel_offset: tuple[float, float]
+    cutoff_mm: float = LATERAL_CUTOFF_MM
 
 
 Matrix = tuple[sparse.csr_array, Bixels]

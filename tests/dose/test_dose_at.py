@@ -20,7 +20,8 @@ from radplan_env.dose import Prepared, Raster, aperture, dose_at, prepare
 from radplan_env.grid import Grid
 from radplan_env.influence import DoseInfluence, Fidelity, influence
 from radplan_env.influence.matrix import setup_of
-from radplan_env.influence.pencil_beam import LATERAL_CUTOFF_MM, row_depths
+from radplan_env.influence.pencil_beam import row_depths
+from radplan_env.influence.setup import LATERAL_CUTOFF_MM
 from radplan_env.yaml_files import parse_yaml
 
 Array = NDArray[np.float64]

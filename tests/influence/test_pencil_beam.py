@@ -19,7 +19,7 @@ from radplan_env.influence import ENGINES, DoseInfluence, Fidelity, influence
 from radplan_env.influence.bixels import bixels_covering_target
 from radplan_env.influence.depth import radiological_depth
 from radplan_env.influence.matrix import setup_of
-from radplan_env.influence.pencil_beam import LATERAL_CUTOFF_MM
+from radplan_env.influence.setup import LATERAL_CUTOFF_MM
 
 FINE = Fidelity("fine", dose_grid_mm=5, bixel_mm=7)
 COARSE = Fidelity("coarse", dose_grid_mm=10, bixel_mm=17)
