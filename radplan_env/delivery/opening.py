@@ -1,7 +1,8 @@
 """Compiled kernels: how far an aperture opens bixels, and how that changes when leaves move.
 
 A leaf end that moves evenly from a to b has passed, on average, the share [I(b) − I(a)] / (b − a) of a bixel, where I is
-the integral of the share that an end at rest has passed (Christiansen 2018, doi 10.1088/1361-6560/aae65e).
+the integral of the share that an end at rest has passed (Christiansen 2018, doi 10.1088/1361-6560/aae65e). Ends are
+blurred by half a bixel to both sides: without that every edge between bixels is a kink, on which leaves come to rest.
 """
 
 from __future__ import annotations
@@ -9,15 +10,43 @@ from __future__ import annotations
 import numba
 
 
-@numba.njit(inline="always")
+@numba.njit(cache=True, nogil=True)
+def _integral(x, width, blur):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Integral of the share passed by an end at rest, blurred evenly over `blur` to both sides."""
+    total = 0.0
+    for sign in (1.0, -1.0):
+        place = x + sign * blur
+        if place > width:
+            beyond = place - width
+            total += sign * (width**3 / 6 + width**2 / 2 * beyond + width * beyond**2 / 2)
+        elif place > 0:
+            total += sign * place**3 / 6
+    return total / (2 * blur * width)
+
+
+@numba.njit(cache=True, nogil=True)
+def _at_rest(x, width, blur):  # type: ignore[no-untyped-def] # pragma: no cover
+    total = 0.0
+    for sign in (1.0, -1.0):
+        place = x + sign * blur
+        if place > width:
+            total += sign * (width**2 / 2 + width * (place - width))
+        elif place > 0:
+            total += sign * place**2 / 2
+    return total / (2 * blur * width)
+
+
+@numba.njit(cache=True, nogil=True)
 def _passed(low, width, start, end):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Share of a bixel from `low` on that lies left of an end moving from start to end."""
-    a, b = start - low, end - low
-    if abs(b - a) < 1e-6:
-        return min(max((a + b) / 2, 0.0), width) / width
-    upper = min(max(b, 0.0), width) ** 2 / 2 + width * max(b - width, 0.0)
-    lower = min(max(a, 0.0), width) ** 2 / 2 + width * max(a - width, 0.0)
-    return (upper - lower) / (b - a) / width
+    """Share of a bixel from `low` on that lies left of an end moving from start to end, blurred by half a bixel."""
+    a, b, blur = start - low, end - low, width / 2
+    if max(a, b) <= -blur:
+        return 0.0
+    if min(a, b) >= width + blur:
+        return 1.0
+    if abs(b - a) < 1e-3:
+        return _at_rest((a + b) / 2, width, blur)
+    return (_integral(b, width, blur) - _integral(a, width, blur)) / (b - a)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -10,7 +10,7 @@ leaves out, the dose beyond its cutoff and the true shape of leaf ends, is a fix
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ Array = NDArray[np.float64]
 
 ACTING_MARGIN = 0.2
 """Rows whose dose is below their threshold by more than this share are left out of a round's step."""
-_STIFF = 10.0  # of penalties on gaps and total fluence in a step, relative to the objective's mean curvature
+_POOR, _GOOD = 0.25, 0.7  # share of the hoped-for gain below which the box shrinks, and above which it grows
+_UNITS_MM = 15.0  # units may change by the share of themselves that the reach is of this
+_STIFF = 10.0  # of the penalty on total fluence in a step, relative to the objective's mean curvature
 
 
 @dataclass(frozen=True)
@@ -125,19 +127,20 @@ class ApertureOptimiser:
             if number % effort.exact_every == 0:
                 state = self._with_exact(state)
             loss = self._loss()
-            trial = self.state(self._step(state, loss, reach, effort.steps))
+            leaves_then, hoped = self._step(state, loss, reach, effort.steps)
+            trial = self.state(leaves_then)
             before, after = loss.derivatives(state.dose)[0], loss.derivatives(trial.dose)[0]
+            kept_promise = (before - after) / max(before - hoped, 1e-9)
             if report:
                 errors = [round(m.constraint.error(trial.dose), 4) for m in self._multipliers]
                 report(
-                    f"{number}: reach {reach:.2f} L {before:.0f} -> {after:.0f} F {self.value(trial.dose):.0f} "
+                    f"{number}: reach {reach:.2f} L {before:.0f} -> {after:.0f} {kept_promise:.2f} F {self.value(trial.dose):.0f} "
                     f"errors {errors} units {trial.leaves.units.sum():.1f}/{self.bounds.total:.1f}"
                 )
+            reach *= 0.5 if kept_promise < _POOR else 1.5 if kept_promise > _GOOD else 1.0
             if after >= before:
-                reach /= 2
                 continue
             state = trial
-            reach *= 1.0 if number < effort.rounds // 2 else 0.8
             for each in self._multipliers:
                 each.update(state.dose)
             self._choose(state)
@@ -169,31 +172,32 @@ class ApertureOptimiser:
         return sum((each.loss(size) for each in self._multipliers), self._objective)
 
     def _allowed(self, leaves: Leaves) -> Leaves:
-        bounds, lefts, rights, start = self.bounds, [], [], 0
+        columns, bounds, lefts, rights, start = self.columns, self.bounds, [], [], 0
+        highest_left, lowest_right = columns.windows()
+        lefts_in = np.clip(leaves.left, columns.lowest, np.minimum(columns.highest, highest_left))
+        rights_in = np.clip(leaves.right, np.maximum(columns.lowest, lowest_right), columns.highest)
         for field in self.columns.fields:
             own = slice(start, start := start + field.control_points)
             travel_mm = bounds.travel_mm if field.is_arc else np.inf
-            left, right = repaired(leaves.left[own], leaves.right[own], bounds.gap_mm, travel_mm)
+            left, right = repaired(lefts_in[own], rights_in[own], bounds.gap_mm, travel_mm)
             lefts.append(left)
             rights.append(right)
         units = np.clip(leaves.units, bounds.least, bounds.most)
         return Leaves(np.concatenate(lefts), np.concatenate(rights), units)
 
-    def _step(self, state: State, loss: Loss, reach_mm: float, steps: int) -> Leaves:
-        """Minimise the linearised problem over the box."""
+    def _step(self, state: State, loss: Loss, reach_mm: float, steps: int) -> tuple[Leaves, float]:
+        """Minimise the linearised problem over the box; return leaves and the loss that they should have."""
         leaves = state.leaves
         rows, acting = self._acting(loss, state.dose)
-        by_ends = self._of(self.columns.slopes(leaves, reach_mm / 2, rows), rows)
+        by_ends = self._of(_by_centre_and_half(self.columns.slopes(leaves, reach_mm / 2, rows)), rows)
         by_units = self._of(state.unit_doses[rows], rows)
         part = _Linearised(loss.on(acting), state.dose[acting], by_ends, by_units, leaves, self.bounds)
         moved = part.minimised(*self._box(leaves, reach_mm), steps)
+        hoped = part.value(moved) + loss.derivatives(state.dose)[0] - part.value(0 * moved)
         ends, shape = leaves.left.size, leaves.left.shape
-        return replace(
-            leaves,
-            left=leaves.left + moved[:ends].reshape(shape),
-            right=leaves.right + moved[ends : 2 * ends].reshape(shape),
-            units=leaves.units + moved[2 * ends :],
-        )
+        centre, half = moved[:ends].reshape(shape), moved[ends : 2 * ends].reshape(shape)
+        moved_to = Leaves(leaves.left + centre - half, leaves.right + centre + half, leaves.units + moved[2 * ends :])
+        return moved_to, hoped
 
     def _acting(self, loss: Loss, dose: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """K's rows that act on a loss near a dose, and the same with the means that are constrained."""
@@ -212,26 +216,30 @@ class ApertureOptimiser:
         return np.vstack([changes, means])
 
     def _box(self, leaves: Leaves, reach_mm: float) -> tuple[Array, Array]:
-        columns, bounds = self.columns, self.bounds
-        highest_left, lowest_right = columns.windows()
-        highest_left = np.minimum(columns.highest, highest_left)
-        lowest_right = np.maximum(columns.lowest, lowest_right)
+        """How far centres, half gaps and units may move in a step."""
+        bounds, half = self.bounds, (leaves.right - leaves.left).ravel() / 2
+        share, far = min(reach_mm / _UNITS_MM, 0.5), np.full(half.size, reach_mm / 2)
         low = [
-            np.maximum(columns.lowest - leaves.left, -reach_mm).ravel(),
-            np.maximum(lowest_right - leaves.right, -reach_mm).ravel(),
-            np.maximum(bounds.least - leaves.units, -0.5 * leaves.units),
+            -far,
+            np.maximum(bounds.gap_mm / 2 - half, -far),
+            np.maximum(bounds.least - leaves.units, -share * leaves.units),
         ]
-        high = [
-            np.minimum(highest_left - leaves.left, reach_mm).ravel(),
-            np.minimum(columns.highest - leaves.right, reach_mm).ravel(),
-            np.minimum(bounds.most - leaves.units, 0.5 * leaves.units),
-        ]
+        high = [far, far, np.minimum(bounds.most - leaves.units, share * leaves.units)]
         return np.minimum(np.concatenate(low), 0), np.maximum(np.concatenate(high), 0)
+
+
+def _by_centre_and_half(by_ends: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn slopes by left and right ends into those by a pair's centre and half its gap, in place."""
+    left, right = np.split(by_ends, 2, axis=1)
+    left += right
+    right *= 2
+    right -= left
+    return by_ends
 
 
 @dataclass(frozen=True, eq=False)
 class _Linearised:
-    """A round's problem: the loss of a dose that changes linearly, with penalties for gaps and total fluence."""
+    """A round's problem: the loss of a dose that changes linearly, with a penalty on the total fluence."""
 
     loss: Loss
     dose: Array
@@ -249,7 +257,7 @@ class _Linearised:
         scale = np.concatenate([np.full(each.size, mean**-0.5) for each, mean in zip(curvature, (end, unit), strict=True)])
 
         def value_and_slope(scaled: Array) -> tuple[float, Array]:
-            value, slope = self._value_and_slope(scale * scaled, _STIFF * end, _STIFF * unit)
+            value, slope = self._value_and_slope(scale * scaled, _STIFF * unit)
             return value, scale * slope
 
         bounds = np.column_stack([low, high]) / scale[:, None]
@@ -257,17 +265,20 @@ class _Linearised:
         found = minimize(value_and_slope, 0 * low, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         return np.clip(scale * found.x, low, high)
 
-    def _value_and_slope(self, step: Array, stiff: float, heavy: float) -> tuple[float, Array]:
+    def value(self, step: Array) -> float:
+        """Return the loss of a step."""
+        return self.loss.derivatives(self.dose + self._changed(step))[0]
+
+    def _changed(self, step: Array) -> NDArray[np.float32]:
+        narrow, ends = step.astype(np.float32), 2 * self.leaves.left.size
+        changed: NDArray[np.float32] = self.by_ends @ narrow[:ends] + self.by_units @ narrow[ends:]
+        return changed
+
+    def _value_and_slope(self, step: Array, heavy: float) -> tuple[float, Array]:
         ends = self.leaves.left.size
-        narrow = step.astype(np.float32)
-        changed = self.by_ends @ narrow[: 2 * ends] + self.by_units @ narrow[2 * ends :]
-        value, pull, _ = self.loss.derivatives(self.dose + changed)
+        value, pull, _ = self.loss.derivatives(self.dose + self._changed(step))
         pull = pull.astype(np.float32)
         slope = np.concatenate([pull @ self.by_ends, pull @ self.by_units]).astype(float)
-        gap = (self.leaves.right - self.leaves.left).ravel() + step[ends : 2 * ends] - step[:ends]
-        short = np.maximum(self.bounds.gap_mm - gap, 0)
         over = max(float(self.leaves.units.sum() + step[2 * ends :].sum()) - self.bounds.total, 0.0)
-        slope[:ends] += 2 * stiff * short
-        slope[ends : 2 * ends] -= 2 * stiff * short
         slope[2 * ends :] += 2 * heavy * over
-        return value + stiff * float(short @ short) + heavy * over**2, slope
+        return value + heavy * over**2, slope
