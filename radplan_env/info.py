@@ -59,6 +59,30 @@ class AsDrawn(TypedDict):
     """What cropping takes from each target."""
 
 
+class DeliverySummary(TypedDict):
+    """How a plan is delivered, and what the verdict says of that."""
+
+    score: float
+    screened: bool | None
+    technique: str
+    machine: str
+    arcs: int
+    mu: float
+    """In one fraction."""
+    seconds: float
+    """How long a fraction takes."""
+    mean_gap_mm: float
+    """Of exposed open leaf pairs, weighted by monitor units."""
+    modulation_complexity: float
+    """1 for an open field, less for more modulation: McNiven 2010."""
+    violations: int
+    """Limits of the machine that it breaks."""
+    ideal_score: float
+    """Of the fluence that its apertures were optimised from."""
+    sub_angles: int
+    """Into how many parts an interval of an arc was divided for the dose."""
+
+
 class PlanSummary(TypedDict):
     """A plan as `Plan.summary` gives it: ``info["plan"]``, and a step of a record."""
 
@@ -88,6 +112,8 @@ class PlanSummary(TypedDict):
     collimator_angles_deg: list[float]
     terms: dict[str, TermReport]
     solver: dict[str, Any]
+    delivered: DeliverySummary | None
+    """None for a plan that is ideal only."""
     history: NotRequired[list[HistoryEntry]]
 
 

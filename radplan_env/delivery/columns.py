@@ -66,7 +66,9 @@ class ApertureColumns:
         units = np.zeros(sum(f.intervals for f in self.fields))
         self._closed = Apertures(self.fields, bounds, empty, empty, units)
         self.first, self.last, self.field = self._closed.first, self._closed.last, self._closed.field
-        self.beam = np.concatenate([np.arange(f.intervals) if f.is_arc else np.zeros(f.intervals, int) for f in self.fields])
+        self.beam = np.concatenate(
+            [np.arange(f.intervals) if f.is_arc else np.zeros(f.intervals, int) for f in self.fields]
+        )
         starts = np.cumsum([0, *(f.intervals if f.is_arc else 1 for f in self.fields)])
         self.beam += starts[self.field]
         edges = np.searchsorted(bixels.beam, np.arange(len(k.beams) + 1))
@@ -155,7 +157,14 @@ class ApertureColumns:
         starts = np.searchsorted(column[order], np.arange(len(self.k.bixels) + 1))
         matrix, out = self.k.matrix, np.zeros((rows.size, variables), dtype=np.float32)
         opening.multiply(
-            matrix.indptr, matrix.indices, matrix.data, rows, starts, variable[order].astype(np.int32), value[order], out
+            matrix.indptr,
+            matrix.indices,
+            matrix.data,
+            rows,
+            starts,
+            variable[order].astype(np.int32),
+            value[order],
+            out,
         )
         return out
 

@@ -18,7 +18,7 @@ def mean_gap_mm(apertures: Apertures, smallest_gap_mm: float) -> float:
         gap = gap[gap > smallest_gap_mm + 0.02]
         weight += units * gap.size
         total += units * float(gap.sum())
-    return total / weight if weight > 0 else 0.0
+    return float(total / weight) if weight > 0 else 0.0
 
 
 def modulation_complexity(apertures: Apertures) -> float:
@@ -36,7 +36,7 @@ def modulation_complexity(apertures: Apertures) -> float:
             area = float((right - left).sum() / widest) if widest > 0 else 0.0
             total += units * area * _evenness(left) * _evenness(right)
             all_units += units
-    return total / all_units if all_units > 0 else 0.0
+    return float(total / all_units) if all_units > 0 else 0.0
 
 
 def _evenness(ends: Array) -> float:
@@ -48,7 +48,9 @@ def _evenness(ends: Array) -> float:
 
 
 def _segments(apertures: Apertures) -> list[tuple[Field, Array, Array, float]]:
-    left, right = ((ends[apertures.first] + ends[apertures.last]) / 2 for ends in (apertures.left_mm, apertures.right_mm))
+    left, right = (
+        (ends[apertures.first] + ends[apertures.last]) / 2 for ends in (apertures.left_mm, apertures.right_mm)
+    )
     fields = [apertures.fields[f] for f in apertures.field]
     return list(zip(fields, left, right, apertures.monitor_units, strict=True))
 

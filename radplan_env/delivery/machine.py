@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -115,6 +116,15 @@ class Machine:
         pairs: NDArray[np.int64] = np.searchsorted(bounds, z_mm, side="right") - 1
         return pairs
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the machine in plain values, its name among them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Machine:
+        """Read what `to_dict` returned."""
+        return _machine(str(data["name"]), {key: value for key, value in data.items() if key != "name"})
+
     def _wrong(self, key: str, wanted: str) -> ValueError:
         return ValueError(f"machine {self.name!r}: {key} must be {wanted}; got {getattr(self, key)}")
 
@@ -150,7 +160,7 @@ def _machine(name: str, data: Any) -> Machine:
         raise ValueError(f"machine {name!r}: missing keys: {lacking or 'none'}; unknown keys: {unknown or 'none'}")
     try:
         numbers = {
-            key: tuple(map(float, value)) if isinstance(value, list) else float(value)
+            key: tuple(map(float, value)) if isinstance(value, list | tuple) else float(value)
             for key, value in data.items()
             if key != "title"
         }

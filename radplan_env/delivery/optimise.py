@@ -254,7 +254,9 @@ class _Linearised:
         curvature = [weights.astype(np.float32) @ changes**2 for changes in (self.by_ends, self.by_units)]
         # One scale for ends and one for fluence, so that a unit of either bends the loss alike.
         end, unit = (max(float(each.mean()), 1e-12) for each in curvature)
-        scale = np.concatenate([np.full(each.size, mean**-0.5) for each, mean in zip(curvature, (end, unit), strict=True)])
+        scale = np.concatenate(
+            [np.full(each.size, mean**-0.5) for each, mean in zip(curvature, (end, unit), strict=True)]
+        )
 
         def value_and_slope(scaled: Array) -> tuple[float, Array]:
             value, slope = self._value_and_slope(scale * scaled, _STIFF * unit)

@@ -44,9 +44,11 @@ def sliding_window(image: Array, edges_mm: Array, units_per_mm: float, moments: 
     total = float(trails[-1].max())
     times = total * moments
     trailing, leading = (
-        np.stack([np.interp(times, way[:, p], places) for p in range(image.shape[1])], axis=1) for way in (trails, leads)
+        np.stack([np.interp(times, way[:, p], places) for p in range(image.shape[1])], axis=1)
+        for way in (trails, leads)
     )
-    return np.clip(trailing, edges_mm[0], edges_mm[-1]), np.clip(leading, edges_mm[0], edges_mm[-1]), total
+    trailing, leading = (np.clip(ends, edges_mm[0], edges_mm[-1]) for ends in (trailing, leading))
+    return trailing, np.maximum(leading, trailing), total
 
 
 def swept(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,7 +23,7 @@ SEGMENTS = 10
 
 @dataclass(frozen=True)
 class Layout:
-    """Fields before there is an aperture.
+    """Fields before there is an aperture, and the coarse fields whose fluence they start from.
 
     Parameters
     ----------
@@ -30,17 +31,49 @@ class Layout:
         Of each field's control points; see `apertures.Field`.
     collimator_deg : tuple of float
         Of each field.
-    coarse : tuple of int
-        Intervals of the first field, or first segments of static fields, at whose angle a coarse field stands.
+    coarse_gantry_deg, coarse_collimator_deg : tuple of float
+        Of each coarse field; an arc's stand in the middle of intervals.
     """
 
     gantry_deg: tuple[tuple[float, ...], ...]
     collimator_deg: tuple[float, ...]
-    coarse: tuple[int, ...]
+    coarse_gantry_deg: tuple[float, ...]
+    coarse_collimator_deg: tuple[float, ...]
+
+    @property
+    def beams_deg(self) -> tuple[tuple[float, float], ...]:
+        """Gantry and collimator angle in the middle of each interval of arcs, and of each static field."""
+        return tuple(
+            (angle, collimator)
+            for gantry, collimator in zip(self.gantry_deg, self.collimator_deg, strict=True)
+            for angle in (_middles(gantry) if len(set(gantry)) > 1 else [gantry[0] % 360])
+        )
+
+
+def layout_of(
+    technique: str,
+    machine: Machine,
+    count: int,
+    coarse_fields: int,
+    gantry_deg: Sequence[float],
+    collimator_deg: Sequence[float],
+) -> Layout:
+    """Return the fields of a technique: so many arcs from coarse fields, or segments at given angles.
+
+    Raises
+    ------
+    ValueError
+        If there is no such technique, or the machine has no collimator angle for so many arcs.
+    """
+    if technique == "vmat":
+        return arcs(machine, count, coarse_fields)
+    if technique == "step-and-shoot":
+        return segments(gantry_deg, collimator_deg)
+    raise ValueError(f"unknown technique {technique!r}: choose from {', '.join(TECHNIQUES)}")
 
 
 def arcs(machine: Machine, count: int, coarse_fields: int) -> Layout:
-    """Return one arc, or more of them to and fro.
+    """Return one arc, or more of them to and fro, from evenly spaced coarse fields.
 
     Raises
     ------
@@ -53,18 +86,21 @@ def arcs(machine: Machine, count: int, coarse_fields: int) -> Layout:
         )
     low, high = ARC_DEG
     there = tuple(float(angle) for angle in np.linspace(low, high, round((high - low) / SPACING_DEG) + 1))
-    sectors = np.array_split(np.arange(len(there) - 1), coarse_fields)
+    middles = _middles(there)
+    sectors = np.array_split(np.arange(len(middles)), coarse_fields)
     return Layout(
         tuple(there if arc % 2 == 0 else there[::-1] for arc in range(count)),
         machine.arc_collimator_deg[:count],
-        tuple(int(sector[sector.size // 2]) for sector in sectors),
+        tuple(middles[sector[sector.size // 2]] for sector in sectors),
+        machine.arc_collimator_deg[:1] * coarse_fields,
     )
 
 
 def segments(gantry_deg: Sequence[float], collimator_deg: Sequence[float], count: int = SEGMENTS) -> Layout:
     """Return static fields of so many segments each."""
-    return Layout(
-        tuple((float(angle),) * count for angle in gantry_deg),
-        tuple(map(float, collimator_deg)),
-        tuple(range(0, count * len(gantry_deg), count)),
-    )
+    gantry, collimator = tuple(map(float, gantry_deg)), tuple(map(float, collimator_deg))
+    return Layout(tuple((angle,) * count for angle in gantry), collimator, gantry, collimator)
+
+
+def _middles(gantry_deg: Sequence[float]) -> list[float]:
+    return [(a + b) / 2 % 360 for a, b in pairwise(gantry_deg)]

@@ -226,7 +226,21 @@ def _count(points, runs, beam_runs, directions, reach, cutoff, bixel, offset, sa
 
 @numba.njit(nogil=True, cache=True)
 def _fill(  # type: ignore[no-untyped-def]
-    points, runs, beam_runs, directions, reach, cutoff, bixel, offset, sad, weight, tables, first_mm, indptr, indices, data
+    points,
+    runs,
+    beam_runs,
+    directions,
+    reach,
+    cutoff,
+    bixel,
+    offset,
+    sad,
+    weight,
+    tables,
+    first_mm,
+    indptr,
+    indices,
+    data,
 ):
     sad = np.float32(sad)
     begin, per_mm = np.float32(first_mm), np.float32(1.0 / BIXEL_TABLE_MM)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env.delivery.delivered import Delivery
 from radplan_env.evaluation import Evaluation
 from radplan_env.fluence import FluenceSolution
 from radplan_env.grid import Grid, resample
-from radplan_env.info import AsDrawn, Complexity, PlanSummary
+from radplan_env.info import AsDrawn, Complexity, DeliverySummary, PlanSummary
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import Protocol, read_protocol
 from radplan_env.scorecards import ScorecardIdentity
@@ -22,7 +23,7 @@ from radplan_env.verdict import VerdictKind
 
 from .stage import Stage, Volume
 
-FORMAT = 1
+FORMAT = 2
 """Of plan files."""
 
 Summary = PlanSummary
@@ -63,6 +64,8 @@ class Plan:
         Whether it was judged on all points of the verdict.
     deliverable : Stage, optional
         Dose and evaluation of the deliverable plan, once there is one.
+    delivery : Delivery, optional
+        Its apertures.
     """
 
     case_id: str
@@ -81,6 +84,7 @@ class Plan:
     complexity: Complexity
     verdict: VerdictKind = "full"
     deliverable: Stage | None = None
+    delivery: Delivery | None = None
 
     @property
     def stage(self) -> Stage:
@@ -97,9 +101,9 @@ class Plan:
         """Evaluation of the last stage."""
         return self.stage.evaluation
 
-    def delivered(self, dose_gy: Volume, evaluation: Evaluation) -> Plan:
+    def delivered(self, dose_gy: Volume, evaluation: Evaluation, delivery: Delivery) -> Plan:
         """Return the plan with a deliverable stage."""
-        return replace(self, deliverable=Stage("deliverable", dose_gy, evaluation))
+        return replace(self, deliverable=Stage("deliverable", dose_gy, evaluation), delivery=delivery)
 
     @property
     def fluence(self) -> NDArray[np.float64]:
@@ -138,7 +142,14 @@ class Plan:
                 name: {"points": points, "available": judged.available[name]} for name, points in judged.terms.items()
             },
             "solver": self.solution.summary(),
+            "delivered": self._delivered(),
         }
+
+    def _delivered(self) -> DeliverySummary | None:
+        if self.delivery is None or self.deliverable is None:
+            return None
+        judged = self.deliverable.evaluation
+        return {"score": judged.score, "screened": judged.screened, **self.delivery.summary()}  # type: ignore[typeddict-item]
 
     def save(self, path: str | Path) -> Path:
         """Write the plan, its protocol within, to a .npz file that `Plan.load` reads."""
@@ -161,8 +172,11 @@ class Plan:
             "verdict": self.verdict,
             "stages": {stage.kind: stage.evaluation.to_dict() for stage in stages},
             "solution": self.solution.summary(),
+            "delivery": None if self.delivery is None else self.delivery.header(),
         }
         arrays: dict[str, Any] = {f"{stage.kind}_dose_gy": stage.dose_gy for stage in stages}
+        if self.delivery is not None:
+            arrays |= self.delivery.arrays()
         with path.open("wb") as file:
             np.savez_compressed(file, header=np.array(json.dumps(header)), fluence=self.solution.fluence, **arrays)
         return path
@@ -188,6 +202,7 @@ class Plan:
                 }
                 ideal, fluence = stages["ideal"], file["fluence"]
                 dose: Any = ideal.dose_gy.ravel()
+                delivery = None if header["delivery"] is None else Delivery.read(header["delivery"], file)
             return cls(
                 case_id=header["case_id"],
                 protocol=protocol,
@@ -205,6 +220,7 @@ class Plan:
                 complexity=header["complexity"],
                 verdict=header["verdict"],
                 deliverable=stages.get("deliverable"),
+                delivery=delivery,
             )
         except FileNotFoundError:
             raise

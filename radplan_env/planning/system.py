@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
+from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
+from radplan_env.delivery.machine import machine_named
+from radplan_env.delivery.planner import BIXEL_MM, OFFSET
+from radplan_env.delivery.techniques import layout_of
 from radplan_env.dose import dose_at, prepare
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
@@ -27,6 +31,7 @@ from radplan_env.verdict.against_reference import AgainstReference, compared, ju
 
 from .beam_set import BeamSet
 from .complexity import complexity
+from .delivering import DeliverablePlan, Deliverer
 from .inner_problem import InnerProblem, with_outside
 from .plan import Plan, Summary
 from .request import PlanRequest
@@ -126,6 +131,7 @@ class PlanningSystem:
         self.solves = 0
         """How many inner optimisations this system has made: the unit of every budget."""
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
+        self._deliverers: dict[tuple[Any, ...], Deliverer] = {}
         own = self.protocol.protocol
         self.gantry_angles_deg = (
             own.gantry_angles_deg if gantry_angles_deg is None else gantry_angles(gantry_angles_deg)
@@ -178,6 +184,70 @@ class PlanningSystem:
             for index, solution in zip(problems, beams.solver.solve_batch(list(problems.values())), strict=True):
                 plans[index] = self._plan(requests[index].parameters, angles, beams, solution)
         return [plans[index] for index in range(len(requests))]
+
+    def deliver(
+        self,
+        plan: Plan,
+        technique: str = "vmat",
+        machine: str = "millennium120",
+        arcs: int = 1,
+        *,
+        warm_start: DeliverablePlan | None = None,
+        final: bool = True,
+    ) -> DeliverablePlan:
+        """Deliver a plan's parameters on a machine: scaled to cover the primary target, within the machine's limits.
+
+        Parameters
+        ----------
+        plan : Plan
+            Of this case.
+        technique : {"vmat", "step-and-shoot"}
+            Arcs, from evenly spaced coarse fields, or ten segments of each of the plan's beams.
+        machine : str
+            Name or YAML file of a machine: see `radplan_env.delivery.machine`.
+        arcs : int
+            How many, with "vmat".
+        warm_start : DeliverablePlan, optional
+            One of this case, technique and machine, to start from.
+        final : bool
+            Whether to divide intervals of 4 degrees for the verdict's dose, as for a plan that is handed over.
+
+        Raises
+        ------
+        ValueError
+            If the technique or machine is unknown, the target does not fit the collimator, or the plan is of another
+            case.
+        """
+        if plan.case_id != self.case.id:
+            raise ValueError(f"a plan of {plan.case_id} cannot be delivered to {self.case.id}")
+        deliverer = self._deliverer(technique, machine, arcs, (plan.gantry_angles_deg, plan.collimator_angles_deg))
+        return deliverer.deliver(plan, parts=2 if final else 1, verdict=plan.verdict, warm_start=warm_start)
+
+    def _deliverer(self, technique: str, machine_name: str, arcs: int, angles: Angles) -> Deliverer:
+        machine = machine_named(machine_name)
+        layout = layout_of(technique, machine, arcs, self._coarse_fields, *angles)
+        key = technique, machine, layout
+        if key not in self._deliverers:
+            self._deliverers.clear()  # each holds a K
+            fidelity = replace(self.fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET)
+            settings = {**self._settings, "fidelity": fidelity, "gantry_angles_deg": layout.coarse_gantry_deg}
+            settings |= {"collimator_angles_deg": layout.coarse_collimator_deg}
+            ideal = PlanningSystem(self.case, self.protocol, **settings)
+            ideal.judge = self.judge
+            masks = {**self.case.structures, **self._regions()}
+            own = self.case, self.protocol, self.judge, technique, machine, layout, ideal, masks, self._shown
+            self._deliverers[key] = Deliverer(*own)
+        return self._deliverers[key]
+
+    @property
+    def _coarse_fields(self) -> int:
+        """How many fields an arc starts from: many, or fewer where there are more targets and so more bixels."""
+        return 18 if len(self.protocol.targets) == 1 else 12
+
+    def columns(self, plan: Plan) -> tuple[tuple[Beam, ...], Bixels]:
+        """Return the beams of a plan of this system, and what the values of its fluence belong to."""
+        k = self._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
+        return k.beams, k.bixels
 
     def replay(self, plan: Plan) -> Plan:
         """Compute dose and evaluation anew from a plan's fluence, without solving.

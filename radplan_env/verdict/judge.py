@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from radplan_env.beam_models import beam_model_named
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
-from radplan_env.dose import Prepared, prepare
+from radplan_env.dose import Prepared, Raster, prepare
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.metrics import dose_at_volume
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol
@@ -111,6 +111,11 @@ class Judge:
         points = self.points if kind == "full" else self.sampled_points
         dose = self._traced(tuple(beams), points).dose_of_bixels(bixels, np.asarray(fluence))
         return self.judge_dose(dose, points, kind)
+
+    def judge_rasters(self, beams: Sequence[Beam], rasters: Sequence[Raster], kind: VerdictKind = "full") -> Judgement:
+        """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`."""
+        points = self.points if kind == "full" else self.sampled_points
+        return self.judge_dose(self._traced(tuple(beams), points).dose(rasters), points, kind)
 
     def judge_dose(self, dose_gy: NDArray[Any], points: JudgedPoints, kind: VerdictKind = "full") -> Judgement:
         """Judge doses in Gy, shape (points,), at points of this case."""

@@ -1,0 +1,163 @@
+"""From a fluence to apertures: K in the middle of every interval, where to start, and how far to go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radplan_env.beam_models import BeamModel
+from radplan_env.beams import Beam, Bixels
+from radplan_env.case import Case
+from radplan_env.delivery.apertures import Apertures
+from radplan_env.delivery.columns import ApertureColumns, Leaves
+from radplan_env.delivery.limits import rounded
+from radplan_env.delivery.machine import Machine
+from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
+from radplan_env.delivery.start import sliding_windows
+from radplan_env.delivery.techniques import Layout
+from radplan_env.dose import prepare
+from radplan_env.fluence import DoseConstraint, FluenceProblem
+from radplan_env.influence import Fidelity, influence
+from radplan_env.influence.rows import Rows, Sampling
+
+Array = NDArray[np.float64]
+
+BIXEL_MM = 5.0
+"""Of aperture optimisation, and of the ideal plan it starts from: no leaf boundary runs through a bixel."""
+OFFSET = (0.0, 0.5)
+ROWS = Fidelity(
+    "apertures", 5.0, BIXEL_MM, OFFSET, Sampling(fine_mm=2.5, target_mm=5.0, near_mm=7.5, far_mm=20.0), cutoff_mm=25.0
+)
+"""What aperture optimisation sees. Dose beyond the cutoff is computed apart; see `optimise`."""
+
+PLANNED_GAP_MM = 2.0
+MU_PER_GY = 370.0
+"""Highest number of monitor units per Gy of a fraction: clinical arcs take 200 to 350 (from memory), slits thousands."""
+ARC_SECONDS = 112.0
+"""How long an arc takes at most at the highest dose rate; slowing gantry and leaves adds to it."""
+_TRAVEL_MM = 30.0  # between control points, 1.2 s of the leaves' speed
+_LONGEST_S, _LEAST_MU = 2.0, 1.0  # of an interval: with the lowest dose rate, its least units; of a segment
+_MOST = 2.5  # of an interval's units, relative to their mean
+_COARSE_MM = 2.0  # lattice of the dose that K leaves out
+
+COLD, WARM = Effort(rounds=20), Effort(rounds=6, reach_mm=1.5)
+
+
+class AperturePlanner:
+    """Optimises apertures of one case and layout, for any planning parameters.
+
+    Parameters
+    ----------
+    case : Case
+    targets : sequence of str
+        Structures (names in the case) that the fields are to cover.
+    layout : Layout
+    machine : Machine
+    model : BeamModel
+        Of apertures.
+    rows : Rows
+        Where the dose is optimised.
+    dose_per_fraction_gy : float
+    fractions : int
+
+    Raises
+    ------
+    ValueError
+        If the beam model knows no apertures, or the target does not fit the collimator.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        targets: Sequence[str],
+        layout: Layout,
+        machine: Machine,
+        model: BeamModel,
+        rows: Rows,
+        dose_per_fraction_gy: float,
+        fractions: int,
+    ) -> None:
+        if model.kernels.pencils_only:
+            raise ValueError(f"beam model {model.name!r} computes bixels only: choose generic-6x to deliver plans")
+        self.machine, self.model, self.fractions = machine, model, fractions
+        gantry, collimator = zip(*layout.beams_deg, strict=True)
+        k = influence(
+            case,
+            gantry,
+            targets,
+            ROWS,
+            rows=rows,
+            collimator_angles_deg=collimator,
+            beam_model=model.name,
+            progress=False,
+        )
+        self.columns = ApertureColumns(k, layout, machine, model.mlc_transmission)
+        self._rows_dose = prepare(case, k.beams, rows.points_mm, beam_model=model, spacing_mm=_COARSE_MM)
+        self._mu_to_units = fractions / model.monitor_units_per_fluence
+        self._bounds = self._bounds_of(dose_per_fraction_gy)
+
+    @property
+    def beams(self) -> tuple[Beam, ...]:
+        """A beam in the middle of each interval of arcs, and one for each static field."""
+        return self.columns.k.beams
+
+    def start(self, coarse: tuple[Beam, ...], bixels: Bixels, fluence: Array) -> Apertures:
+        """Return sliding windows of coarse fields' fluence."""
+        leaves = sliding_windows(self.columns, coarse, bixels, fluence, self._mu_to_units, self._bounds.total)
+        return self._apertures(leaves)
+
+    def optimised(
+        self,
+        problem: FluenceProblem,
+        target: DoseConstraint,
+        start: Apertures,
+        effort: Effort,
+        report: Callable[[str], object] | None = None,
+    ) -> Apertures:
+        """Return the best apertures found from a start, scaled to cover a target on the rows.
+
+        Parameters
+        ----------
+        problem : FluenceProblem
+            On the rows.
+        target : DoseConstraint
+            Coverage of the primary target.
+        start : Apertures
+        effort : Effort
+        report : callable, optional
+            Is told of every round in words.
+        """
+        optimiser = ApertureOptimiser(self.columns, problem, self._bounds, self._exact)
+        leaves = self._covering(optimiser.state(self._leaves(start)).leaves, target)
+        leaves = self._covering(optimiser.optimise(leaves, effort, report), target)
+        return rounded(self._apertures(leaves), self.machine)
+
+    def _covering(self, leaves: Leaves, target: DoseConstraint) -> Leaves:
+        achieved = target.achieved_gy(self._exact(leaves).astype(float))
+        return replace(leaves, units=leaves.units * (target.dose_gy / achieved if achieved > 0 else 1.0))
+
+    def _exact(self, leaves: Leaves) -> NDArray[np.float32]:
+        rasters = self._apertures(leaves).rasters(self.model, self.machine.dosimetric_leaf_gap_mm, self.fractions)
+        return self._rows_dose.dose(rasters)
+
+    def _apertures(self, leaves: Leaves) -> Apertures:
+        return self.columns.apertures(leaves, 1 / self._mu_to_units)
+
+    def _leaves(self, apertures: Apertures) -> Leaves:
+        return self.columns.leaves(apertures, self._mu_to_units)
+
+    def _bounds_of(self, dose_per_fraction_gy: float) -> Bounds:
+        fields, (slowest, fastest) = self.columns.fields, self.machine.monitor_units_per_s
+        arcs = sum(field.is_arc for field in fields)
+        total = MU_PER_GY * dose_per_fraction_gy
+        least, most = _LEAST_MU, total
+        if arcs:
+            total = min(total, arcs * ARC_SECONDS * fastest)
+            least, most = _LONGEST_S * slowest, _MOST * total / self.columns.first.size
+        units = self._mu_to_units
+        return Bounds(
+            max(PLANNED_GAP_MM, self.machine.smallest_gap_mm), _TRAVEL_MM, least * units, most * units, total * units
+        )

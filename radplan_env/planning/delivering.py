@@ -1,0 +1,203 @@
+"""From planning parameters to a delivered plan of one case, and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radplan_env.beams import Beam, Bixels
+from radplan_env.case import Case
+from radplan_env.delivery.apertures import Apertures
+from radplan_env.delivery.delivered import Delivery
+from radplan_env.delivery.limits import Violation, rounded
+from radplan_env.delivery.machine import Machine
+from radplan_env.delivery.planner import COLD, ROWS, WARM, AperturePlanner
+from radplan_env.delivery.techniques import Layout
+from radplan_env.dose import prepare
+from radplan_env.evaluation import Evaluation
+from radplan_env.influence.rows import Rows, sampled_rows
+from radplan_env.parameters import PlanningParameters
+from radplan_env.protocol import BoundProtocol
+from radplan_env.verdict import Judge, Judgement, VerdictKind
+
+from .inner_problem import InnerProblem
+from .plan import Plan
+from .stage import Volume
+
+_NOTICEABLE_MU = 0.005  # by which rounding may change an interval before its dose is computed anew
+
+
+class IdealPlanner(Protocol):
+    """Plans the ideal fluence of coarse fields."""
+
+    def plan(self, parameters: PlanningParameters, warm_start: Plan | None = None) -> Plan:
+        """Return the ideal plan of these parameters."""
+        ...
+
+    def columns(self, plan: Plan) -> tuple[tuple[Beam, ...], Bixels]:
+        """Return the beams of a plan, and what the values of its fluence belong to."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class DeliverablePlan:
+    """A plan as a machine delivers it.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan that was asked for, with its deliverable stage.
+    ideal : Plan
+        The ideal fluence that the apertures were optimised from: coarse fields all round for arcs, the plan's own beams
+        for segments; with the same parameters.
+    """
+
+    plan: Plan
+    ideal: Plan
+
+    @property
+    def delivery(self) -> Delivery:
+        """Apertures, machine and technique."""
+        assert self.plan.delivery is not None
+        return self.plan.delivery
+
+    @property
+    def apertures(self) -> Apertures:
+        """Leaf ends and monitor units."""
+        return self.delivery.apertures
+
+    @property
+    def monitor_units(self) -> float:
+        """In one fraction."""
+        return self.delivery.monitor_units
+
+    @property
+    def seconds(self) -> float:
+        """How long a fraction takes."""
+        return self.delivery.seconds
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """Limits of the machine that the plan breaks: none."""
+        return self.delivery.violations
+
+    @property
+    def dose_gy(self) -> Volume:
+        """Total dose of the delivered plan, shape (z, y, x)."""
+        return self.plan.dose_gy
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What the verdict says of the delivered plan."""
+        return self.plan.evaluation
+
+    @property
+    def points_lost(self) -> float:
+        """By how much its score is below the ideal plan's."""
+        return self.ideal.evaluation.score - self.evaluation.score
+
+
+class Deliverer:
+    """Delivers plans of one case by one layout of fields.
+
+    Parameters
+    ----------
+    case : Case
+    protocol : BoundProtocol
+    judge : Judge
+    technique : str
+    machine : Machine
+    layout : Layout
+    ideal : IdealPlanner
+        Of the layout's coarse fields.
+    masks : Mapping of str to ndarray of bool
+        What the inner loop's rows are members of.
+    shown : Rows
+        Where doses are shown.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        protocol: BoundProtocol,
+        judge: Judge,
+        technique: str,
+        machine: Machine,
+        layout: Layout,
+        ideal: IdealPlanner,
+        masks: Mapping[str, NDArray[np.bool_]],
+        shown: Rows,
+    ) -> None:
+        self._judge, self._technique, self._ideal, self._shown = judge, technique, ideal, shown
+        self._fractions = protocol.protocol.fractions
+        targets = [protocol.case_name[target.structure] for target in protocol.targets]
+        assert ROWS.sampling is not None
+        rows = sampled_rows(case, targets, ROWS.sampling, masks)
+        self._inner = InnerProblem(protocol, case.id, rows)
+        dose_gy = protocol.primary.prescription_gy / self._fractions
+        self.planner = AperturePlanner(case, targets, layout, machine, judge.beam_model, rows, dose_gy, self._fractions)
+        self._shown_dose = prepare(case, self.planner.beams, shown.points_mm, beam_model=judge.beam_model)
+
+    def deliver(
+        self,
+        plan: Plan,
+        *,
+        parts: int,
+        verdict: VerdictKind,
+        warm_start: DeliverablePlan | None = None,
+        report: Callable[[str], object] | None = None,
+    ) -> DeliverablePlan:
+        """Deliver a plan's parameters; see `PlanningSystem.deliver`."""
+        parameters = replace(plan.parameters, gantry_angles_deg=None, collimator_angles_deg=None)
+        ideal = self._ideal.plan(parameters, None if warm_start is None else warm_start.ideal)
+        if warm_start is None:
+            start, effort = self.planner.start(*self._ideal.columns(ideal), ideal.fluence), COLD
+        else:
+            start, effort = warm_start.apertures, WARM
+        problem = self._inner.problem(parameters)
+        found = self.planner.optimised(problem, self._inner.target, start, effort, report)
+        apertures, judgement = self._scaled(found, parts, verdict)
+        beam = self.planner.beams[0]
+        delivery = Delivery(
+            technique=self._technique,
+            machine=self.planner.machine,
+            apertures=apertures,
+            isocentre_mm=beam.isocentre_mm,
+            sad_mm=beam.sad_mm,
+            fractions=self._fractions,
+            parts=parts,
+            ideal_score=ideal.evaluation.score,
+        )
+        return DeliverablePlan(self._with_stage(plan, delivery, judgement), ideal)
+
+    def again(self, plan: Plan, delivery: Delivery, verdict: VerdictKind) -> Plan:
+        """Return a plan with the dose and verdict of apertures computed anew, without optimising."""
+        return self._with_stage(plan, delivery, self._judged(delivery.apertures, delivery.parts, verdict))
+
+    def _scaled(self, apertures: Apertures, parts: int, verdict: VerdictKind) -> tuple[Apertures, Judgement]:
+        """Return apertures scaled to cover the primary target, in steps of the machine, and what is said of them."""
+        judged = self._judged(apertures, parts, verdict)
+        exact = apertures.scaled(judged.scaled_by)
+        scaled = rounded(exact, self.planner.machine)
+        if abs(scaled.monitor_units - exact.monitor_units).max(initial=0) > _NOTICEABLE_MU:
+            judged = self._judged(scaled, parts, verdict)
+        return scaled, judged
+
+    def _judged(self, apertures: Apertures, parts: int, verdict: VerdictKind) -> Judgement:
+        return self._judge.judge_rasters(*self._beams_and_rasters(apertures, parts), verdict)
+
+    def _beams_and_rasters(self, apertures: Apertures, parts: int) -> tuple[tuple[Beam, ...], list[Any]]:
+        beam, planner = self.planner.beams[0], self.planner
+        beams = apertures.beams(beam.isocentre_mm, beam.sad_mm, parts)
+        gap_mm = planner.machine.dosimetric_leaf_gap_mm
+        return beams, apertures.rasters(planner.model, gap_mm, self._fractions, parts)
+
+    def _with_stage(self, plan: Plan, delivery: Delivery, judgement: Judgement) -> Plan:
+        _, rasters = self._beams_and_rasters(delivery.apertures, 1)
+        dose = np.zeros(plan.grid.shape, dtype=np.float32)
+        dose.flat[self._shown.index] = self._shown_dose.dose(rasters)
+        return plan.delivered(dose, judgement.evaluation, delivery)
