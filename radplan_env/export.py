@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RESEARCH_ONLY = "RESEARCH ONLY"
 """What every exported file says of itself, where viewers show it: nothing here is cleared for treatment."""
 
-_CT, _DOSE, _STRUCTURES, _PLAN = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "481.2", "481.3", "481.5"))
+_CT, _DOSE, STRUCTURES, PLAN = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "481.2", "481.3", "481.5"))
 _STUDY = "1.2.840.10008.3.1.2.3.1"
 _AXIAL = [1, 0, 0, 0, 1, 0]
 
@@ -66,7 +66,7 @@ def export_ct(case: Case, folder: str | Path) -> None:
     digest, grid = case.digest(), case.grid
     pixels = np.clip(np.rint(case.ct_hu), -32768, 32767).astype("<i2")
     for k in range(grid.shape[0]):
-        slice_ = _dataset(case, digest, _CT, "CT", f"CT {k}")
+        slice_ = dataset_of(case, digest, _CT, "CT", f"CT {k}")
         slice_.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
         slice_.InstanceNumber = k + 1
         slice_.KVP = slice_.AcquisitionNumber = None
@@ -74,7 +74,7 @@ def export_ct(case: Case, folder: str | Path) -> None:
         slice_.RescaleIntercept, slice_.RescaleSlope, slice_.RescaleType = 0, 1, "HU"
         slice_.WindowCenter, slice_.WindowWidth = 40, 400
         _set_pixels(slice_, pixels[k], grid, first_plane=k)
-        _save(slice_, Path(folder) / f"CT_{k + 1:04d}.dcm")
+        save(slice_, Path(folder) / f"CT_{k + 1:04d}.dcm")
 
 
 def export_rtstruct(case: Case, path: str | Path) -> None:
@@ -87,20 +87,20 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
     from radplan_env.render.colors import structure_colors
 
     digest = case.digest()
-    dataset = _dataset(case, digest, _STRUCTURES, "RTSTRUCT", "RTSTRUCT")
+    dataset = dataset_of(case, digest, STRUCTURES, "RTSTRUCT", "RTSTRUCT")
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     dataset.InstanceNumber = 1
     dataset.StructureSetLabel = RESEARCH_ONLY
     dataset.StructureSetDate = dataset.StructureSetTime = ""
-    slices = [_item(ReferencedSOPClassUID=_CT, ReferencedSOPInstanceUID=uid) for uid in _ct_uids(case, digest)]
-    series = _item(SeriesInstanceUID=_uid(digest, "series CT"), ContourImageSequence=slices)
-    study = _item(
+    slices = [item(ReferencedSOPClassUID=_CT, ReferencedSOPInstanceUID=uid) for uid in _ct_uids(case, digest)]
+    series = item(SeriesInstanceUID=uid(digest, "series CT"), ContourImageSequence=slices)
+    study = item(
         ReferencedSOPClassUID=_STUDY,
-        ReferencedSOPInstanceUID=_uid(digest, "study"),
+        ReferencedSOPInstanceUID=uid(digest, "study"),
         RTReferencedSeriesSequence=[series],
     )
     dataset.ReferencedFrameOfReferenceSequence = [
-        _item(FrameOfReferenceUID=_uid(digest, "frame"), RTReferencedStudySequence=[study])
+        item(FrameOfReferenceUID=uid(digest, "frame"), RTReferencedStudySequence=[study])
     ]
     rois: list[Dataset] = []
     outlines: list[Dataset] = []
@@ -108,15 +108,15 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
     colors = structure_colors(case.structures)
     for number, (name, mask) in enumerate(case.structures.items(), start=1):
         rois.append(
-            _item(
+            item(
                 ROINumber=number,
-                ReferencedFrameOfReferenceUID=_uid(digest, "frame"),
+                ReferencedFrameOfReferenceUID=uid(digest, "frame"),
                 ROIName=name,
                 ROIGenerationAlgorithm="",
             )
         )
         contours = [
-            _item(
+            item(
                 ContourImageSequence=[slices[k]],
                 ContourGeometricType="CLOSED_PLANAR",
                 NumberOfContourPoints=len(points),
@@ -125,10 +125,10 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
             for k, points in _contours(mask, case.grid)
         ]
         color = [int(colors[name][i : i + 2], 16) for i in (1, 3, 5)]
-        outlines.append(_item(ROIDisplayColor=color, ContourSequence=contours, ReferencedROINumber=number))
+        outlines.append(item(ROIDisplayColor=color, ContourSequence=contours, ReferencedROINumber=number))
         kind = "EXTERNAL" if name == "Body" else name[:3] if is_target(name) and name[0] != "I" else "ORGAN"
         observations.append(
-            _item(
+            item(
                 ObservationNumber=number,
                 ReferencedROINumber=number,
                 RTROIInterpretedType=kind,
@@ -138,7 +138,7 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
     dataset.StructureSetROISequence = rois
     dataset.ROIContourSequence = outlines
     dataset.RTROIObservationsSequence = observations
-    _save(dataset, Path(path))
+    save(dataset, Path(path))
 
 
 def export_rtdose(case: Case, dose_gy: ArrayLike, grid: Grid, path: str | Path) -> None:
@@ -147,19 +147,24 @@ def export_rtdose(case: Case, dose_gy: ArrayLike, grid: Grid, path: str | Path) 
     digest = case.digest()
     scaling = float(f"{max(dose.max(), 1.0) / (2**32 - 2):.9e}")  # as the file will hold it
     content = hashlib.sha256(dose.tobytes()).hexdigest()
-    dataset = _dataset(case, digest, _DOSE, "RTDOSE", f"RTDOSE {grid} {content}")
+    dataset = dataset_of(case, digest, _DOSE, "RTDOSE", f"RTDOSE {grid} {content}")
     dataset.InstanceNumber = 1
     dataset.FrameIncrementPointer = 0x3004000C  # GridFrameOffsetVector
     dataset.NumberOfFrames = grid.shape[0]
     dataset.GridFrameOffsetVector = [_ds(k * grid.spacing_mm[0]) for k in range(grid.shape[0])]
     dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
     dataset.DoseGridScaling = _ds(scaling)
-    # Type 1C for a sum over a plan; the plan itself is none of these files.
-    plan = _item(ReferencedSOPClassUID=_PLAN, ReferencedSOPInstanceUID=_uid(digest, f"RTPLAN {grid} {content}"))
+    # Type 1C for a sum over a plan, which an ideal plan's files lack.
+    plan = item(ReferencedSOPClassUID=PLAN, ReferencedSOPInstanceUID=plan_uid(digest, dose, grid))
     dataset.ReferencedRTPlanSequence = [plan]
     dataset.DoseComment = f"{RESEARCH_ONLY}: not for treatment"
     _set_pixels(dataset, np.rint(dose / scaling).astype("<u4"), grid)
-    _save(dataset, Path(path))
+    save(dataset, Path(path))
+
+
+def plan_uid(digest: str, dose_gy: NDArray[np.float64], grid: Grid) -> str:
+    """Return the UID by which a dose refers to its plan."""
+    return uid(digest, f"RTPLAN {grid} {hashlib.sha256(dose_gy.tobytes()).hexdigest()}")
 
 
 def _checked(dose_gy: ArrayLike, grid: Grid) -> NDArray[np.float64]:
@@ -183,13 +188,13 @@ def _contours(mask: NDArray[np.bool_], grid: Grid) -> Iterator[tuple[int, NDArra
             yield int(k), np.column_stack([points, np.full(len(points), grid.coordinates_mm(0)[k])])
 
 
-def _dataset(case: Case, digest: str, sop_class: str, modality: str, instance: str) -> Dataset:
+def dataset_of(case: Case, digest: str, sop_class: str, modality: str, instance: str) -> Dataset:
     """Patient, study, series and frame of reference, the same for all files of a case."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian
 
     dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID = UID(sop_class), UID(_uid(digest, instance))
+    dataset.SOPClassUID, dataset.SOPInstanceUID = UID(sop_class), UID(uid(digest, instance))
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -200,13 +205,13 @@ def _dataset(case: Case, digest: str, sop_class: str, modality: str, instance: s
     dataset.PatientBirthDate = dataset.PatientSex = ""
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "radplan_env case"
-    dataset.StudyInstanceUID, dataset.StudyID = _uid(digest, "study"), ""
+    dataset.StudyInstanceUID, dataset.StudyID = uid(digest, "study"), ""
     dataset.StudyDate = dataset.StudyTime = dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
-    dataset.SeriesInstanceUID = _uid(digest, f"series {modality}")
-    dataset.SeriesNumber = {"CT": 1, "RTSTRUCT": 2, "RTDOSE": 3}[modality]
+    dataset.SeriesInstanceUID = uid(digest, f"series {modality}")
+    dataset.SeriesNumber = {"CT": 1, "RTSTRUCT": 2, "RTDOSE": 3, "RTPLAN": 4}[modality]
     dataset.SeriesDescription = f"{RESEARCH_ONLY}, synthetic anatomy" if case.synthetic else RESEARCH_ONLY
     dataset.OperatorsName = ""
-    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = _uid(digest, "frame"), ""
+    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = uid(digest, "frame"), ""
     return dataset
 
 
@@ -223,12 +228,14 @@ def _set_pixels(dataset: Dataset, pixels: NDArray[Any], grid: Grid, first_plane:
     dataset.PixelData = pixels.tobytes()
 
 
-def _save(dataset: Dataset, path: Path) -> None:
+def save(dataset: Dataset, path: Path) -> None:
+    """Write a file, and its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, enforce_file_format=True)
 
 
-def _item(**elements: Any) -> Dataset:
+def item(**elements: Any) -> Dataset:
+    """Return an item of a sequence."""
     from pydicom.dataset import Dataset
 
     item = Dataset()
@@ -238,10 +245,11 @@ def _item(**elements: Any) -> Dataset:
 
 
 def _ct_uids(case: Case, digest: str) -> list[str]:
-    return [_uid(digest, f"CT {k}") for k in range(case.grid.shape[0])]
+    return [uid(digest, f"CT {k}") for k in range(case.grid.shape[0])]
 
 
-def _uid(digest: str, what: str) -> str:
+def uid(digest: str, what: str) -> str:
+    """Return the UID of a part of a case."""
     from pydicom.uid import generate_uid
 
     return str(generate_uid(entropy_srcs=[digest, what]))

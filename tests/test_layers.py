@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("verdict",),
     ("planning", "observations", "rewards"),
     ("systems", "discrete", "render"),
-    ("export", "episode", "env"),
+    ("export", "export_plan", "episode", "env"),
     ("vector",),
     ("stable_baselines",),
 )

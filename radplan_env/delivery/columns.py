@@ -93,7 +93,7 @@ class ApertureColumns:
         return tuple(fields)
 
     def _ranges(self) -> tuple[Array, Array]:
-        """How far left and right each pair's bixels reach at each control point; where it has none, the field's centre."""
+        """How far each pair's bixels reach at each control point; the field's centre where it has none."""
         points, pairs = len(self._closed.left_mm), self.pairs.size
         lowest, highest = np.full((points, pairs), np.inf), np.full((points, pairs), -np.inf)
         for n in range(self.first.size):

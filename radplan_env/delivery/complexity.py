@@ -22,15 +22,15 @@ def mean_gap_mm(apertures: Apertures, smallest_gap_mm: float) -> float:
 
 
 def modulation_complexity(apertures: Apertures) -> float:
-    """Return the modulation complexity score of McNiven 2010 (doi 10.1118/1.3276775): 1 for an open field, less for more.
+    """Return the modulation complexity score of McNiven 2010 (doi 10.1118/1.3276775): 1 for an open rectangle.
 
-    Of exposed pairs; in an arc, apertures are those in the middle of each interval.
+    The more modulated, the lower. Of exposed pairs; in an arc, apertures are those in the middle of each interval.
     """
     total, all_units = 0.0, 0.0
     for f in range(len(apertures.fields)):
-        own = [(l, r, units) for field, l, r, units in _segments(apertures) if field is apertures.fields[f]]
+        own = [segment[1:] for segment in _segments(apertures) if segment[0] is apertures.fields[f]]
         exposed = _exposed(apertures, apertures.fields[f])
-        widest = sum(np.max([(r - l)[exposed] for l, r, _ in own], axis=0))
+        widest = sum(np.max([(right - left)[exposed] for left, right, _ in own], axis=0))
         for left, right, units in own:
             left, right = left[exposed], right[exposed]
             area = float((right - left).sum() / widest) if widest > 0 else 0.0

@@ -48,8 +48,8 @@ class Violation:
 def interval_seconds(apertures: Apertures, machine: Machine) -> Array:
     """Return how long each interval takes at least, shape (intervals,); a segment's includes no leaf motion.
 
-    In an arc the slowest of gantry, leaves and dose rate decides, and gantry speeds of neighbours differ by no more than
-    the machine allows: each is lowered to the lower envelope of the others.
+    In an arc the slowest of gantry, leaves and dose rate decides, and gantry speeds of neighbours differ by no more
+    than the machine allows: each is lowered to the lower envelope of the others.
     """
     seconds = apertures.monitor_units / machine.monitor_units_per_s[1]
     for f, field in enumerate(apertures.fields):

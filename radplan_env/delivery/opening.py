@@ -1,7 +1,7 @@
 """Compiled kernels: how far an aperture opens bixels, and how that changes when leaves move.
 
-A leaf end that moves evenly from a to b has passed, on average, the share [I(b) − I(a)] / (b − a) of a bixel, where I is
-the integral of the share that an end at rest has passed (Christiansen 2018, doi 10.1088/1361-6560/aae65e). Ends are
+A leaf end that moves evenly from a to b has passed, on average, the share [I(b) − I(a)] / (b − a) of a bixel, where I
+is the integral of the share that an end at rest has passed (Christiansen 2018, doi 10.1088/1361-6560/aae65e). Ends are
 blurred by half a bixel to both sides: without that every edge between bixels is a kink, on which leaves come to rest.
 """
 

@@ -134,8 +134,9 @@ class ApertureOptimiser:
             if report:
                 errors = [round(m.constraint.error(trial.dose), 4) for m in self._multipliers]
                 report(
-                    f"{number}: reach {reach:.2f} L {before:.0f} -> {after:.0f} {kept_promise:.2f} F {self.value(trial.dose):.0f} "
-                    f"errors {errors} units {trial.leaves.units.sum():.1f}/{self.bounds.total:.1f}"
+                    f"{number}: reach {reach:.2f} L {before:.0f} -> {after:.0f} {kept_promise:.2f} "
+                    f"F {self.value(trial.dose):.0f} errors {errors} "
+                    f"units {trial.leaves.units.sum():.1f}/{self.bounds.total:.1f}"
                 )
             reach *= 0.5 if kept_promise < _POOR else 1.5 if kept_promise > _GOOD else 1.0
             if after >= before:

@@ -35,7 +35,7 @@ ROWS = Fidelity(
 
 PLANNED_GAP_MM = 2.0
 MU_PER_GY = 370.0
-"""Highest number of monitor units per Gy of a fraction: clinical arcs take 200 to 350 (from memory), slits thousands."""
+"""Highest number of monitor units per Gy of a fraction: clinical arcs take 200 to 350 (from memory)."""
 ARC_SECONDS = 112.0
 """How long an arc takes at most at the highest dose rate; slowing gantry and leaves adds to it."""
 _TRAVEL_MM = 30.0  # between control points, 1.2 s of the leaves' speed

@@ -1,4 +1,4 @@
-"""Techniques: which fields a plan has, at which gantry angles its dose is given, and from which coarse fields it starts."""
+"""Techniques: which fields a plan has, at which angles its dose is given, and from which coarse fields it starts."""
 
 from __future__ import annotations
 

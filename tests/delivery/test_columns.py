@@ -1,0 +1,118 @@
+"""K by leaf pair: it is the dose of the apertures, and its slopes are those of finite differences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from radplan_env.beam_models import beam_model_named
+from radplan_env.case import Case
+from radplan_env.delivery.columns import ApertureColumns, Leaves
+from radplan_env.delivery.machine import machine_named
+from radplan_env.delivery.techniques import Layout, arcs, segments
+from radplan_env.dose import prepare
+from radplan_env.influence import Fidelity, influence
+from radplan_env.influence.rows import rows_of_grid
+
+MACHINE = machine_named("millennium120")
+MODEL = beam_model_named("generic-6x")
+ARC = Layout(((350.0, 355.0, 360.0, 365.0),), (30.0,), (357.5,), (30.0,))
+SEGMENTS = segments([0.0, 90.0], [0.0, 90.0], 3)
+
+
+@lru_cache
+def cylinder() -> Case:
+    """A water cylinder with a ball to treat, on 10 mm voxels."""
+    z, y, x = np.meshgrid(*[10.0 * np.arange(-7, 8)] * 3, indexing="ij")
+    ball = z**2 + y**2 + x**2 <= 25**2
+    body = y**2 + x**2 <= 65**2
+    return Case.from_arrays(
+        id="cylinder",
+        ct_hu=np.where(body, 0.0, -1000.0),
+        structures={"Body": body, "PTV": ball},
+        voxel_size_mm=(10.0,) * 3,
+    )
+
+
+@lru_cache
+def columns(layout: Layout, cutoff_mm: float = 150.0) -> ApertureColumns:
+    gantry, collimator = zip(*layout.beams_deg, strict=True)
+    fidelity = Fidelity("test", 10.0, 5.0, (0.0, 0.5), cutoff_mm=cutoff_mm)
+    rows = rows_of_grid(cylinder(), cylinder().grid)
+    k = influence(
+        cylinder(),
+        gantry,
+        ["PTV"],
+        fidelity,
+        rows=rows,
+        collimator_angles_deg=collimator,
+        beam_model=MODEL.name,
+        progress=False,
+    )
+    return ApertureColumns(k, layout, MACHINE, MODEL.mlc_transmission)
+
+
+def some_leaves(held: ApertureColumns, seed: int = 0) -> Leaves:
+    rng = np.random.default_rng(seed)
+    shape = held.lowest.shape
+    middle = (held.lowest + held.highest) / 2 + rng.uniform(-4, 4, shape)
+    half = rng.uniform(4, 12, shape)
+    return Leaves(middle - half, middle + half, rng.uniform(1, 3, held.first.size))
+
+
+@pytest.mark.parametrize("layout", [ARC, SEGMENTS], ids=["arc", "segments"])
+def test_dose_is_that_of_the_apertures_without_k(layout: Layout) -> None:
+    held = columns(layout)
+    leaves = some_leaves(held)
+    rows = rows_of_grid(cylinder(), cylinder().grid)
+    fractions = 20
+    apertures = held.apertures(leaves, MODEL.monitor_units_per_fluence / fractions)
+    rasters = apertures.rasters(MODEL, MACHINE.dosimetric_leaf_gap_mm, fractions)
+    exact = prepare(cylinder(), held.k.beams, rows.points_mm, beam_model=MODEL).dose(rasters)
+    ours = held.unit_doses(leaves) @ leaves.units
+    ball = rows.members["PTV"]
+    assert np.sqrt(np.mean((ours - exact) ** 2)) < 0.02 * exact.max()  # bixels of 5 mm and blurred ends
+    assert ours[ball].mean() == pytest.approx(exact[ball].mean(), rel=0.02)
+    np.testing.assert_allclose(
+        held.leaves(apertures, 1 / (MODEL.monitor_units_per_fluence / fractions)).left, leaves.left
+    )
+
+
+@pytest.mark.parametrize("layout", [ARC, SEGMENTS], ids=["arc", "segments"])
+def test_slopes_are_those_of_finite_differences(layout: Layout) -> None:
+    held, step = columns(layout), 1e-2
+    leaves = some_leaves(held, seed=1)
+    rows = np.arange(0, held.k.matrix.shape[0], 7)
+    slopes = held.slopes(leaves, step, rows)
+    size = leaves.left.size
+    for variable in np.random.default_rng(2).choice(2 * size, 12, replace=False):
+        side, place = ("left", variable) if variable < size else ("right", variable - size)
+        doses = []
+        for sign in (1, -1):
+            ends = getattr(leaves, side).copy()
+            ends.flat[place] += sign * step
+            moved = replace(leaves, **{side: ends})
+            doses.append(held.unit_doses(moved).astype(float)[rows] @ leaves.units)
+        expected = (doses[0] - doses[1]) / (2 * step)
+        np.testing.assert_allclose(slopes[:, variable], expected, atol=2e-3 * abs(expected).max() + 1e-5)
+
+
+def test_arcs_have_intervals_of_four_degrees_at_most_and_coarse_fields_in_their_middles() -> None:
+    layout = arcs(MACHINE, 2, 18)
+    there, back = layout.gantry_deg
+    assert back == there[::-1]
+    assert max(abs(np.diff(there))) <= 4
+    middles = {angle for angle, _ in layout.beams_deg}
+    assert len(layout.coarse_gantry_deg) == 18
+    assert set(layout.coarse_gantry_deg) <= middles
+    assert np.ptp(np.diff(np.unwrap(np.deg2rad(layout.coarse_gantry_deg)))) <= np.deg2rad(4) + 1e-9
+    with pytest.raises(ValueError, match="3 arcs"):
+        arcs(MACHINE, 3, 18)
+
+
+def test_a_target_beyond_the_leaf_bank_is_refused() -> None:
+    with pytest.raises(ValueError, match="along the leaf bank"):
+        MACHINE.pair_at(np.array([0.0, 212.5]))
