@@ -64,16 +64,27 @@ __all__ = sorted(_MODULES)
 ENVIRONMENTS = {environment_id(site): site for site in SITES}
 """Registered environments and their sites."""
 
+DELIVERED = {
+    "RadPlan/ProstateVMAT-v0": {"protocol": "prostate", "technique": "vmat"},
+    "RadPlan/HeadAndNeckVMAT-v0": {"protocol": "head-and-neck", "technique": "vmat"},
+    "RadPlan/ProstateIMRT-v0": {"protocol": "prostate", "technique": "step-and-shoot"},
+}
+"""Registered environments of delivered plans, and what they set: actions and observations are those of the site's."""
+
 ANY_PROTOCOL = "RadPlan/AnyProtocol-v0"
 """The environment of a protocol that belongs to no site: `protocol` and `cases` must be given."""
 
-for _id, _site in [*ENVIRONMENTS.items(), (ANY_PROTOCOL, None)]:
+_settings: dict[str, dict[str, str]] = {
+    **{_id: {"protocol": _site} for _id, _site in ENVIRONMENTS.items()},
+    **DELIVERED,
+}
+for _id, _chosen in [*_settings.items(), (ANY_PROTOCOL, {})]:
     if _id not in gym.registry:  # a reload, or a worker that inherited the registry
         gym.register(
             _id,
             entry_point="radplan_env.env:RadPlanEnv",
             vector_entry_point="radplan_env.vector:RadPlanVectorEnv",
-            kwargs={} if _site is None else {"protocol": _site},
+            kwargs=_chosen,
         )
 
 

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from radplan_env.actions import ActionMap
 from radplan_env.case import Case
+from radplan_env.delivery.machine import Machine
+from radplan_env.delivery.techniques import DeliverWhen
 from radplan_env.episode import Episode
 from radplan_env.influence import Fidelity, fidelity_named
 from radplan_env.observations import Observation, ObservationMap
 from radplan_env.parameters import PlanningParameters
-from radplan_env.planning import Plan, PlanningSystem, PlanRequest
+from radplan_env.planning import DeliverySettings, Plan, PlanningSystem, PlanRequest
 from radplan_env.protocol import Protocol, load_protocol
 from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
 from radplan_env.render.image import IMAGE_SIZE
@@ -50,7 +52,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     criteria of a clinical protocol. One step is one such solve, the unit of every budget, warm-started from
     the one before.
 
-    Doses are those of the ideal fluence, before sequencing; ``info["plan"]["stage"]`` says so.
+    Doses are those of the ideal fluence, before sequencing, or with `technique` those of the delivered plan;
+    ``info["plan"]["stage"]`` says which.
 
     ## Action Space
     `Box(-1, 1, (2 * slots + 1,), float32)`: weight and objective dose of each slot (structure) of the protocol,
@@ -135,6 +138,9 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | collimator_angles_deg |                                                                              |
     | terms                 | by criterion: points earned, and available                                   |
     | solver                | converged, iterations, objective, kkt_residual, constraints                  |
+    | delivered             | None for an ideal plan, or score, screened, technique, machine, arcs, mu and |
+    |                       | seconds a fraction, mean_gap_mm, modulation_complexity, violations,          |
+    |                       | ideal_score (of the fluence it was optimised from), sub_angles               |
     | history               | a dict for each solve so far: step, score, met, parameters                   |
 
     ## Rewards
@@ -173,6 +179,14 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     verdict : {"full", "sampled"}
         Whether plans are judged on all points of the verdict or, for training, on a fixed subset of them; the last
         plan of an episode is judged in full.
+    technique : {"none", "vmat", "step-and-shoot"}
+        How plans are delivered, and so judged: see `PlanningSystem.deliver`. "none" leaves them ideal.
+    machine : Machine or str
+        Of the delivery, its name or its YAML file.
+    arcs : int
+        How many, with "vmat".
+    deliver : {"each", "final"}
+        Whether every plan is delivered, or only the last of an episode.
     terminate_when_met : bool
         Whether a plan that meets the whole protocol ends the episode.
     beam_model : str, optional
@@ -221,6 +235,10 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         observe_image: bool = False,
         scorecard: Scorecard | str | None = None,
         verdict: VerdictKind = "full",
+        technique: str = "none",
+        machine: Machine | str = "millennium120",
+        arcs: int = 1,
+        deliver: DeliverWhen = "each",
         terminate_when_met: bool = False,
         beam_model: str | None = None,
         reward: Reward | None = None,
@@ -258,6 +276,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         settings: dict[str, Any] = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
         settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
         settings |= {"verdict": verdict, "beam_model": beam_model}
+        settings |= {"delivery": DeliverySettings(technique, machine, arcs, deliver)}
         settings |= {"cache_dir": cache_dir, "progress": progress}
         self._systems = SystemCache(partial(_system, cases, self.protocol, settings))
 

@@ -93,6 +93,7 @@ def _no_plan(system: PlanningSystem, parameters: PlanningParameters) -> PlanSumm
         "collimator_angles_deg": list(system.collimator_angles_deg),
         "terms": {},
         "solver": {"converged": False, "iterations": 0, "objective": nan, "kkt_residual": nan},
+        "delivered": None,
         "history": [],
     }
 

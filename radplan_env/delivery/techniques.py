@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,10 @@ ARC_DEG = (182.0, 538.0)
 """An arc's first and last control point: clockwise over 0; the second arc comes back."""
 SPACING_DEG = 4.0
 """Between control points of an arc: what SmartArc plans with (doi 10.1120/jacmp.v11i4.3169)."""
+FINE_PARTS = 2
+"""Into how many parts an interval of an arc is divided for the dose of a plan that is handed over."""
+DeliverWhen = Literal["each", "final"]
+"""Which plans of an episode are delivered: all, or the one that it hands over."""
 SEGMENTS = 10
 """Of each beam of a step-and-shoot plan."""
 
@@ -48,6 +53,19 @@ class Layout:
             for gantry, collimator in zip(self.gantry_deg, self.collimator_deg, strict=True)
             for angle in (_middles(gantry) if len(set(gantry)) > 1 else [gantry[0] % 360])
         )
+
+
+def checked_technique(technique: str) -> str:
+    """Return a technique, or "none".
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+    """
+    if technique not in ("none", *TECHNIQUES):
+        raise ValueError(f"unknown technique {technique!r}: choose from none, {', '.join(TECHNIQUES)}")
+    return technique
 
 
 def layout_of(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from radplan_env.delivery.limits import Violation, rounded
 from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.planner import COLD, ROWS, WARM, AperturePlanner
 from radplan_env.delivery.techniques import Layout
-from radplan_env.dose import prepare
+from radplan_env.dose import Raster, prepare
 from radplan_env.evaluation import Evaluation
 from radplan_env.influence.rows import Rows, sampled_rows
 from radplan_env.parameters import PlanningParameters
@@ -143,61 +143,59 @@ class Deliverer:
         self._shown_dose = prepare(case, self.planner.beams, shown.points_mm, beam_model=judge.beam_model)
 
     def deliver(
-        self,
-        plan: Plan,
-        *,
-        parts: int,
-        verdict: VerdictKind,
-        warm_start: DeliverablePlan | None = None,
-        report: Callable[[str], object] | None = None,
+        self, plan: Plan, *, parts: int, verdict: VerdictKind, warm_start: Plan | None = None
     ) -> DeliverablePlan:
         """Deliver a plan's parameters; see `PlanningSystem.deliver`."""
         parameters = replace(plan.parameters, gantry_angles_deg=None, collimator_angles_deg=None)
-        ideal = self._ideal.plan(parameters, None if warm_start is None else warm_start.ideal)
-        if warm_start is None:
+        known = self._usable(warm_start)
+        ideal = self._ideal.plan(parameters, None if known is None else known.coarse)
+        if known is None or known.delivery is None:
             start, effort = self.planner.start(*self._ideal.columns(ideal), ideal.fluence), COLD
         else:
-            start, effort = warm_start.apertures, WARM
-        problem = self._inner.problem(parameters)
-        found = self.planner.optimised(problem, self._inner.target, start, effort, report)
-        apertures, judgement = self._scaled(found, parts, verdict)
+            start, effort = known.delivery.apertures, WARM
+        found = self.planner.optimised(self._inner.problem(parameters), self._inner.target, start, effort)
         beam = self.planner.beams[0]
         delivery = Delivery(
             technique=self._technique,
             machine=self.planner.machine,
-            apertures=apertures,
+            apertures=found,
             isocentre_mm=beam.isocentre_mm,
             sad_mm=beam.sad_mm,
             fractions=self._fractions,
             parts=parts,
             ideal_score=ideal.evaluation.score,
         )
-        return DeliverablePlan(self._with_stage(plan, delivery, judgement), ideal)
+        return DeliverablePlan(self.scaled(plan, delivery, verdict, ideal), ideal)
+
+    def scaled(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
+        """Return a plan with apertures scaled to cover the primary target, in steps of the machine."""
+        judged = self._judged(delivery, verdict)
+        exact = delivery.apertures.scaled(judged.scaled_by)
+        delivery = replace(delivery, apertures=rounded(exact, self.planner.machine))
+        if abs(delivery.apertures.monitor_units - exact.monitor_units).max(initial=0) > _NOTICEABLE_MU:
+            judged = self._judged(delivery, verdict)
+        return self._with_stage(plan, delivery, judged, coarse)
 
     def again(self, plan: Plan, delivery: Delivery, verdict: VerdictKind) -> Plan:
         """Return a plan with the dose and verdict of apertures computed anew, without optimising."""
-        return self._with_stage(plan, delivery, self._judged(delivery.apertures, delivery.parts, verdict))
+        return self._with_stage(plan, delivery, self._judged(delivery, verdict), None)
 
-    def _scaled(self, apertures: Apertures, parts: int, verdict: VerdictKind) -> tuple[Apertures, Judgement]:
-        """Return apertures scaled to cover the primary target, in steps of the machine, and what is said of them."""
-        judged = self._judged(apertures, parts, verdict)
-        exact = apertures.scaled(judged.scaled_by)
-        scaled = rounded(exact, self.planner.machine)
-        if abs(scaled.monitor_units - exact.monitor_units).max(initial=0) > _NOTICEABLE_MU:
-            judged = self._judged(scaled, parts, verdict)
-        return scaled, judged
+    def _usable(self, known: Plan | None) -> Plan | None:
+        """A plan to start from: of the same fields."""
+        if known is None or known.delivery is None:
+            return None
+        return known if known.delivery.apertures.fields == self.planner.columns.fields else None
 
-    def _judged(self, apertures: Apertures, parts: int, verdict: VerdictKind) -> Judgement:
-        return self._judge.judge_rasters(*self._beams_and_rasters(apertures, parts), verdict)
+    def _judged(self, delivery: Delivery, verdict: VerdictKind) -> Judgement:
+        return self._judge.judge_rasters(*self._beams_and_rasters(delivery, delivery.parts), verdict)
 
-    def _beams_and_rasters(self, apertures: Apertures, parts: int) -> tuple[tuple[Beam, ...], list[Any]]:
-        beam, planner = self.planner.beams[0], self.planner
-        beams = apertures.beams(beam.isocentre_mm, beam.sad_mm, parts)
-        gap_mm = planner.machine.dosimetric_leaf_gap_mm
-        return beams, apertures.rasters(planner.model, gap_mm, self._fractions, parts)
+    def _beams_and_rasters(self, delivery: Delivery, parts: int) -> tuple[tuple[Beam, ...], list[Raster]]:
+        apertures, gap_mm = delivery.apertures, delivery.machine.dosimetric_leaf_gap_mm
+        beams = apertures.beams(delivery.isocentre_mm, delivery.sad_mm, parts)
+        return beams, apertures.rasters(self.planner.model, gap_mm, delivery.fractions, parts)
 
-    def _with_stage(self, plan: Plan, delivery: Delivery, judgement: Judgement) -> Plan:
-        _, rasters = self._beams_and_rasters(delivery.apertures, 1)
+    def _with_stage(self, plan: Plan, delivery: Delivery, judgement: Judgement, coarse: Plan | None) -> Plan:
+        _, rasters = self._beams_and_rasters(delivery, 1)
         dose = np.zeros(plan.grid.shape, dtype=np.float32)
         dose.flat[self._shown.index] = self._shown_dose.dose(rasters)
-        return plan.delivered(dose, judgement.evaluation, delivery)
+        return plan.delivered(dose, judgement.evaluation, delivery, coarse)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ class Plan:
         Dose and evaluation of the deliverable plan, once there is one.
     delivery : Delivery, optional
         Its apertures.
+    coarse : Plan, optional
+        The ideal fluence that they were optimised from; in memory only.
     """
 
     case_id: str
@@ -85,6 +87,7 @@ class Plan:
     verdict: VerdictKind = "full"
     deliverable: Stage | None = None
     delivery: Delivery | None = None
+    coarse: Plan | None = field(default=None, repr=False)
 
     @property
     def stage(self) -> Stage:
@@ -101,9 +104,12 @@ class Plan:
         """Evaluation of the last stage."""
         return self.stage.evaluation
 
-    def delivered(self, dose_gy: Volume, evaluation: Evaluation, delivery: Delivery) -> Plan:
+    def delivered(
+        self, dose_gy: Volume, evaluation: Evaluation, delivery: Delivery, coarse: Plan | None = None
+    ) -> Plan:
         """Return the plan with a deliverable stage."""
-        return replace(self, deliverable=Stage("deliverable", dose_gy, evaluation), delivery=delivery)
+        stage = Stage("deliverable", dose_gy, evaluation)
+        return replace(self, deliverable=stage, delivery=delivery, coarse=self.coarse if coarse is None else coarse)
 
     @property
     def fluence(self) -> NDArray[np.float64]:

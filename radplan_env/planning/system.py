@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from radplan_env.beam_angles import collimator_angles, gantry_angles
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
-from radplan_env.delivery.machine import machine_named
+from radplan_env.delivery.delivered import Delivery
+from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.planner import BIXEL_MM, OFFSET
-from radplan_env.delivery.techniques import layout_of
+from radplan_env.delivery.techniques import Layout
 from radplan_env.dose import dose_at, prepare
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
@@ -31,7 +32,8 @@ from radplan_env.verdict.against_reference import AgainstReference, compared, ju
 
 from .beam_set import BeamSet
 from .complexity import complexity
-from .delivering import DeliverablePlan, Deliverer
+from .deliveries import Deliveries, DeliverySettings
+from .delivering import DeliverablePlan
 from .inner_problem import InnerProblem, with_outside
 from .plan import Plan, Summary
 from .request import PlanRequest
@@ -63,6 +65,8 @@ class PlanningSystem:
     verdict : {"full", "sampled"}
         Whether plans are judged on all points of the verdict or, for training, on a fixed subset: see
         `radplan_env.verdict`.
+    delivery : DeliverySettings, optional
+        How plans are delivered, and so judged; by default they are ideal.
     beam_model : str, optional
         Of K and of the dose that plans are judged by, one of `radplan_env.beam_models.BEAM_MODELS`; "generic-6x" by
         default, and with engine "pyradplan" the only one that it knows, "matrad-generic".
@@ -91,6 +95,7 @@ class PlanningSystem:
         collimator_angles_deg: Any = None,
         scorecard: Scorecard | str | None = None,
         verdict: VerdictKind = "full",
+        delivery: DeliverySettings | None = None,
         beam_model: str | None = None,
         backend: str = "newton",
         engine: str = "radplan",
@@ -131,7 +136,13 @@ class PlanningSystem:
         self.solves = 0
         """How many inner optimisations this system has made: the unit of every budget."""
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
-        self._deliverers: dict[tuple[Any, ...], Deliverer] = {}
+        settings = {**self._settings, "fidelity": replace(fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET)}
+        ideal = partial(_coarse, case, self.protocol, settings, self.judge)
+        self.delivery = DeliverySettings() if delivery is None else delivery
+        self._deliveries = Deliveries(case, self.protocol, self.judge, masks, shown, ideal, self.delivery)
+        self.solves = 0
+        """How many inner optimisations this system has made: the unit of every budget."""
+        self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
         own = self.protocol.protocol
         self.gantry_angles_deg = (
             own.gantry_angles_deg if gantry_angles_deg is None else gantry_angles(gantry_angles_deg)
@@ -144,7 +155,7 @@ class PlanningSystem:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # K is left out: a copy computes it again, or reads it from the cache, and the numbers are the same.
-        return _again, (self.case, self.protocol, self._settings, self.solves)
+        return _again, (self.case, self.protocol, {**self._settings, "delivery": self.delivery}, self.solves)
 
     def plan(self, parameters: PlanningParameters, warm_start: Plan | None = None) -> Plan:
         """Optimise the fluence for these parameters: one solve.
@@ -182,17 +193,18 @@ class PlanningSystem:
         for angles, problems in by_beams.items():
             beams = self._beams(*angles)
             for index, solution in zip(problems, beams.solver.solve_batch(list(problems.values())), strict=True):
-                plans[index] = self._plan(requests[index].parameters, angles, beams, solution)
+                made = self._plan(requests[index].parameters, angles, beams, solution)
+                plans[index] = self._deliveries.each(made, requests[index].warm_start)
         return [plans[index] for index in range(len(requests))]
 
     def deliver(
         self,
         plan: Plan,
         technique: str = "vmat",
-        machine: str = "millennium120",
+        machine: Machine | str = "millennium120",
         arcs: int = 1,
         *,
-        warm_start: DeliverablePlan | None = None,
+        warm_start: Plan | None = None,
         final: bool = True,
     ) -> DeliverablePlan:
         """Deliver a plan's parameters on a machine: scaled to cover the primary target, within the machine's limits.
@@ -203,12 +215,12 @@ class PlanningSystem:
             Of this case.
         technique : {"vmat", "step-and-shoot"}
             Arcs, from evenly spaced coarse fields, or ten segments of each of the plan's beams.
-        machine : str
-            Name or YAML file of a machine: see `radplan_env.delivery.machine`.
+        machine : Machine or str
+            Or the name or YAML file of one: see `radplan_env.delivery.machine`.
         arcs : int
             How many, with "vmat".
-        warm_start : DeliverablePlan, optional
-            One of this case, technique and machine, to start from.
+        warm_start : Plan, optional
+            A delivered one of this case to start from; used if its fields are the same.
         final : bool
             Whether to divide intervals of 4 degrees for the verdict's dose, as for a plan that is handed over.
 
@@ -218,31 +230,8 @@ class PlanningSystem:
             If the technique or machine is unknown, the target does not fit the collimator, or the plan is of another
             case.
         """
-        if plan.case_id != self.case.id:
-            raise ValueError(f"a plan of {plan.case_id} cannot be delivered to {self.case.id}")
-        deliverer = self._deliverer(technique, machine, arcs, (plan.gantry_angles_deg, plan.collimator_angles_deg))
-        return deliverer.deliver(plan, parts=2 if final else 1, verdict=plan.verdict, warm_start=warm_start)
-
-    def _deliverer(self, technique: str, machine_name: str, arcs: int, angles: Angles) -> Deliverer:
-        machine = machine_named(machine_name)
-        layout = layout_of(technique, machine, arcs, self._coarse_fields, *angles)
-        key = technique, machine, layout
-        if key not in self._deliverers:
-            self._deliverers.clear()  # each holds a K
-            fidelity = replace(self.fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET)
-            settings = {**self._settings, "fidelity": fidelity, "gantry_angles_deg": layout.coarse_gantry_deg}
-            settings |= {"collimator_angles_deg": layout.coarse_collimator_deg}
-            ideal = PlanningSystem(self.case, self.protocol, **settings)
-            ideal.judge = self.judge
-            masks = {**self.case.structures, **self._regions()}
-            own = self.case, self.protocol, self.judge, technique, machine, layout, ideal, masks, self._shown
-            self._deliverers[key] = Deliverer(*own)
-        return self._deliverers[key]
-
-    @property
-    def _coarse_fields(self) -> int:
-        """How many fields an arc starts from: many, or fewer where there are more targets and so more bixels."""
-        return 18 if len(self.protocol.targets) == 1 else 12
+        settings = DeliverySettings(technique, machine, arcs)
+        return self._deliveries.deliver(plan, settings, warm_start=warm_start, final=final)
 
     def columns(self, plan: Plan) -> tuple[tuple[Beam, ...], Bixels]:
         """Return the beams of a plan of this system, and what the values of its fluence belong to."""
@@ -257,10 +246,10 @@ class PlanningSystem:
         ValueError
             If the plan is of another case or its fluence does not fit the beams.
         """
-        return self.restore(plan.summary(), plan.solution.fluence)
+        return self.restore(plan.summary(), plan.solution.fluence, plan.delivery)
 
-    def restore(self, summary: Summary, fluence: NDArray[np.float64]) -> Plan:
-        """Make a plan again from its summary and its fluence, without solving.
+    def restore(self, summary: Summary, fluence: NDArray[np.float64], delivery: Delivery | None = None) -> Plan:
+        """Make a plan again from its summary, its fluence and its apertures, without solving.
 
         Dose, evaluation and objective are computed anew; how the solver fared is taken from the summary.
 
@@ -270,6 +259,8 @@ class PlanningSystem:
             What `Plan.summary` returned.
         fluence : ndarray, shape (bixels,)
             As the inner loop found it, ``plan.solution.fluence``.
+        delivery : Delivery, optional
+            ``plan.delivery``, of a delivered plan.
 
         Raises
         ------
@@ -294,7 +285,7 @@ class PlanningSystem:
         judged = FluenceSolution.of(problem, fluence, dose, kkt_residual=0.0, iterations=0).summary()
         report = {**summary["solver"], **{name: judged[name] for name in _COMPUTED_ANEW}}
         solution = FluenceSolution.from_summary(report, fluence, dose)
-        return self._plan(parameters, angles, beams, solution, summary["verdict"])
+        return self._deliveries.again(self._plan(parameters, angles, beams, solution, summary["verdict"]), delivery)
 
     def evaluate(self, dose_gy: NDArray[Any]) -> Evaluation:
         """Evaluate a dose (z, y, x) in Gy on the dose grid, where plans are shown: a diagnostic, no verdict.
@@ -325,11 +316,11 @@ class PlanningSystem:
         return dose_gy.ravel()[self._shown.index]
 
     def judged_in_full(self, plan: Plan) -> Plan:
-        """Return a plan of this case judged on all points of the verdict."""
-        if plan.verdict == "full":
-            return plan
-        angles = plan.gantry_angles_deg, plan.collimator_angles_deg
-        return self._plan(plan.parameters, angles, self._beams(*angles), plan.solution, "full")
+        """Return a plan of this case judged on all points of the verdict; with a technique, delivered, and finely."""
+        angles, full = (plan.gantry_angles_deg, plan.collimator_angles_deg), plan
+        if plan.verdict != "full":
+            full = self._plan(plan.parameters, angles, self._beams(*angles), plan.solution, "full")
+        return self._deliveries.handed_over(full, plan)
 
     def _evaluate_rows(self, dose: NDArray[Any], rows: Rows) -> Evaluation:
         members = with_outside(rows, self.protocol)
@@ -464,6 +455,16 @@ class PlanningSystem:
     def _mu_per_fraction(self) -> float:
         """Monitor units in a fraction that one unit of total fluence takes."""
         return self.judge.beam_model.monitor_units_per_fluence / self.protocol.protocol.fractions
+
+
+def _coarse(
+    case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], judge: Judge, layout: Layout
+) -> PlanningSystem:
+    """Return the system of a layout's coarse fields, which shares a judge."""
+    beams = {"gantry_angles_deg": layout.coarse_gantry_deg, "collimator_angles_deg": layout.coarse_collimator_deg}
+    system = PlanningSystem(case, protocol, **{**settings, **beams})
+    system.judge = judge
+    return system
 
 
 def _again(case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], solves: int) -> PlanningSystem:
