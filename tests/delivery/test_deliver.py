@@ -99,6 +99,7 @@ def test_ids_set_the_technique_alone(box_case: Case) -> None:
     assert env.observation_space == ideal.observation_space
 
 
+@pytest.mark.slow
 def test_an_episode_hands_over_a_delivered_plan(box_case: Case) -> None:
     settings = {"cases": [box_case], "gantry_angles_deg": BEAMS, "budget": 2, "verdict": "sampled", "progress": False}
     env = RadPlanEnv(technique="step-and-shoot", deliver="final", **settings)  # type: ignore[arg-type]
