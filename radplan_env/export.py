@@ -162,9 +162,9 @@ def export_rtdose(case: Case, dose_gy: ArrayLike, grid: Grid, path: str | Path) 
     save(dataset, Path(path))
 
 
-def plan_uid(digest: str, dose_gy: NDArray[np.float64], grid: Grid) -> str:
+def plan_uid(digest: str, dose_gy: ArrayLike, grid: Grid) -> str:
     """Return the UID by which a dose refers to its plan."""
-    return uid(digest, f"RTPLAN {grid} {hashlib.sha256(dose_gy.tobytes()).hexdigest()}")
+    return uid(digest, f"RTPLAN {grid} {hashlib.sha256(np.asarray(dose_gy, np.float64).tobytes()).hexdigest()}")
 
 
 def _checked(dose_gy: ArrayLike, grid: Grid) -> NDArray[np.float64]:

@@ -117,9 +117,11 @@ class Judge:
         points = self.points if kind == "full" else self.sampled_points
         return self.judge_dose(self._traced(tuple(beams), points).dose(rasters), points, kind)
 
-    def judge_dose(self, dose_gy: NDArray[Any], points: JudgedPoints, kind: VerdictKind = "full") -> Judgement:
-        """Judge doses in Gy, shape (points,), at points of this case."""
-        factor = self._factor(dose_gy, points)
+    def judge_dose(
+        self, dose_gy: NDArray[Any], points: JudgedPoints, kind: VerdictKind = "full", *, scale: bool = True
+    ) -> Judgement:
+        """Judge doses in Gy, shape (points,), at points of this case; unscaled, as under an error of delivery."""
+        factor = self._factor(dose_gy, points) if scale else 1.0
         hottest_last = np.argsort(dose_gy, kind="stable")  # once for all regions
         dose = factor * dose_gy[hottest_last]
         volume, code = points.volume_cc[hottest_last], points.code[hottest_last]

@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 from radplan_env.case import Case
-from radplan_env.export import export_dicom
+from radplan_env.export import export_dicom, plan_uid
+from radplan_env.export_plan import export_rtplan
 from radplan_env.planning import Plan
 from radplan_experiments.auditing.replay import UnusableError, recorded_case
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import ExportOptions
 from radplan_experiments.recording.run_folder import read_run_folder
+
+RTPLAN = "RTPLAN.dcm"
 
 
 def run(args: ExportOptions) -> int:
@@ -26,13 +29,14 @@ def run(args: ExportOptions) -> int:
         folder = export(args.plan, args.out)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    print("CT, RTSTRUCT and RTDOSE; no RTPLAN, as the plan has no deliverable stage", file=sys.stderr)
+    lacking = "" if (folder / RTPLAN).exists() else "; no RTPLAN, as the plan has no deliverable stage"
+    print(f"CT, RTSTRUCT and RTDOSE{lacking}" if lacking else "CT, RTSTRUCT, RTDOSE and RTPLAN", file=sys.stderr)
     print(folder)
     return 0
 
 
 def export(plan_path: Path, out: Path) -> Path:
-    """Write a stored plan's CT, structures and dose.
+    """Write a stored plan's CT, structures, dose and, if it is deliverable, RTPLAN.
 
     Raises
     ------
@@ -46,7 +50,13 @@ def export(plan_path: Path, out: Path) -> Path:
     if any(out.glob("*.dcm")):
         raise UsageError(f"{out} holds DICOM files already: give another --out")
     plan = Plan.load(plan_path)
-    return export_dicom(_case_of(plan, plan_path), plan.dose_gy, plan.grid, out)
+    case = _case_of(plan, plan_path)
+    folder = export_dicom(case, plan.dose_gy, plan.grid, out)
+    if plan.delivery is not None:
+        prescriptions = {target.structure: target.prescription_gy for target in plan.protocol.targets}
+        instance = plan_uid(case.digest(), plan.dose_gy, plan.grid)
+        export_rtplan(case, plan.delivery, prescriptions, folder / RTPLAN, instance_uid=instance)
+    return folder
 
 
 def _case_of(plan: Plan, plan_path: Path) -> Case:

@@ -1,0 +1,133 @@
+"""What is lost when a plan is delivered, and does a physicist believe it?
+
+For training cases, by technique: the verdict of the ideal fluence and of the delivered plan by v1 and v0, monitor units,
+seconds, violations, mean gap, modulation complexity, CPU seconds; with `--robustness` the score under leaf ends moved by
+0.5 mm, monitor units wrong by 1 % and six shifts of the isocentre by 3 mm.
+
+  python benchmarks/delivery.py --patients 4 --technique vmat --arcs 1
+  python benchmarks/delivery.py --site head-and-neck --data open-kbp/provided-data --patients 1 --technique vmat
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import process_time
+from typing import Any, Literal
+
+# Run as a script: find our packages from any directory.
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import numpy as np
+import tyro
+
+from benchmarks.machine import peak_memory_gb, print_figures, print_machine
+from radplan_env.beams import Beam
+from radplan_env.delivery.apertures import Apertures
+from radplan_env.delivery.delivered import Delivery
+from radplan_env.dose import dose_at
+from radplan_env.planning import DeliverablePlan, PlanningSystem
+from radplan_env.scorecards import load_scorecard
+from radplan_env.sources import openkbp, synthetic
+from radplan_env.verdict import Judge
+
+SHIFT_MM, LEAF_MM, UNITS = 3.0, 0.5, 0.01
+
+
+@dataclass
+class Args:
+    site: Literal["prostate", "head-and-neck"] = "prostate"
+    """Synthetic training prostates, or OpenKBP training patients."""
+    data: Path | None = None
+    """Folder of OpenKBP's provided-data."""
+    first: int = 0
+    """First training patient."""
+    patients: int = 1
+    """How many."""
+    fidelity: str = "fast"
+    """Of the ideal plans."""
+    technique: Literal["vmat", "step-and-shoot"] = "vmat"
+    """How plans are delivered."""
+    arcs: int = 1
+    """With vmat."""
+    robustness: bool = False
+    """Whether to ask for the score under errors of leaves, units and position."""
+
+
+def main(args: Args) -> None:
+    print_machine()
+    for number in range(args.first, args.first + args.patients):
+        system = PlanningSystem(
+            _case(args, number), args.site.replace("-", "_"), fidelity=args.fidelity, progress=False
+        )
+        plan = system.plan(system.protocol.start_parameters())
+        begun = process_time()
+        delivered = system.deliver(plan, args.technique, arcs=args.arcs)
+        figures = _figures(system, delivered) | {"cpu_s_with_k": process_time() - begun}
+        figures |= {"peak_memory_gb": peak_memory_gb(), "protocol_beams_v1": plan.evaluation.score}
+        if args.robustness:
+            figures |= {f"v1_{name}": score for name, score in _under_errors(system, delivered.delivery)}
+        print_figures(f"delivery {system.case.id} {args.technique}", figures)
+
+
+def _case(args: Args, number: int) -> Any:
+    if args.site == "prostate":
+        return synthetic.load("train")[number]
+    if args.data is None:
+        raise SystemExit("--data: the folder of OpenKBP's provided-data is needed")
+    return openkbp.load(args.data, "train")[number]
+
+
+def _figures(system: PlanningSystem, delivered: DeliverablePlan) -> dict[str, Any]:
+    v0 = Judge(system.case, system.protocol, load_scorecard("v0"), beam_model=system.judge.beam_model.name)
+    held = delivered.delivery
+    beams, rasters = _fluence(system, held, held.apertures, held.isocentre_mm)
+    by_v0 = v0.judge_rasters(beams, rasters).evaluation.score
+    summary = held.summary()
+    per_gy = system.protocol.primary.prescription_gy / held.fractions
+    return {
+        "ideal_v1": delivered.ideal.evaluation.score,
+        "delivered_v1": delivered.evaluation.score,
+        "lost_v1": delivered.points_lost,
+        "delivered_v0": by_v0,
+        "screened": delivered.evaluation.screened,
+        "mu_per_gy": held.monitor_units / per_gy,
+        **{name: summary[name] for name in ("mu", "seconds", "mean_gap_mm", "modulation_complexity", "violations")},
+    }
+
+
+def _fluence(system: PlanningSystem, held: Delivery, apertures: Apertures, isocentre_mm: Any) -> tuple[Any, Any]:
+    beams: tuple[Beam, ...] = apertures.beams(isocentre_mm, held.sad_mm, held.parts)
+    gap_mm = held.machine.dosimetric_leaf_gap_mm
+    return beams, apertures.rasters(system.judge.beam_model, gap_mm, held.fractions, held.parts)
+
+
+def _under_errors(system: PlanningSystem, held: Delivery) -> Iterator[tuple[str, float]]:
+    """Scores of the plan as it is given: no error is scaled away."""
+    apertures, middle = held.apertures, np.array(held.isocentre_mm)
+    for sign in (-1, 1):
+        yield f"leaves_{sign * LEAF_MM:+g}_mm", _score(system, held, _opened(apertures, sign * LEAF_MM), middle)
+        yield f"units_{100 * sign * UNITS:+g}_percent", _score(system, held, apertures.scaled(1 + sign * UNITS), middle)
+        for axis, name in enumerate("zyx"):
+            moved = middle + sign * SHIFT_MM * np.eye(3)[axis]
+            yield f"{name}_{sign * SHIFT_MM:+g}_mm", _score(system, held, apertures, moved)
+
+
+def _opened(apertures: Apertures, by_mm: float) -> Apertures:
+    """Every leaf further out by so much, or as far in as its pair lets it."""
+    by = np.maximum(by_mm, -(apertures.right_mm - apertures.left_mm) / 2)
+    return replace(apertures, left_mm=apertures.left_mm - by, right_mm=apertures.right_mm + by)
+
+
+def _score(system: PlanningSystem, held: Delivery, apertures: Apertures, isocentre_mm: Any) -> float:
+    beams, rasters = _fluence(system, held, apertures, tuple(map(float, isocentre_mm)))
+    points = system.judge.sampled_points
+    dose = dose_at(system.case, beams, rasters, points.positions_mm, beam_model=system.judge.beam_model)
+    return system.judge.judge_dose(dose, points, "sampled", scale=False).evaluation.score
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))
