@@ -1,8 +1,8 @@
 """What is lost when a plan is delivered, and does a physicist believe it?
 
-For training cases, by technique: the verdict of the ideal fluence and of the delivered plan by v1 and v0, monitor units,
-seconds, violations, mean gap, modulation complexity, CPU seconds; with `--robustness` the score under leaf ends moved by
-0.5 mm, monitor units wrong by 1 % and six shifts of the isocentre by 3 mm.
+For training cases, by technique: the verdict of the ideal fluence and of the delivered plan, monitor units, seconds,
+violations, mean gap, modulation complexity, CPU seconds; with `--robustness` the score under leaf ends moved by 0.5 mm,
+monitor units wrong by 1 % and six shifts of the isocentre by 3 mm.
 
   python benchmarks/delivery.py --patients 4 --technique vmat --arcs 1
   python benchmarks/delivery.py --site head-and-neck --data open-kbp/provided-data --patients 1 --technique vmat

@@ -53,13 +53,15 @@ def export_rtplan(
     ValueError
         If the plan breaks a limit of its machine.
     """
+    from pydicom.uid import UID
+
     if broken := delivery.violations:
         raise ValueError(f"a plan that no machine delivers is not exported: {broken[0]}")
     digest, apertures = case.digest(), delivery.apertures
     content = "".join(map(str, (apertures.left_mm.sum(), apertures.right_mm.sum(), apertures.monitor_units.sum())))
     dataset = dataset_of(case, digest, PLAN, "RTPLAN", f"RTPLAN {content}")
     if instance_uid is not None:
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = instance_uid
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(instance_uid)
     dataset.InstanceNumber = 1
     dataset.RTPlanLabel, dataset.RTPlanName = RESEARCH_ONLY, delivery.technique
     dataset.RTPlanDescription = f"{RESEARCH_ONLY}: not for treatment"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +107,8 @@ class Apertures:
     @cached_property
     def last(self) -> Index:
         """Control point at which each interval ends; a segment's is its first."""
-        return self.first + np.array([f.is_arc for f in self.fields])[self.field]
+        last: Index = self.first + np.array([f.is_arc for f in self.fields])[self.field]
+        return last
 
     @cached_property
     def gantry_deg(self) -> Array:
@@ -124,10 +124,9 @@ class Apertures:
     @property
     def travel_mm(self) -> Array:
         """Longest way of a leaf within each interval, shape (intervals,)."""
-        return np.maximum(
-            abs(self.left_mm[self.last] - self.left_mm[self.first]).max(axis=1),
-            abs(self.right_mm[self.last] - self.right_mm[self.first]).max(axis=1),
-        )
+        ways = [abs(ends[self.last] - ends[self.first]).max(axis=1) for ends in (self.left_mm, self.right_mm)]
+        longest: Array = np.maximum(*ways)
+        return longest
 
     def scaled(self, factor: float) -> Apertures:
         """Return the same apertures with all monitor units times a factor."""
@@ -150,7 +149,7 @@ class Apertures:
         parts : int
             Into which an interval of an arc is divided.
         """
-        beams = {}
+        beams: dict[tuple[int, int, float], Beam] = {}
         for n, start, end in self.divided(parts):
             from_deg, to_deg = self.gantry_deg[self.first[n]], self.gantry_deg[self.last[n]]
             angle = float((from_deg + (start + end) / 2 * (to_deg - from_deg)) % 360)
@@ -171,7 +170,7 @@ class Apertures:
         parts : int
             As for `beams`.
         """
-        rasters: dict[Any, Raster] = {}
+        rasters: dict[tuple[int, int, float], Raster] = {}
         for n, start, end in self.divided(parts):
             open_ = [self._at(n, share) for share in (start, end)]
             (left, right), (left_end, right_end) = [(lo - leaf_gap_mm / 2, hi + leaf_gap_mm / 2) for lo, hi in open_]
@@ -190,4 +189,5 @@ class Apertures:
 
     def _at(self, n: int, share: float) -> tuple[Array, Array]:
         a, b = self.first[n], self.last[n]
-        return tuple((1 - share) * ends[a] + share * ends[b] for ends in (self.left_mm, self.right_mm))  # type: ignore[return-value]
+        left, right = ((1 - share) * ends[a] + share * ends[b] for ends in (self.left_mm, self.right_mm))
+        return left, right

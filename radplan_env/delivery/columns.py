@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,8 @@ class ApertureColumns:
         most = int((self.end - self.begin).sum())
         column, interval, fluence = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
         left, right = self._open(leaves)
-        opening.openings(left, right, *self._intervals(), column, interval, fluence)
+        arguments: tuple[Any, ...] = (left, right, *self._intervals(), column, interval, fluence)
+        opening.openings(*arguments)
         return self._times(column, interval, fluence, np.arange(self.k.matrix.shape[0]), leaves.units.size)
 
     def slopes(self, leaves: Leaves, reach_mm: float, rows: Index) -> NDArray[np.float32]:
@@ -146,7 +148,8 @@ class ApertureColumns:
         most = int((4 * (self.end - self.begin)).sum())
         column, variable, slope = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
         left, right = self._open(leaves)
-        found = opening.changes(left, right, leaves.units, *self._intervals(), reach_mm, column, variable, slope)
+        arguments: tuple[Any, ...] = (left, right, leaves.units, *self._intervals(), reach_mm, column, variable, slope)
+        found = opening.changes(*arguments)
         return self._times(column[:found], variable[:found], slope[:found], rows, 2 * leaves.left.size)
 
     def _times(
@@ -173,6 +176,6 @@ class ApertureColumns:
         half = self.machine.dosimetric_leaf_gap_mm / 2
         return leaves.left - half, leaves.right + half
 
-    def _intervals(self) -> tuple[object, ...]:
+    def _intervals(self) -> tuple[Any, ...]:
         intervals = self.first, self.last, self.begin, self.end
         return *intervals, self.pair, self.low, self.width_mm, self.transmission

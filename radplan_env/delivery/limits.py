@@ -109,7 +109,7 @@ def _of_leaves(apertures: Apertures, machine: Machine) -> list[Violation]:
 
 
 def _of_motion(apertures: Apertures, machine: Machine) -> list[Violation]:
-    found = []
+    found: list[Violation] = []
     seconds = interval_seconds(apertures, machine)
 
     def check(limit: str, f: int, values: Array, low: float, high: float, places: NDArray[np.int64]) -> None:

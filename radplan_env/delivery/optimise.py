@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -263,10 +264,11 @@ class _Linearised:
             value, slope = self._value_and_slope(scale * scaled, _STIFF * unit)
             return value, scale * slope
 
-        bounds = np.column_stack([low, high]) / scale[:, None]
-        options = {"maxiter": steps, "maxcor": 20, "ftol": 1e-9}
-        found = minimize(value_and_slope, 0 * low, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        return np.clip(scale * found.x, low, high)
+        settings: dict[str, Any] = {"bounds": np.column_stack([low, high]) / scale[:, None]}
+        settings["options"] = {"maxiter": steps, "maxcor": 20, "ftol": 1e-9}
+        found = minimize(value_and_slope, 0 * low, jac=True, method="L-BFGS-B", **settings)
+        best: Array = np.clip(scale * found.x, low, high)
+        return best
 
     def value(self, step: Array) -> float:
         """Return the loss of a step."""

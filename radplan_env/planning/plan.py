@@ -155,7 +155,9 @@ class Plan:
         if self.delivery is None or self.deliverable is None:
             return None
         judged = self.deliverable.evaluation
-        return {"score": judged.score, "screened": judged.screened, **self.delivery.summary()}  # type: ignore[typeddict-item]
+        summary: Any = {"score": judged.score, "screened": judged.screened, **self.delivery.summary()}
+        described: DeliverySummary = summary
+        return described
 
     def save(self, path: str | Path) -> Path:
         """Write the plan, its protocol within, to a .npz file that `Plan.load` reads."""

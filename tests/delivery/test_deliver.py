@@ -104,7 +104,7 @@ def test_an_episode_hands_over_a_delivered_plan(box_case: Case) -> None:
     settings = {"cases": [box_case], "gantry_angles_deg": BEAMS, "budget": 2, "verdict": "sampled", "progress": False}
     env = RadPlanEnv(technique="step-and-shoot", deliver="final", **settings)  # type: ignore[arg-type]
     env.reset(seed=0)
-    zero = np.zeros(env.action_space.shape, np.float32)
+    zero = np.zeros(len(env.action_map.names), np.float32)
     first = env.step(zero)[-1]["plan"]
     assert first["stage"] == "ideal"
     assert first["delivered"] is None
