@@ -30,9 +30,14 @@ def test_a_folder_that_the_user_names_is_used(tmp_path: Path, monkeypatch: pytes
 
 
 def test_division_by_zero_is_as_asked_for() -> None:
+    @compiled
     def ratio(x: float, y: float) -> float:
         return x / y
 
-    assert np.isinf(compiled(error_model="numpy")(ratio)(1.0, 0.0))
+    @compiled(error_model="numpy")
+    def limit(x: float, y: float) -> float:
+        return x / y
+
+    assert np.isinf(limit(1.0, 0.0))
     with pytest.raises(ZeroDivisionError):
-        compiled(ratio)(1.0, 0.0)
+        ratio(1.0, 0.0)
