@@ -7,10 +7,10 @@ blurred by half a bixel to both sides: without that every edge between bixels is
 
 from __future__ import annotations
 
-import numba
+from radplan_env.compiled import compiled
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _integral(x, width, blur):  # type: ignore[no-untyped-def] # pragma: no cover
     """Integral of the share passed by an end at rest, blurred evenly over `blur` to both sides."""
     total = 0.0
@@ -24,7 +24,7 @@ def _integral(x, width, blur):  # type: ignore[no-untyped-def] # pragma: no cove
     return total / (2 * blur * width)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _at_rest(x, width, blur):  # type: ignore[no-untyped-def] # pragma: no cover
     total = 0.0
     for sign in (1.0, -1.0):
@@ -36,7 +36,7 @@ def _at_rest(x, width, blur):  # type: ignore[no-untyped-def] # pragma: no cover
     return total / (2 * blur * width)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _passed(low, width, start, end):  # type: ignore[no-untyped-def] # pragma: no cover
     """Share of a bixel from `low` on that lies left of an end moving from start to end, blurred by half a bixel."""
     a, b, blur = start - low, end - low, width / 2
@@ -49,7 +49,7 @@ def _passed(low, width, start, end):  # type: ignore[no-untyped-def] # pragma: n
     return (_integral(b, width, blur) - _integral(a, width, blur)) / (b - a)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _slope(low, width, start, end, moves_start, moves_end, reach):  # type: ignore[no-untyped-def] # pragma: no cover
     """Mean slope of `_passed` within `reach` of one end's place, or of both where they are one control point's."""
     ahead = _passed(low, width, start + moves_start * reach, end + moves_end * reach)
@@ -57,7 +57,7 @@ def _slope(low, width, start, end, moves_start, moves_end, reach):  # type: igno
     return (ahead - behind) / (2 * reach)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def openings(  # type: ignore[no-untyped-def]
     left, right, first, last, begin, end, pair, low, width, transmission, column, interval, fluence
 ):  # pragma: no cover
@@ -74,7 +74,7 @@ def openings(  # type: ignore[no-untyped-def]
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def changes(  # type: ignore[no-untyped-def]
     left, right, units, first, last, begin, end, pair, low, width, transmission, reach, column, variable, slope
 ):  # pragma: no cover
@@ -103,7 +103,7 @@ def changes(  # type: ignore[no-untyped-def]
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def multiply(indptr, indices, data, rows, starts, variable, slope, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Write some rows of K S to `out` (rows, variables); S by bixel: its entries starts[c] to starts[c + 1]."""
     for r in range(rows.size):
