@@ -69,7 +69,7 @@ def test_bad_requests_are_named(box_case: Case) -> None:
         influence(box_case, [0], ["PTV_7020"], "finest")
     with pytest.raises(ValueError, match="finite"):
         influence(box_case, [float("nan")], ["PTV_7020"], COARSE)
-    with pytest.raises(ValueError, match="share a gantry angle"):
+    with pytest.raises(ValueError, match="share a gantry and a collimator angle"):
         influence(box_case, [0, 360], ["PTV_7020"], COARSE)
     with pytest.raises(CaseError, match="no target"):
         influence(box_case, [0], ["PTV_7000"], COARSE)
