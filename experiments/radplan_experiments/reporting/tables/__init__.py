@@ -10,6 +10,7 @@ from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
+from radplan_experiments.reporting.tables.against_reference import against_reference
 from radplan_experiments.reporting.tables.agent_records import agent_records
 from radplan_experiments.reporting.tables.comparisons import (
     dose_differences,
@@ -32,6 +33,7 @@ from radplan_experiments.writing import write_text
 __all__ = [
     "UNKNOWN",
     "Table",
+    "against_reference",
     "agent_records",
     "all_tables",
     "criteria_met",
@@ -75,19 +77,20 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
         Plan summary of the reference plan, by case, for the cases that have one.
     """
     records = list(records)
-    tables = [overview(settings, records, references)]
+    tables = [overview(settings, records)]
     if frames.complete(records):
         tables += [
-            scores_by_case(settings, records, references),
-            score_statistics(settings, records, references),
-            score_differences(settings, records, references),
-            improvement(settings, records, references),
+            scores_by_case(settings, records),
+            score_statistics(settings, records),
+            score_differences(settings, records),
+            improvement(settings, records),
             score_by_solve(settings, records),
             gain_over_random(settings, records),
-            criteria_met(settings, records, references),
-            target_metrics(settings, records, references),
-            organ_metrics(settings, records, references),
-            dose_differences(settings, records, references),
+            criteria_met(settings, records),
+            target_metrics(settings, records),
+            organ_metrics(settings, records),
+            dose_differences(settings, records),
+            against_reference(settings, records),
             regret(settings, records),
             practical_equivalence(settings, records),
             variance(settings, records),
