@@ -133,7 +133,7 @@ def test_other_settings_are_refused_by_name(run: Path, settings: Settings, name:
         "scorecard": ScorecardChoice.of(load_scorecard("v1")),
     }
     other = dataclasses.replace(settings, **{name: others.get(name, "other")})
-    with pytest.raises(RunFolderError, match=f"{name} was .* now"), open_run_folder(run, other):
+    with pytest.raises(RunFolderError, match=rf"{name}\S* was .* now"), open_run_folder(run, other):
         pass
     assert (run / "episodes.jsonl").read_bytes() == before
 
