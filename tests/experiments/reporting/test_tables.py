@@ -216,6 +216,21 @@ def test_reference_plans_are_compared_by_criterion_on_the_same_voxels(
     assert "against_reference" not in {each.name for each in tables.all_tables(settings, records[4:], {})}
 
 
+def test_complexity_is_of_the_plan_handed_over(settings: Settings, records: list[Record]) -> None:
+    for record in records:
+        handed_over = record["steps"][record["handed_over"]]
+        cost = 2.0 if record["case"] == settings.cases[0] else 4.0
+        handed_over["complexity"] = {**handed_over["complexity"], "rounding_costs": cost}
+    coordinate = row(tables.complexity(settings, records), method="coordinate")
+    assert coordinate["rounding costs [points]"] == 3
+    assert coordinate["rounding costs [points] SD"] == pytest.approx(2**0.5)
+    assert (coordinate["cases"], coordinate["MU per fraction"], coordinate["highest bixel over median"]) == (
+        2,
+        800,
+        2.5,
+    )
+
+
 def test_the_template_is_compared_with(made: dict[str, Table]) -> None:
     score = row(made["score_differences"], agent="coordinate", against="template")
     assert (score["cases"], score["difference"]) == (2, pytest.approx(((90 - 60) + (92 - 80)) / 2))

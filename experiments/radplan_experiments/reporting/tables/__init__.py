@@ -18,6 +18,7 @@ from radplan_experiments.reporting.tables.comparisons import (
     improvement,
     score_differences,
 )
+from radplan_experiments.reporting.tables.complexity import complexity
 from radplan_experiments.reporting.tables.doses import criteria_met, organ_metrics, target_metrics
 from radplan_experiments.reporting.tables.effort import effort, language_model
 from radplan_experiments.reporting.tables.goals import episodes, solves_needed
@@ -36,6 +37,7 @@ __all__ = [
     "against_reference",
     "agent_records",
     "all_tables",
+    "complexity",
     "criteria_met",
     "dose_differences",
     "effort",
@@ -91,6 +93,7 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
             organ_metrics(settings, records),
             dose_differences(settings, records),
             against_reference(settings, records),
+            complexity(settings, records),
             regret(settings, records),
             practical_equivalence(settings, records),
             variance(settings, records),
