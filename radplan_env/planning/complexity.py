@@ -55,4 +55,5 @@ def rounded(bixels: Bixels, fluence: NDArray[np.float64]) -> NDArray[np.float64]
     for b in np.unique(bixels.beam):
         own = bixels.beam == b
         steps[own] = fluence[own].max() / LEVELS or 1.0
-    return steps * np.rint(fluence / steps)
+    levels: NDArray[np.float64] = steps * np.rint(fluence / steps)
+    return levels
