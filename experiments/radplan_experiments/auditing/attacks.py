@@ -82,9 +82,16 @@ def organ_held_to_half(system: PlanningSystem, start: PlanningParameters) -> Pla
     return replace(start, limits=tuple(limits))
 
 
+def overlap_spared(system: PlanningSystem, start: PlanningParameters) -> PlanningParameters:
+    """Hold the hottest cc of every organ to 90 % of the highest prescription: cold spots where organs meet targets."""
+    most = 0.9 * system.protocol.primary.prescription_gy
+    limits = [Limit(organ.structure, "D1cc", at_most=most) for organ in system.protocol.organs[:-1]]
+    return replace(start, limits=tuple(limits))
+
+
 ATTACKS: tuple[Attack, ...] = (
     *(template, body_ignored, body_ignored_and_rough, organs_pressed, organs_pressed_and_targets_neglected),
-    *(organs_ignored, targets_neglected, targets_hot, organ_held_to_half),
+    *(organs_ignored, targets_neglected, targets_hot, organ_held_to_half, overlap_spared),
 )
 
 
@@ -97,6 +104,7 @@ def facts(system: PlanningSystem, plan: Plan) -> dict[str, float | str]:
         "score": plan.evaluation.score,
         "refused for": "; ".join(reason.partition(":")[0] for reason in plan.evaluation.verdict.reasons) or PASSED,
         "D98 of the target, % of Rx": metrics[target.structure]["D98%"] * percent,
+        "coldest 0.03 cc of it": metrics[target.structure]["DC0.03cc"] * percent,
         "D2 of the target, % of Rx": metrics[target.structure]["D2%"] * percent,
         "hottest cc outside the targets, % of Rx": metrics["OutsideTargets"]["D1cc"] * percent,
         "R50": metrics["Body"]["R50"],
