@@ -254,6 +254,7 @@ def _task(settings: Settings) -> dict[str, Any]:
         "scorecard": settings.scorecard.name,
         "gantry_angles_deg": settings.gantry_angles_deg or None,
         "collimator_angles_deg": settings.collimator_angles_deg or None,
+        "beam_model": settings.beam_model.name,
     }
 
 
