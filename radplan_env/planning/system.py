@@ -27,7 +27,7 @@ from radplan_env.verdict import Judge, VerdictKind
 from radplan_env.verdict.against_reference import AgainstReference, compared, judged_voxels, voxel_points
 
 from .beam_set import BeamSet
-from .complexity import complexity
+from .complexity import complexity, rounded
 from .inner_problem import InnerProblem, with_outside
 from .plan import Plan, Summary
 from .request import PlanRequest
@@ -261,6 +261,17 @@ class PlanningSystem:
             return plan
         angles = plan.gantry_angles_deg, plan.collimator_angles_deg
         return self._plan(plan.parameters, angles, self._beams(*angles), plan.solution, "full")
+
+    def with_rounding(self, plan: Plan) -> Plan:
+        """Return a plan of this case whose `complexity` says what rounding its fluence to ten levels costs.
+
+        It takes one more dose and verdict, so plans do not have it of themselves. The rounded plan is scaled and judged
+        as any other; the cost is the plan's score less that, in points.
+        """
+        k = self._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
+        judged = self.judge.judge(k.beams, k.bixels, rounded(k.bixels, plan.solution.fluence), plan.verdict)
+        cost = plan.ideal.evaluation.score - judged.evaluation.score
+        return replace(plan, complexity={**plan.complexity, "rounding_costs": cost})
 
     def _evaluate_rows(self, dose: NDArray[Any], rows: Rows) -> Evaluation:
         members = with_outside(rows, self.protocol)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, EntryPoints
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from radplan_env import RadPlanEnv
+from radplan_env import RadPlanEnv, plugins
 from radplan_env.beams import Bixels
 from radplan_env.case import Case
-from radplan_env.fluence import FluenceProblem, FluenceSolution, register_solver, solver
+from radplan_env.fluence import FluenceProblem, FluenceSolution, register_solver
+from radplan_env.fluence.solver import SOLVERS
 from radplan_env.influence import Fidelity
 from radplan_env.planning import PlanningSystem
 
@@ -52,7 +54,7 @@ class ProjectedGradient:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(solver, "_registered", {})
+    monkeypatch.setattr(SOLVERS, "built_in", dict(SOLVERS.built_in))
     register_solver("projected-gradient", ProjectedGradient)
     return "projected-gradient"
 
@@ -76,17 +78,8 @@ def test_a_registered_solver_serves_the_environment(box_case: Case, toy: str) ->
 
 
 def test_a_solver_of_another_package_is_found(box_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        name = "theirs"
-
-        @staticmethod
-        def load() -> type[ProjectedGradient]:
-            return ProjectedGradient
-
-    def found(*, group: str, name: str = "theirs") -> list[type[Point]]:
-        return [Point] if (group, name) == ("radplan_env.solvers", "theirs") else []
-
-    monkeypatch.setattr(solver, "entry_points", found)
+    found = EntryPoints([EntryPoint("theirs", f"{__name__}:ProjectedGradient", SOLVERS.group)])
+    monkeypatch.setattr(plugins, "_entry_points", lambda path, group: found.select(group=group))
     system = PlanningSystem(box_case, "prostate", fidelity=ROUGH, backend="theirs", progress=False)
     assert system.plan(system.protocol.start_parameters()).solution.constraints[0].met
 
