@@ -84,12 +84,12 @@ class Grid:
             o + (n - 1) * s / 2 - (m - 1) * spacing_mm / 2
             for o, n, s, m in zip(self.origin_mm, self.shape, self.spacing_mm, shape, strict=True)
         )
-        return Grid(shape, (spacing_mm,) * 3, origin)  # type: ignore[arg-type]
+        return Grid(shape, (spacing_mm,) * 3, origin)
 
     def part(self, box: Box) -> Grid:
         """Return the grid of some of the voxels, given by slices of their indices along z, y and x."""
         origin = tuple(o + s * side.start for o, s, side in zip(self.origin_mm, self.spacing_mm, box, strict=True))
-        return Grid(tuple(side.stop - side.start for side in box), self.spacing_mm, origin)  # type: ignore[arg-type]
+        return Grid(tuple(side.stop - side.start for side in box), self.spacing_mm, origin)
 
     def box_around(self, mask: NDArray[np.bool_], source: Grid) -> Box | None:
         """Return slices (z, y, x) of the voxels that a mask on another grid may touch; None for an empty mask."""
