@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from textwrap import wrap
 from typing import Any, ClassVar, Protocol, TypedDict
 
@@ -141,7 +141,7 @@ class Scorecard(ABC):
         nor NumPy. The numbers a protocol gives count in `Protocol.digest`.
         """
         own = [kind for kind in type(self).__mro__ if issubclass(kind, Scorecard) and kind is not Scorecard]
-        return _digest((*own, *self.covers), self.packages)
+        return code_digest([*own, *self.covers], self.packages)
 
     @property
     def identity(self) -> ScorecardIdentity:
@@ -174,9 +174,3 @@ class Scorecard(ABC):
             lines += ["", f"For the protocol {goals.name}:"]
             lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         return "\n".join(lines)
-
-
-@lru_cache
-def _digest(functions: tuple[Callable[..., Any], ...], packages: tuple[str, ...]) -> str:
-    """As `code_digest`, which takes half a second: once in a process, not once for every patient."""
-    return code_digest(functions, packages)
