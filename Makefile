@@ -9,7 +9,7 @@ compare: .venv/ready  ## the three agents on synthetic prostates: tables and pic
 	$(RUN) experiments/compare.py $(ARGS)
 
 test: .venv/ready
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-slow: .venv/ready
 	$(RUN) -m pytest -m slow $(ARGS)

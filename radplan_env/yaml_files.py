@@ -52,7 +52,7 @@ def parse_yaml(text: str) -> Any:
         raise YAMLFileError(f"not valid YAML: {' '.join(str(error).split())}") from error
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(yaml.CSafeLoader):
     """Safe loader that guesses nothing."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -63,7 +63,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         kind = node.tag.rpartition(":")[2]
-        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        plain = isinstance(node, yaml.ScalarNode) and not node.style
         if plain and kind == "timestamp":
             raise _refused(node, f"{node.value} is read as a date: put it in quotes")
         if plain and kind in _SAYS_WHAT_IT_IS and not _SAYS_WHAT_IT_IS[kind].fullmatch(node.value):

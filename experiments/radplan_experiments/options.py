@@ -44,6 +44,10 @@ class TaskOptions:
     collimator_angles_deg: tuple[float, ...] = ()
     """Collimator angle of each beam, or one for all; by default the protocol's, or 0 for beams of your own."""
 
+    beam_model: Literal["generic-6x", "matrad-generic"] = "generic-6x"
+    """The machine's beam, for planning and judging alike: see docs/beam-model.md. Results of two beams are not
+    comparable."""
+
     source: Annotated[str | None, _SOURCES] = None
     """Where cases come from; by default the site's source: synthetic (prostate), openkbp (head-and-neck), matrad
     (tg119). With a protocol of your own and --data: dicom."""

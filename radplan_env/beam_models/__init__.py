@@ -8,6 +8,6 @@
 docs/beam-model.md has the formulas and the numbers.
 """
 
-from radplan_env.beam_models.model import BEAM_MODELS, BeamModel, beam_model_named
+from radplan_env.beam_models.model import BEAM_MODELS, DEFAULT_BEAM_MODEL, BeamModel, beam_model_named
 
-__all__ = ["BEAM_MODELS", "BeamModel", "beam_model_named"]
+__all__ = ["BEAM_MODELS", "DEFAULT_BEAM_MODEL", "BeamModel", "beam_model_named"]

@@ -23,6 +23,7 @@ Table = NDArray[np.float32]
 
 BEAM_MODELS = ("generic-6x", "matrad-generic")
 """Names of the models: the machine that plans are judged on, and the one that pyRadPlan computes with."""
+DEFAULT_BEAM_MODEL = "generic-6x"
 
 
 class Kernels(Protocol):

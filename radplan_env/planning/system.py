@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
-from radplan_env.beam_models import beam_model_named
+from radplan_env.beam_models import DEFAULT_BEAM_MODEL, beam_model_named
 from radplan_env.case import Case
 from radplan_env.dose import dose_at, prepare
 from radplan_env.evaluation import Evaluation, evaluate
@@ -103,7 +103,7 @@ class PlanningSystem:
         targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
 
         if beam_model is None:
-            beam_model = "matrad-generic" if engine == "pyradplan" else "generic-6x"
+            beam_model = "matrad-generic" if engine == "pyradplan" else DEFAULT_BEAM_MODEL
         model = beam_model_named(beam_model)
         self.judge = Judge(case, self.protocol, self.scorecard, beam_model=beam_model)
         masks = {**case.structures, **self._regions()}

@@ -88,6 +88,7 @@ def make_record(agent: str, case: str, seed: int, plans: list[dict[str, Any]], *
         "protocol": "prostate",
         "scorecard": SETTINGS.scorecard.identity,
         "fidelity": "fast",
+        "agent_record": None,
         "seconds": 1.0,
         "versions": {"python": "3"},
     }

@@ -74,6 +74,7 @@ def test_it_is_rescored_by_its_own_protocol_or_by_another(
     assert read_run_folder(tmp_path / "package").settings.protocol.name == "head_and_neck"
 
 
+@pytest.mark.slow
 def test_it_is_merged_exported_and_reported_under_its_title(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

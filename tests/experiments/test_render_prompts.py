@@ -17,6 +17,7 @@ def without_figures(text: str) -> str:
     return re.sub(r"[ -]+", " ", re.sub(r"[-+−]?\d+(\.\d+)?", "0", text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", ["prostate", "head-and-neck"])
 def test_the_docs_show_what_the_model_sees(site: str) -> None:
     written = (DOCS / f"{site}.md").read_text(encoding="utf-8")

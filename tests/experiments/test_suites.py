@@ -20,7 +20,7 @@ from radplan_experiments import suites
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import CompareOptions
 from radplan_experiments.recording.run_folder import RunFolder
-from radplan_experiments.recording.settings import ScorecardChoice, Settings
+from radplan_experiments.recording.settings import BeamModelChoice, ScorecardChoice, Settings
 from radplan_experiments.recording.standing import altered_cases, standing
 from radplan_experiments.running.run_settings import settings_of_suite
 from radplan_experiments.suites import Suite, available_suites, load_suite
@@ -146,6 +146,8 @@ def test_a_run_of_the_suites_settings_departs_in_nothing(suite: Suite, as_asked:
         ({"scorecard": ScorecardChoice("toy", "1", "0" * 64)}, "scorecard toy, not v1"),
         ({"scorecard": ScorecardChoice("v1", "1", "0" * 64)}, "another version of scorecard v1"),
         ({"gantry_angles_deg": (0.0, 90.0)}, "beams of its own"),
+        ({"beam_model": BeamModelChoice.of("matrad-generic")}, "beam model matrad-generic, not generic-6x"),
+        ({"beam_model": BeamModelChoice("generic-6x", "0" * 64)}, "another version of beam model generic-6x"),
         ({"source": "dicom"}, "source dicom, not synthetic"),
         ({"split": "validation"}, "split validation, not test"),
         ({"budget": 9}, "budget 9, not 10"),

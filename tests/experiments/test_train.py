@@ -58,6 +58,7 @@ def trained(wanted: Setup, folder: Path, solves: int = 16) -> dict[str, Any]:
     return train_policy(wanted, folder, solves=solves, interval=8, command="python experiments/train.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_training_that_was_killed_goes_on(
     algorithm: str, box_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -103,6 +104,7 @@ def reopened(wanted: Setup, folder: Path) -> tuple[Any, Progress, Any]:
     return envs, progress, model
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_policy(box_case: Case, tmp_path: Path) -> None:
     first, again, other = (
         trained(setup(box_case, "ppo", seed=seed), tmp_path / name) for name, seed in (("a", 1), ("b", 1), ("c", 2))

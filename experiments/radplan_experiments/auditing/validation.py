@@ -185,8 +185,8 @@ def _problems(folder: RunFolder, system: PlanningSystem, record: Record) -> Iter
             yield index + 1, _shortened(different)
         if index == record["handed_over"]:
             different = _problems_of_file(folder, record, plan)
-            compared = {"against_reference": system.against_reference(plan)}
-            different += differences({name: record[name] for name in compared}, compared)
+            recorded, found = record.get("against_reference"), system.against_reference(plan)
+            different += differences({"against_reference": recorded}, {"against_reference": found})
             if different:
                 yield index + 1, f"plan handed over: {_shortened(different)}"
 
@@ -201,7 +201,8 @@ def _problems_of_episode(settings: Settings, record: Record) -> Iterator[str]:
     if record["status"] == COMPLETE and (not steps or record["error"] is not None):
         yield "complete, but with an error or without a plan"
     wanted |= runner.outcome(steps)
-    if different := differences({name: record[name] for name in wanted}, wanted):
+    told: Mapping[str, Any] = record
+    if different := differences({name: told[name] for name in wanted}, wanted):
         yield _shortened(different)
 
 

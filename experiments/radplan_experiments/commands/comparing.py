@@ -14,8 +14,8 @@ from radplan_experiments.running.run_settings import protocol_named, settings_of
 from radplan_experiments.suites import load_suite
 
 SET_BY_SUITE = (
-    *("--site", "--protocol", "--scorecard", "--gantry-angles-deg", "--collimator-angles-deg", "--source", "--split"),
-    *("--cases", "--budget", "--seeds", "--fidelity"),
+    *("--site", "--protocol", "--scorecard", "--gantry-angles-deg", "--collimator-angles-deg", "--beam-model"),
+    *("--source", "--split", "--cases", "--budget", "--seeds", "--fidelity"),
 )
 
 BESIDE = {

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from radplan_experiments.recording.records import FAILED, Record, key_of
+from radplan_experiments.recording.records import FAILED, Failure, Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.running.own_agents import source_file
 from radplan_experiments.wording import counted
@@ -30,9 +29,9 @@ def place(raised: BaseException, agent: str) -> str | None:
 
 def message(record: Record) -> str:
     """What an agent failed with, and where in its code."""
-    error: Mapping[str, Any] = record["error"]
+    error = _error(record)
     at = error.get("at")
-    return str(error["message"]) + (f" ({at})" if at else "")
+    return error["message"] + (f" ({at})" if at else "")
 
 
 def episode(record: Record) -> str:
@@ -68,4 +67,10 @@ def write_tracebacks(folder: RunFolder) -> None:
 
 
 def _traceback(record: Record) -> str:
-    return str(record["error"].get("traceback") or "No exception was raised.\n")
+    return _error(record)["traceback"] or "No exception was raised.\n"
+
+
+def _error(record: Record) -> Failure:
+    if (error := record["error"]) is None:
+        raise ValueError(f"{episode(record)}: the episode did not fail")
+    return error

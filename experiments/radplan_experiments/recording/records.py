@@ -76,8 +76,7 @@ class EpisodeRecord(Outcome):
     delivered: NotRequired[Delivered]
 
 
-Record = dict[str, Any]
-"""An `EpisodeRecord` as JSON gives it back, before anything of it is known to hold."""
+Record = EpisodeRecord
 
 Key = tuple[str, str, int]
 
@@ -87,10 +86,28 @@ def key_of(record: Record) -> Key:
     return record["agent"], record["case"], record["seed"]
 
 
+def handed_over(record: Record) -> int:
+    """Which of the steps an episode hands over, counted from 0.
+
+    Raises
+    ------
+    ValueError
+        If it made no plan.
+    """
+    if (chosen := record["handed_over"]) is None:
+        raise ValueError(f"{' '.join(map(str, key_of(record)))}: the episode made no plan")
+    return chosen
+
+
+def plan_handed_over(record: Record) -> PlanSummary:
+    """The summary of the plan that an episode hands over; see `handed_over`."""
+    return record["steps"][handed_over(record)]
+
+
 def parse(line: bytes) -> Record | None:
     """The record in a line, or None where it is cut short or no record of this schema."""
     try:
-        record = json.loads(line)
+        record: Record = json.loads(line)
         agent, case, seed = key_of(record)
     except (ValueError, KeyError, TypeError):
         return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from radplan_env.beam_models import DEFAULT_BEAM_MODEL, beam_model_named
 from radplan_env.protocol import Protocol
 from radplan_env.scorecards import Scorecard, ScorecardIdentity
 from radplan_experiments.recording.records import Key
@@ -56,6 +57,19 @@ class ScorecardChoice:
 
 
 @dataclass(frozen=True)
+class BeamModelChoice:
+    """What a run's doses are computed with: the beam model's name and `BeamModel.digest`."""
+
+    name: str
+    digest: str
+
+    @classmethod
+    def of(cls, name: str) -> BeamModelChoice:
+        """The choice of a beam model as it is now."""
+        return cls(name, beam_model_named(name).digest)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that decides what the episodes of a run are. Where it differs, so may the results.
 
@@ -76,6 +90,7 @@ class Settings:
         Those of the agents whose episodes do not depend on the seed: they play each case once.
     gantry_angles_deg, collimator_angles_deg : tuple of float
         Beams other than the protocol's; none are the protocol's own.
+    beam_model : BeamModelChoice
     suite : str, optional
         Suite that was asked for; whether the run is that suite, `Suite.departures` tells.
     """
@@ -98,6 +113,7 @@ class Settings:
     deterministic: tuple[str, ...] = ()
     gantry_angles_deg: tuple[float, ...] = ()
     collimator_angles_deg: tuple[float, ...] = ()
+    beam_model: BeamModelChoice = field(default_factory=lambda: BeamModelChoice.of(DEFAULT_BEAM_MODEL))
     suite: str | None = None
     reference_dose: bool = True
 
@@ -115,7 +131,7 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; tuples become lists, as JSON gives them back. Of the protocol name and digest."""
-        plain: dict[str, Any] = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        plain: dict[str, Any] = {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
         return {**plain, "protocol": self.protocol.name, "protocol_digest": self.protocol_digest}
 
     @classmethod
@@ -127,13 +143,15 @@ class Settings:
         del values["protocol_digest"]
         model, scorecard = values.pop("model", None), ScorecardChoice(**values.pop("scorecard"))
         model = None if model is None else ModelChoice(**model)
-        return cls(**{**values, "protocol": protocol, "scorecard": scorecard, "model": model})
+        beam_model = BeamModelChoice(**values.pop("beam_model"))
+        chosen = {"protocol": protocol, "scorecard": scorecard, "model": model, "beam_model": beam_model}
+        return cls(**{**values, **chosen})
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
-    return asdict(value) if isinstance(value, ModelChoice | ScorecardChoice) else value
+    return asdict(value) if isinstance(value, ModelChoice | ScorecardChoice | BeamModelChoice) else value
 
 
 def different_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from radplan_env.planning import Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target
 from radplan_experiments.recording.ranking import best_points, points, refused
-from radplan_experiments.recording.records import COMPLETE, Record, key_of
+from radplan_experiments.recording.records import COMPLETE, Record, key_of, plan_handed_over
 from radplan_experiments.recording.settings import Settings
 
 REFERENCE = "reference plan"
@@ -42,7 +42,7 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
 
 def plans(records: Iterable[Record], references: Mapping[str, Summary]) -> list[tuple[str, str, int, Summary]]:
     """The plans to compare, (method, case, seed, summary): what each episode handed over, then the references."""
-    ours = [(r["agent"], r["case"], r["seed"], r["steps"][r["handed_over"]]) for r in complete(records) if r["steps"]]
+    ours = [(r["agent"], r["case"], r["seed"], plan_handed_over(r)) for r in complete(records) if r["steps"]]
     return ours + [(REFERENCE, case, 0, summary) for case, summary in sorted(references.items())]
 
 
@@ -79,7 +79,7 @@ def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) ->
             r["case"],
             r["seed"],
             best_points(r["steps"]),
-            points(r["steps"][r["handed_over"]]),
+            points(plan_handed_over(r)),
             points(r["steps"][-1]),
             any(step["met"] for step in r["steps"]),
             _passed(r["steps"]),

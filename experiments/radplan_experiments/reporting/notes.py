@@ -89,7 +89,7 @@ def language_model(folder: RunFolder, records: Sequence[Record]) -> list[str]:
         lines.append(f"Instructions: {json.dumps(settings.instructions, ensure_ascii=False)}")
     if settings.model.vision == "no":
         return [*lines, "No agent showed the model pictures: --model.vision no."]
-    said = {record["agent"]: record["agent_record"] for record in records if record.get("agent_record")}
+    said = {record["agent"]: own for record in records if (own := record["agent_record"])}
     unseen = [
         agent
         for agent, own in said.items()

@@ -14,7 +14,7 @@ from radplan_env.planning import Plan, Summary
 from radplan_env.render.dvh import Curves
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.recording.ranking import best_points
-from radplan_experiments.recording.records import Record, key_of
+from radplan_experiments.recording.records import Record, key_of, plan_handed_over
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.reporting import frames
 from radplan_experiments.reporting.frames import REFERENCE
@@ -65,7 +65,7 @@ class StoredPlans:
         the template agent hands over.
         """
         for other in self.records:
-            if other["case"] == record["case"] and same_plan(other["steps"][other["handed_over"]], record["steps"][0]):
+            if other["case"] == record["case"] and same_plan(plan_handed_over(other), record["steps"][0]):
                 return self.handed_over(other)
         return None
 

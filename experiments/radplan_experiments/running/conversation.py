@@ -226,6 +226,7 @@ def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
             scorecard=run_settings.scorecard_of(args, protocol),
             gantry_angles_deg=gantry or None,
             collimator_angles_deg=collimator or None,
+            beam_model=args.beam_model,
             cases=[case],
             fidelity=args.fidelity,
             budget=args.budget,

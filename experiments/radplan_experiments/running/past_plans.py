@@ -13,7 +13,7 @@ from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import LibraryOptions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.ranking import rank
-from radplan_experiments.recording.records import FAILED, Record, key_of
+from radplan_experiments.recording.records import FAILED, Record, key_of, plan_handed_over
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.running import comparison, run_settings
 from radplan_experiments.running.runner import read_case
@@ -65,7 +65,7 @@ def library_of(folder: RunFolder) -> Library:
 def _best_of(folder: RunFolder, case: str) -> Record | None:
     """The episode with the best plan of a case; of equals the first."""
     records = [r for r in folder.records.values() if r["case"] == case and r["handed_over"] is not None]
-    return max(records, key=lambda r: rank(r["steps"][r["handed_over"]]), default=None)
+    return max(records, key=lambda r: rank(plan_handed_over(r)), default=None)
 
 
 def _reference_plan(folder: RunFolder, record: Record) -> ReferencePlan:

@@ -14,7 +14,7 @@ from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard, s
 from radplan_env.sites import Site, site_id, site_of
 from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named, source_named, unrecognised
 from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
-from radplan_experiments.recording.settings import ModelChoice, ScorecardChoice, Settings
+from radplan_experiments.recording.settings import BeamModelChoice, ModelChoice, ScorecardChoice, Settings
 from radplan_experiments.running import language_model
 from radplan_experiments.suites import load_suite
 
@@ -59,6 +59,7 @@ def settings_of(args: RunOptions) -> Settings:
         deterministic=tuple(agent for agent in agents if getattr(load_agent(agent), "deterministic", False)),
         gantry_angles_deg=gantry,
         collimator_angles_deg=collimator,
+        beam_model=BeamModelChoice.of(args.beam_model),
     )
 
 
@@ -93,6 +94,7 @@ def settings_of_suite(name: str, args: RunOptions) -> Settings:
         protocol=None,
         gantry_angles_deg=(),
         collimator_angles_deg=(),
+        beam_model=suite.beam_model.name,
     )
     there = open_cohort(origin_of(task)).ids
     cases = tuple(case for case in suite.cases if case in there)

@@ -97,7 +97,9 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "scorecard": settings.scorecard.identity,
         "fidelity": settings.fidelity,
         "budget": settings.budget,
-        **came_to,
+        "best_score": came_to["best_score"],
+        "final_score": came_to["final_score"],
+        "handed_over": came_to["handed_over"],
         "against_reference": against,
         "steps": steps,
         "agent_record": agent_record,
@@ -251,6 +253,7 @@ def _task(settings: Settings) -> dict[str, Any]:
         "scorecard": settings.scorecard.name,
         "gantry_angles_deg": settings.gantry_angles_deg or None,
         "collimator_angles_deg": settings.collimator_angles_deg or None,
+        "beam_model": settings.beam_model.name,
     }
 
 

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from radplan_env.planning import PlanningSystem
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import ParetoOptions
 from radplan_experiments.recording import failures
-from radplan_experiments.recording.records import COMPLETE
+from radplan_experiments.recording.records import COMPLETE, Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import figures, front
 from radplan_experiments.reporting.front import Metric, Point
@@ -144,7 +143,7 @@ def _folder_of(wish: str) -> str:
     return f"{slug(wish)[:40]}-{sha256(wish.encode()).hexdigest()[:8]}"
 
 
-def _ends(records: Sequence[dict[str, Any]], wish: str) -> list[Point]:
+def _ends(records: Sequence[Record], wish: str) -> list[Point]:
     """The last plan of each episode that came to its end; of the others it is said that they did not."""
     for record in records:
         if record["status"] != COMPLETE:

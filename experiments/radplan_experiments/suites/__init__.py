@@ -30,6 +30,15 @@ class SuiteScorecard(BaseModel):
     digest: Digest
 
 
+class SuiteBeamModel(BaseModel):
+    """The beam model of a suite: name and `BeamModel.digest`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["generic-6x", "matrad-generic"]
+    digest: Digest
+
+
 class Suite(BaseModel):
     """One file: two who ran a suite of the same name ran the same. What has been published under a name stays.
 
@@ -44,6 +53,7 @@ class Suite(BaseModel):
     protocol_digest : str
         `Protocol.digest` of the protocol, the scorecard's section of it included.
     scorecard : SuiteScorecard
+    beam_model : SuiteBeamModel
     source, split : str
         Where the cases come from.
     fidelity : str
@@ -66,6 +76,7 @@ class Suite(BaseModel):
     protocol: str
     protocol_digest: Digest
     scorecard: SuiteScorecard
+    beam_model: SuiteBeamModel
     source: str
     split: Literal["train", "validation", "test"]
     fidelity: Literal["fast", "standard", "paper"]
@@ -123,6 +134,10 @@ class Suite(BaseModel):
             texts.append(f"scorecard {settings.scorecard.name}, not {self.scorecard.name}")
         elif settings.scorecard.digest != self.scorecard.digest:
             texts.append(f"another version of scorecard {self.scorecard.name} (digest {settings.scorecard.digest})")
+        if settings.beam_model.name != self.beam_model.name:
+            texts.append(f"beam model {settings.beam_model.name}, not {self.beam_model.name}")
+        elif settings.beam_model.digest != self.beam_model.digest:
+            texts.append(f"another version of beam model {self.beam_model.name} (digest {settings.beam_model.digest})")
         if settings.gantry_angles_deg or settings.collimator_angles_deg:
             texts.append("beams of its own")
         if others := [case for case in settings.cases if case not in self.cases]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from radplan_env.beam_models import beam_model_named
 from radplan_env.protocol import load_protocol
 from radplan_env.scorecards import load_scorecard
 from radplan_experiments.cohort import Origin, open_cohort, unrecognised
@@ -25,6 +26,8 @@ def main(name: str, *data: str) -> None:
     cases = open_cohort(Origin(suite.source, data, suite.split, structures=unrecognised(protocol)))
     print(f"protocol_digest: {protocol.digest(scorecard.name)}")
     print(f'scorecard:\n  name: {scorecard.name}\n  version: "{scorecard.version}"\n  digest: {scorecard.digest}')
+    beam_model = beam_model_named(suite.beam_model.name)
+    print(f"beam_model:\n  name: {beam_model.name}\n  digest: {beam_model.digest}")
     print("cases:")
     for case in suite.cases:
         print(f"  {case}: {cases[case].digest()}", flush=True)

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from radplan_env.case import Case
-from radplan_env.planning import PlanningSystem
+from radplan_env.planning import Plan, PlanningSystem
 from radplan_experiments.auditing import replay, validation
 from radplan_experiments.recording import fluences
 from radplan_experiments.recording.run_folder import RunFolderError
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.running import runner
+
+read_case = lru_cache(runner.read_case)
 
 Record = dict[str, Any]
 Validate = Callable[..., str]
@@ -50,17 +52,34 @@ def planning_system() -> Callable[[Settings, Case], PlanningSystem]:
     return planning_system
 
 
+@pytest.fixture(scope="module")
+def judged_again() -> Callable[..., Plan]:
+    """`replay.judged_again`, that judges what no test has changed once."""
+    plans: dict[tuple[str, bytes], Plan] = {}
+
+    def judged_again(system: PlanningSystem, step: Record, fluence: Any) -> Plan:
+        asked = json.dumps(step), fluence.tobytes()
+        if asked not in plans:
+            plans[asked] = genuine(system, step, fluence)
+        return plans[asked]
+
+    genuine = replay.judged_again
+    return judged_again
+
+
 @pytest.fixture
 def validate(
     folder: Path,
     planning_system: Callable[..., PlanningSystem],
+    judged_again: Callable[..., Plan],
     in_this_process: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Validate:
     """What is found; exit code and last line are held against how many plans should be confirmed."""
     monkeypatch.setattr(replay, "planning_system", planning_system)
-    monkeypatch.setattr(replay, "read_case", lru_cache(runner.read_case))
+    monkeypatch.setattr(replay, "read_case", read_case)
+    monkeypatch.setattr(replay, "judged_again", judged_again)
 
     def validate(confirmed: int, plans: int = PLANS) -> str:
         capsys.readouterr()

@@ -31,6 +31,7 @@ def converse(service: scripted.Service, out: Path, monkeypatch: pytest.MonkeyPat
     return main([*task, *more])
 
 
+@pytest.mark.slow
 def test_comment_undo_and_accept(
     service: scripted.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from radplan_env.render.colors import drawing_order, structure_colors
 from radplan_env.render.dvh import Curves, draw_dvh
 from radplan_env.render.planes import planes_of
 from radplan_env.render.slices import draw_slice
+from radplan_experiments.recording import records
 from radplan_experiments.recording.ranking import points
 from radplan_experiments.recording.records import Record
 from radplan_experiments.reporting.figures.style import grid_of_panels, legend_below, taking_turns
@@ -46,8 +47,9 @@ def trajectory(
     prescription_gy : float
         Of the primary target, Gy.
     """
-    first = None if record["handed_over"] == 0 else first
-    titles = ("solve 1", f"solve {record['handed_over'] + 1}, handed over")
+    last = records.handed_over(record)
+    first = None if last == 0 else first
+    titles = ("solve 1", f"solve {last + 1}, handed over")
     plans = [(title, plan) for title, plan in zip(titles, (first, handed_over), strict=True) if plan is not None]
     rows = 2 if plans else 1
     figure, panels = grid_of_panels(rows, COLUMNS, width=COLUMNS * PANEL[0], height=rows * PANEL[1] + 0.8)
@@ -84,7 +86,7 @@ def _draw_scores(axes: Axes, record: Record) -> None:
     best = list(accumulate(map(points, record["steps"]), max))
     axes.step(solves, best, where="post", color="#888888", linewidth=1, label="best so far")
     axes.plot(solves, scores, "o-", color="black", markersize=4, linewidth=0.8, label="this solve")
-    chosen = record["handed_over"]
+    chosen = records.handed_over(record)
     axes.plot(chosen + 1, scores[chosen], "o", color="#D55E00", markersize=8, zorder=3, label="handed over")
     axes.set(xlabel="Solve", ylabel="Score", xlim=(0.5, record["budget"] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

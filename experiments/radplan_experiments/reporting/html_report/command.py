@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+from radplan_env.beam_models import DEFAULT_BEAM_MODEL
 from radplan_env.protocol import load_protocol
 from radplan_env.scorecards import scorecard_for
 from radplan_env.sites import SITES
@@ -47,6 +48,8 @@ def _task(settings: Settings) -> list[str]:
     for name in ("gantry_angles_deg", "collimator_angles_deg"):
         if angles := getattr(settings, name):
             words += [f"--{name.replace('_', '-')}", *(f"{angle:g}" for angle in angles)]
+    if settings.beam_model.name != DEFAULT_BEAM_MODEL:
+        words += ["--beam-model", settings.beam_model.name]
     return [*words, "--budget", str(settings.budget), "--seeds", str(settings.seeds)]
 
 

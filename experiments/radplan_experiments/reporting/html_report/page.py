@@ -20,7 +20,7 @@ from radplan_env.influence import fidelity_named
 from radplan_env.planning import Summary
 from radplan_env.scorecards import Scorecard, load_scorecard
 from radplan_experiments.recording import failures
-from radplan_experiments.recording.records import Record, key_of
+from radplan_experiments.recording.records import Record, key_of, plan_handed_over
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.recording.standing import digests, standing
@@ -163,7 +163,7 @@ def _trajectories(folder: RunFolder, records: Sequence[Record], pictures: Mappin
     for record in trajectory_episodes(folder.settings, records):
         if (picture := pictures.get(f"{TRAJECTORY}{slug(record['agent'])}")) is not None:
             steps = record["steps"]
-            found.append(Trajectory(record, picture, solves_of(steps), limits_held(steps[record["handed_over"]])))
+            found.append(Trajectory(record, picture, solves_of(steps), limits_held(plan_handed_over(record))))
     return found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ def effort(settings: Settings, records: Sequence[Record]) -> Table:
             continue
         solves = [len(record["steps"]) for record in episodes]
         seconds = [record["seconds"] for record in episodes]
-        said = [record["agent_record"] for record in episodes if _talked(record)]
+        said = [own for record in episodes if (own := _said(record)) is not None]
         rows.append(
             {
                 "method": agent,
@@ -66,13 +67,13 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
     """What the agents that talk to a language model used, cost and met with."""
     rows = []
     for agent in settings.agents:
-        said = [record for record in records if record["agent"] == agent and _talked(record)]
+        said = [record for record in records if record["agent"] == agent and _said(record) is not None]
         if not said:
             continue
         scores = [best_points(r["steps"]) for r in frames.complete(said)]
-        episodes = [r["agent_record"] for r in said]
-        faults = sum((Counter(episode["faults"]) for episode in episodes), Counter())
-        adapted = sum((Counter(episode["adaptations"]) for episode in episodes), Counter())
+        episodes = [own for record in said if (own := _said(record)) is not None]
+        faults = _added(episode["faults"] for episode in episodes)
+        adapted = _added(episode["adaptations"] for episode in episodes)
         asked = sum(episode["calls_with_pictures"] for episode in episodes)
         seen = sum(episode["calls_with_pictures_seen"] for episode in episodes)
         tokens = {name: _mean_known([e["usage"][name] for e in episodes]) for name in USAGE}
@@ -102,14 +103,19 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
     return Table("language_model", "Language model", note, pd.DataFrame(rows), 0, {**one, "cost [USD]": 4})
 
 
+def _added(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    return sum(map(Counter, counts), Counter[str]())
+
+
 def _counted(names: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(names.items())) or "none"
 
 
-def _talked(record: Record) -> bool:
-    """Whether an agent says of an episode what `radplan_agents.llm.Session.record` tells."""
-    said = record.get("agent_record") or {}
-    return said.keys() >= SESSION and isinstance(said["usage"], dict) and said["usage"].keys() >= set(USAGE)
+def _said(record: Record) -> dict[str, Any] | None:
+    """What an agent says of an episode, if it is what `radplan_agents.llm.Session.record` tells."""
+    said = record["agent_record"] or {}
+    told = said.keys() >= SESSION and isinstance(said["usage"], dict) and said["usage"].keys() >= set(USAGE)
+    return said if told else None
 
 
 def _mean_known(values: Sequence[float | None]) -> float:
