@@ -84,7 +84,7 @@ class Grid:
             o + (n - 1) * s / 2 - (m - 1) * spacing_mm / 2
             for o, n, s, m in zip(self.origin_mm, self.shape, self.spacing_mm, shape, strict=True)
         )
-        return Grid(shape, (spacing_mm,) * 3, origin)
+        return Grid(shape, (spacing_mm,) * 3, origin)  # type: ignore[arg-type]
 
     def part(self, box: Box) -> Grid:
         """Return the grid of some of the voxels, given by slices of their indices along z, y and x."""
