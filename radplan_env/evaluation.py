@@ -223,11 +223,9 @@ def _view(
     if not isinstance(voxel_cc, Mapping):
         dose = {name: _checked(np.sort(doses[own], axis=None), name) for name, own in given.items()}
         return DoseView(dose, voxel_cc, protocol.prescription_gy, protocol.protocol.fractions, **beside)
-    dose: dict[str, Doses] = {}
-    volumes: dict[str, Volumes] = {}
-    for name, own in given.items():
-        sorted_dose, volumes[name] = _ascending(doses[own], voxel_cc[own])
-        dose[name] = _checked(sorted_dose, name)
+    pairs = {name: _ascending(doses[own], voxel_cc[own]) for name, own in given.items()}
+    dose = {name: _checked(ascending, name) for name, (ascending, _) in pairs.items()}
+    volumes = {name: volume for name, (_, volume) in pairs.items()}
     return DoseView(dose, volumes, protocol.prescription_gy, protocol.protocol.fractions, **beside)
 
 
