@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from radplan_env.beams import Beam
+from radplan_env.compiled import compiled
 from radplan_env.grid import Grid
 from radplan_env.threads import run_in_slices
 
@@ -79,7 +79,7 @@ def _in_voxels(grid: Grid, beam: Beam) -> tuple[Array, Array, Array, NDArray[np.
     return np.array(grid.origin_mm) - spacing / 2, spacing, _source(beam), np.array(grid.shape)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _trace(density, low, spacing, source, shape, points, depth):  # type: ignore[no-untyped-def] # pragma: no cover
     """Write the depth of each point; the outermost voxels are air, and catch a ray that rounding carries too far."""
     strides = (shape[1] * shape[2], shape[2], 1)

@@ -7,6 +7,8 @@ import math
 import numba
 import numpy as np
 
+from radplan_env.compiled import compiled
+
 
 @numba.njit(inline="always")
 def _seen(point_z, point_y, point_x, geometry):  # type: ignore[no-untyped-def] # pragma: no cover
@@ -31,7 +33,7 @@ def _cell(place, size):  # type: ignore[no-untyped-def] # pragma: no cover
     return index, (index + 1 if index + 1 < size else 0), share
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def gather(points, depth, geometry, curves, per_depth, per_mm, planes, dose):  # type: ignore[no-untyped-def] # pragma: no cover
     """Add Σₖ Dₖ(depth) · planeₖ(x, z) · (SAD/r)² to each point's dose.
 
@@ -55,7 +57,7 @@ def gather(points, depth, geometry, curves, per_depth, per_mm, planes, dose):  #
         dose[p] += inverse_square * total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def scatter(points, depth, geometry, curves, per_depth, per_mm, values, planes):  # type: ignore[no-untyped-def] # pragma: no cover
     """Apply the adjoint of `gather`: add each point's value to the planes."""
     nx, nz, components = planes.shape

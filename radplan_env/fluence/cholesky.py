@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 
 from radplan_env import threads
+from radplan_env.compiled import compiled
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[Any]
@@ -149,7 +149,7 @@ def _subtract(matrix: Matrix, panel: slice, tiles: list[slice], pairs: list[tupl
     matrix[i, j] -= matrix[i, panel] @ matrix[j, panel].T
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _gather(lower, free, ridge, block):  # type: ignore[no-untyped-def] # pragma: no cover
     """Copy the lower triangle of H + ridge·I for the free variables, given in ascending order."""
     for i in range(free.size):

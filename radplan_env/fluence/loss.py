@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from radplan_env.compiled import compiled
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -94,7 +95,7 @@ class Loss:
         return float(_best_step(*pieces, dose, direction, longest, slope, curvature, _ROOT_STEPS))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _derivatives(rows, threshold, over, under, dose, slope, curvature):  # type: ignore[no-untyped-def] # pragma: no cover
     value = 0.0
     for k in range(rows.size):
@@ -107,7 +108,7 @@ def _derivatives(rows, threshold, over, under, dose, slope, curvature):  # type:
     return value
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _slope_along(rows, threshold, over, under, dose, direction, step) -> Any:  # type: ignore[no-untyped-def] # pragma: no cover
     first, second = 0.0, 0.0
     for k in range(rows.size):
@@ -119,7 +120,7 @@ def _slope_along(rows, threshold, over, under, dose, direction, step) -> Any:  #
     return first, second
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _best_step(  # type: ignore[no-untyped-def]
     rows, threshold, over, under, dose, direction, longest, slope, curvature, steps
 ):  # pragma: no cover

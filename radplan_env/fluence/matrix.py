@@ -10,12 +10,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Protocol
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from radplan_env import threads
+from radplan_env.compiled import compiled
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -23,7 +23,7 @@ Rows = NDArray[np.int64]
 _THREADS_PAY_FROM = 200_000  # non-zeros; handing out work costs some 50 µs
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _forward(indptr, indices, data, rows, x, out, start, stop):  # type: ignore[no-untyped-def] # pragma: no cover
     for k in range(start, stop):
         total = 0.0
@@ -32,7 +32,7 @@ def _forward(indptr, indices, data, rows, x, out, start, stop):  # type: ignore[
         out[k] = total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _adjoint(indptr, indices, data, rows, values, out, start, stop):  # type: ignore[no-untyped-def] # pragma: no cover
     for k in range(start, stop):
         value = values[k]
@@ -40,7 +40,7 @@ def _adjoint(indptr, indices, data, rows, values, out, start, stop):  # type: ig
             out[indices[entry]] += data[entry] * value
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _adjoint_and_diagonal(  # type: ignore[no-untyped-def]
     indptr, indices, data, rows, slope, curvature, gradient, diagonal, start, stop
 ):  # pragma: no cover
@@ -52,7 +52,7 @@ def _adjoint_and_diagonal(  # type: ignore[no-untyped-def]
             diagonal[column] += value * value * c
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _scaled_dense(  # type: ignore[no-untyped-def]
     indptr, indices, data, rows, scale, position, out, extent, start, stop
 ):  # pragma: no cover
@@ -66,7 +66,7 @@ def _scaled_dense(  # type: ignore[no-untyped-def]
                 extent[1] = max(extent[1], place + 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _mean_rows(indptr, indices, data, out, total):  # type: ignore[no-untyped-def] # pragma: no cover
     for row in range(indptr.size - 1):
         for entry in range(indptr[row], indptr[row + 1]):
@@ -74,7 +74,7 @@ def _mean_rows(indptr, indices, data, out, total):  # type: ignore[no-untyped-de
             total[indices[entry]] += data[entry]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _grouped(  # type: ignore[no-untyped-def]
     indptr, indices, data, rows, group, out_indptr, out_indices, out_data
 ):  # pragma: no cover

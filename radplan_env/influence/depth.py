@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from itertools import product
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from radplan_env.beams import Beam
+from radplan_env.compiled import compiled
 from radplan_env.grid import Grid
 from radplan_env.threads import run_in_slices
 from radplan_env.tracing import TISSUE_DENSITY
@@ -70,7 +70,7 @@ def _lattice_near(points: NDArray[np.float64], spacing: float, distance: float) 
     return near
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _trace(density, origin, spacing, cos, sin, sad, plane, rays, half_width, depth):  # type: ignore[no-untyped-def]
     """Write the depth of each voxel whose centre, seen from the source, lies in a ray's square of the lattice.
 

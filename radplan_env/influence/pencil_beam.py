@@ -25,6 +25,7 @@ from tqdm import tqdm
 from radplan_env.beam_models import BeamModel
 from radplan_env.beam_models.lattice import BIXEL_TABLE_MM
 from radplan_env.beams import Beam, Bixels
+from radplan_env.compiled import compiled
 from radplan_env.grid import resample
 from radplan_env.influence.bixels import bixels_covering_target
 from radplan_env.influence.depth import radiological_depth
@@ -157,7 +158,7 @@ def _reach_mm(centres_mm: NDArray[np.float64], sad_mm: float) -> float:
     return float((outermost + LATERAL_CUTOFF_MM) / (1 - outermost * LATERAL_CUTOFF_MM / sad_mm**2) - outermost)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _depth_doses(seen, depth, sad, attenuation, build_up, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Write each voxel's place (x, z) in the isocentre plane and its depth doses times the inverse square.
 
@@ -210,7 +211,7 @@ def _columns_within_cutoff(x, z, run, directions, reach, bixel, offset, sad):  #
     return first, last
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _count(points, runs, beam_runs, directions, reach, bixel, offset, sad, counts):  # type: ignore[no-untyped-def]
     sad = np.float32(sad)
     for v in range(points.shape[0]):
@@ -225,7 +226,7 @@ def _count(points, runs, beam_runs, directions, reach, bixel, offset, sad, count
         counts[v] = count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _fill(  # type: ignore[no-untyped-def]
     points, runs, beam_runs, directions, reach, bixel, offset, sad, weight, tables, first_mm, indptr, indices, data
 ):
