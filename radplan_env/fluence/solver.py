@@ -125,7 +125,7 @@ class FluenceSolution:
     ----------
     fluence : ndarray, shape (bixels,)
     dose_gy : ndarray, shape (voxels,)
-        K x, in the order of K's rows.
+        K x and what the problem adds to it, in the order of K's rows.
     objective : float
         Value of Eq. 1 and the roughness, without the constraints' terms.
     objective_by_structure : dict of str to float
@@ -213,12 +213,17 @@ class FluenceProblem:
         An earlier solution for the same matrix, to start from.
     smoothness : Smoothness, optional
         Added to the terms.
+    beyond_k : callable, optional
+        Returns the dose in Gy, shape (voxels,), that a fluence (bixels,) gives beside K x: d = K x + beyond_k(x). It
+        hardly depends on details of the fluence: a solver holds it fixed and renews it between its rounds. The
+        solution's dose has that of its own fluence.
     """
 
     terms: Sequence[Term]
     constraints: Sequence[DoseConstraint] = ()
     start: FluenceSolution | None = None
     smoothness: Smoothness | None = None
+    beyond_k: Callable[[Vector], Vector] | None = None
 
 
 def _report(constraint: DoseConstraint, dose: Vector) -> ConstraintReport:

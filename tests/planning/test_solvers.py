@@ -38,8 +38,11 @@ class ProjectedGradient:
     def _solve(self, problem: FluenceProblem) -> FluenceSolution:
         step = 1 / (2 * self._largest * max(term.weight / term.rows.size for term in problem.terms))
         x = ahead = np.zeros(self._matrix.shape[1])
+        beyond = problem.beyond_k or (lambda fluence: np.zeros(self._matrix.shape[0]))
         for k in range(500):
-            excess = self.dose(ahead)
+            if k % 100 == 0:
+                fixed = beyond(ahead)
+            excess = self.dose(ahead) + fixed
             slope = np.zeros_like(excess)
             for term in problem.terms:
                 over = excess[term.rows] - term.dose_gy
@@ -48,8 +51,8 @@ class ProjectedGradient:
             before, x = x, np.maximum(ahead - step * (self._matrix.T @ slope), 0)
             ahead = x + k / (k + 3) * (x - before)
         coverage = problem.constraints[0]
-        x = x * coverage.dose_gy / coverage.achieved_gy(self.dose(x))
-        return FluenceSolution.of(problem, x, self.dose(x), kkt_residual=np.inf, iterations=500)
+        x = x * coverage.dose_gy / coverage.achieved_gy(self.dose(x) + beyond(x))
+        return FluenceSolution.of(problem, x, self.dose(x) + beyond(x), kkt_residual=np.inf, iterations=500)
 
 
 @pytest.fixture
