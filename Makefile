@@ -12,7 +12,7 @@ test: .venv/ready
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-slow: .venv/ready
-	$(RUN) -m pytest -m slow $(ARGS)
+	$(RUN) -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
 	.venv/bin/ruff check .

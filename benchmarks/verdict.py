@@ -101,7 +101,7 @@ def against_k(
     points = _centres(k.grid, k.body)
     prepared = prepare(case, k.beams, points, beam_model=model)
     setup = setup_of(case, [beam.gantry_deg for beam in k.beams], targets, fidelity, beam_model=model)
-    depth, ssd = zip(*row_depths(setup, k.bixels, points), strict=True)
+    depth, ssd = zip(*row_depths(setup, k.bixels), strict=True)
     depth_mm = np.nan_to_num(np.stack(depth), nan=NO_DOSE_DEPTH_MM).astype(np.float32)
     same = replace(prepared, depth_mm=depth_mm, ssd_mm=ssd, _spectra={})
     from_k = k.matrix @ fluence

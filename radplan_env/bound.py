@@ -54,9 +54,14 @@ class Bound:
         return "≤" if self.upper else "≥"
 
     @property
+    def side(self) -> str:
+        """Where values are to lie: "≤ 34 %"."""
+        return f"{self.sign} {self.value:g} {self.unit}".rstrip()
+
+    @property
     def words(self) -> str:
         """The bound as planners write it: "Rectum V31Gy ≤ 34 %"."""
-        return f"{self.name} {self.sign} {self.value:g} {self.unit}".rstrip()
+        return f"{self.name} {self.side}"
 
     @property
     def threshold(self) -> float:

@@ -106,12 +106,12 @@ class Criterion(Model):
     @property
     def name(self) -> str:
         """Name of the criterion and of its score term, such as "Rectum V31Gy"."""
-        return f"{self.structure} {self.metric}"
+        return self.bound.name
 
     @property
     def unit(self) -> str:
         """Unit of the metric: "Gy", "%" or "" for an index."""
-        return parse_metric(self.metric).unit
+        return self.bound.unit
 
     @property
     def upper(self) -> bool:

@@ -125,7 +125,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | scaled_by             | factor to D95 = Rx of the primary target on the verdict's points             |
     | as_drawn              | d95_gy of the primary target with its skin; cropped_cc of each target        |
     | own_rows_score        | score of the unscaled dose where it was optimised: a diagnostic              |
-    | complexity            | mu_per_fraction, by sliding windows; highest_over_median, of bixels          |
+    | complexity            | mu_per_fraction, by sliding windows; highest_over_median, of bixels. What    |
+    |                       | rounding costs is told where it is asked for: `PlanningSystem.with_rounding` |
     | verdict               | "full" or "sampled"                                                          |
     | criteria              | a list of dicts: structure, metric, upper (is the limit an upper one?),      |
     |                       | limit, value, unit, priority, passed, margin (room to the limit, negative    |

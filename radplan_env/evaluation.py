@@ -223,10 +223,17 @@ def _view(
     if not isinstance(voxel_cc, Mapping):
         dose = {name: _checked(np.sort(doses[own], axis=None), name) for name, own in given.items()}
         return DoseView(dose, voxel_cc, protocol.prescription_gy, protocol.protocol.fractions, **beside)
-    order = {name: np.argsort(doses[own], kind="stable") for name, own in given.items()}
-    dose = {name: _checked(doses[own][order[name]], name) for name, own in given.items()}
-    volumes: dict[str, Volumes] = {name: np.asarray(voxel_cc[own])[order[name]] for name, own in given.items()}
+    pairs = {name: _ascending(doses[own], voxel_cc[own]) for name, own in given.items()}
+    dose = {name: _checked(ascending, name) for name, (ascending, _) in pairs.items()}
+    volumes = {name: volume for name, (_, volume) in pairs.items()}
     return DoseView(dose, volumes, protocol.prescription_gy, protocol.protocol.fractions, **beside)
+
+
+def _ascending(dose: Doses, volume: Volumes) -> tuple[Doses, Volumes]:
+    if bool((dose[1:] >= dose[:-1]).all()):
+        return dose, volume
+    order = np.argsort(dose, kind="stable")
+    return dose[order], np.asarray(volume)[order]
 
 
 def _checked(sorted_dose: Doses, structure: str) -> Doses:

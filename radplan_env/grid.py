@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 Triple = tuple[float, float, float]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,24 @@ class Grid:
         )
         return Grid(shape, (spacing_mm,) * 3, origin)  # type: ignore[arg-type]
 
+    def part(self, box: Box) -> Grid:
+        """Return the grid of some of the voxels, given by slices of their indices along z, y and x."""
+        origin = tuple(o + s * side.start for o, s, side in zip(self.origin_mm, self.spacing_mm, box, strict=True))
+        return Grid(tuple(side.stop - side.start for side in box), self.spacing_mm, origin)
+
+    def box_around(self, mask: NDArray[np.bool_], source: Grid) -> Box | None:
+        """Return slices (z, y, x) of the voxels that a mask on another grid may touch; None for an empty mask."""
+        if not mask.any():
+            return None
+        (found,) = ndimage.find_objects(mask.view(np.uint8))
+        box = []
+        for axis, side in enumerate(found):
+            low, high = (source.origin_mm[axis] + source.spacing_mm[axis] * i for i in (side.start - 1, side.stop))
+            first = math.floor((low - self.origin_mm[axis]) / self.spacing_mm[axis])
+            last = math.ceil((high - self.origin_mm[axis]) / self.spacing_mm[axis])
+            box.append(slice(min(max(first, 0), self.shape[axis]), max(min(last + 1, self.shape[axis]), 0)))
+        return tuple(box) if all(side.stop > side.start for side in box) else None  # type: ignore[return-value]
+
 
 def resample(array: NDArray[Any], source: Grid, target: Grid, *, order: int = 1, outside: float = 0.0) -> NDArray[Any]:
     """Sample an array given on one grid at the voxel centres of another.
@@ -113,6 +133,22 @@ def resample(array: NDArray[Any], source: Grid, target: Grid, *, order: int = 1,
         raise ValueError(f"array has shape {array.shape}, its grid {source.shape}")
     if source == target:
         return array.copy() if array.dtype == bool else array.astype(np.float32)
+    if array.dtype == bool and order <= 1 and not outside:
+        return _resampled_mask(array, source, target, order)
+    sampled = _sampled(array, source, target, order, outside)
+    return _occupied(sampled, (0, 0, 0)) if array.dtype == bool else sampled
+
+
+def _resampled_mask(mask: NDArray[np.bool_], source: Grid, target: Grid, order: int) -> NDArray[np.bool_]:
+    """Resample a mask in the box that it fills."""
+    result = np.zeros(target.shape, dtype=bool)
+    if (box := target.box_around(mask, source)) is not None:
+        occupancy = _sampled(mask, source, target.part(box), order, 0.0)
+        result[box] = _occupied(occupancy, tuple(side.start for side in box))
+    return result
+
+
+def _sampled(array: NDArray[Any], source: Grid, target: Grid, order: int, outside: float) -> NDArray[np.float32]:
     scale = np.divide(target.spacing_mm, source.spacing_mm)
     offset = np.subtract(target.origin_mm, source.origin_mm) / source.spacing_mm
     # mode="nearest" extends the outermost half voxel; what lies beyond it is set to `outside` below.
@@ -123,22 +159,23 @@ def resample(array: NDArray[Any], source: Grid, target: Grid, *, order: int = 1,
         index = offset[axis] + scale[axis] * np.arange(target.shape[axis])
         beyond = (index < -0.5 - 1e-6) | (index > source.shape[axis] - 0.5 + 1e-6)
         np.moveaxis(sampled, axis, 0)[beyond] = outside
-    return _occupied(sampled) if array.dtype == bool else sampled
+    return sampled
 
 
 _TIE = 1e-4
 _R3 = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
 
 
-def _occupied(occupancy: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _occupied(occupancy: NDArray[np.float32], first: Sequence[int]) -> NDArray[np.bool_]:
     """Voxels more than half full, and every second one of the others that are half full.
 
     Which, says the additive sequence R3 (Roberts 2018, extremelearning.com.au), which is spread evenly along every
-    row, diagonal and plane of voxels; a checkerboard is constant along diagonals.
+    row, diagonal and plane of voxels; a checkerboard is constant along diagonals. `first` is the index of the
+    occupancy's first voxel on its grid.
     """
     inside = occupancy > 0.5
     ties = np.nonzero(np.abs(occupancy - 0.5) < _TIE)
-    inside[ties] = sum(index * step for index, step in zip(ties, _R3, strict=True)) % 1.0 < 0.5
+    inside[ties] = sum((index + start) * step for index, start, step in zip(ties, first, _R3, strict=True)) % 1.0 < 0.5
     return inside
 
 

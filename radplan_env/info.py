@@ -48,6 +48,8 @@ class Complexity(TypedDict):
     mu_per_fraction: float
     highest_over_median: float
     """Highest bixel over the median of those above 0."""
+    rounding_costs: NotRequired[float]
+    """Points that rounding to ten levels costs, where it was asked for: `PlanningSystem.with_rounding`."""
 
 
 class AsDrawn(TypedDict):

@@ -330,8 +330,11 @@ class AttackOptions:
     data: Path | None = None
     """What the site's source reads, for head-and-neck the provided-data folder of OpenKBP."""
 
+    split: Literal["train", "validation", "test"] = "train"
+    """Part of the cohort: scorecards are made on training patients."""
+
     cases: tuple[str, ...] = ("3",)
-    """How many test cases (the first so many), "all", or their ids."""
+    """How many cases (the first so many), "all", or their ids."""
 
     fidelity: Literal["fast", "standard", "paper"] = "fast"
     """Dose grid and bixels."""

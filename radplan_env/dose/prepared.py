@@ -32,6 +32,9 @@ DEPTH_STEP_MM = 0.05
 """Of the depth doses' table: interpolation changes them by less than 0.004 %."""
 
 
+_THREADS_PAY_FROM = 50_000  # points; each has its dose whatever the slices are
+
+
 def prepare(
     case: Case,
     beams: Sequence[Beam],
@@ -246,7 +249,10 @@ class Prepared:
             part = points[first:last], depth[first:last], geometry
             gather(*part, curves, per_depth, per_mm, planes, dose[first:last])
 
-        run_in_slices(add, len(points))
+        if len(points) < _THREADS_PAY_FROM:
+            add(0, 0, len(points))
+        else:
+            run_in_slices(add, len(points))
 
     def _seen_by(self, b: int) -> tuple[Array, NDArray[np.float32], tuple[float, ...], Array, float]:
         """Points, depths, geometry and depth dose of a beam, as the compiled kernels take them."""

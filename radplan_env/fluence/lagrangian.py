@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from radplan_env import threads
 
+from .beside import Beside
 from .constraints import DoseConstraint, Multipliers, rows_of
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Rows, Vector
@@ -21,6 +23,8 @@ from .solver import CONSTRAINT_TOLERANCE, KKT_TOLERANCE, FluenceProblem, Fluence
 _ROUGH_TOLERANCE = 1e-2  # of the solve without constraints that a cold start begins with
 _BLAS_THREADS = 1  # more fight over the cores (measured: 120 s instead of 10 s on two busy ones) and change rounding
 _MAX_UPDATES = 30
+_RENEWALS = 1  # of the dose beyond K, after the first rounds: later ones change little (docs/inner-loop.md)
+_RENEWED = 5e-4  # relative error of a constraint up to which the dose of the last round's fluence may still be off
 _UPDATES_THAT_CHOOSE = 8  # afterwards the exempt voxels stay, so that the multipliers can settle
 # Of the objective without any dose: 1 % of a target's dose, squared. A smaller objective counts as this.
 _NEGLIGIBLE = 1e-4
@@ -107,7 +111,13 @@ class LagrangianSolver:
                     each.lower, each.upper = known[0].copy(), known[1].copy()
         cold = problem.start is None
         minimum, iterations = _minimise_lagrangian(
-            self._minimiser(matrix, problem.smoothness), matrix, objective, multipliers, fluence, cold=cold
+            self._minimiser(matrix, problem.smoothness),
+            matrix,
+            objective,
+            multipliers,
+            fluence,
+            Beside(problem.beyond_k, problem.constraints, matrix.shape[0]),
+            cold=cold,
         )
         return FluenceSolution.of(
             problem,
@@ -135,10 +145,14 @@ def _minimise_lagrangian(
     objective: Objective,
     multipliers: Sequence[Multipliers],
     fluence: Vector,
+    beside: Beside,
     *,
     cold: bool,
 ) -> tuple[Minimum, int]:
-    """Alternate between fluence and multipliers; a cold start first solves without the constraints."""
+    """Alternate between fluence and multipliers; a cold start first solves without the constraints.
+
+    The minimiser sees K x alone: the dose beyond K, which is fixed while it works, shifts the losses' thresholds.
+    """
     negligible = _NEGLIGIBLE * objective.loss.derivatives(np.zeros(matrix.shape[0]))[0]
     total, voxels = 0, matrix.shape[0]
     if cold:
@@ -146,26 +160,33 @@ def _minimise_lagrangian(
         tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
         minimum = minimiser.minimise(objective.loss, fluence, tolerance=tolerance, negligible=negligible, near=False)
         total, fluence = minimum.iterations, minimum.fluence
-        if not multipliers:
+        if not multipliers and not beside.follows:
             return minimum, total
+    beside.renew(fluence)
     for each in multipliers:
-        each.choose_voxels(matrix.dose(fluence))
+        each.choose_voxels(matrix.dose(fluence) + beside.dose)
     errors = [np.inf] * len(multipliers)
     limited = any(each.constraint.relation == "≤" for each in multipliers)
     lowest, stalled = np.inf, 0
     tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
     highest = [_HIGHEST_PENALTY * each.penalty for each in multipliers]
     for update in range(_MAX_UPDATES):
-        loss = sum((each.loss(voxels) for each in multipliers), objective.loss)
+        loss = sum((each.loss(voxels) for each in multipliers), objective.loss).beside(beside.dose)
         minimum = minimiser.minimise(loss, fluence, tolerance=tolerance, negligible=negligible, near=update > 0)
         total += minimum.iterations
         fluence = minimum.fluence
-        previous, errors = errors, [each.constraint.error(minimum.dose) for each in multipliers]
-        idle_pull = sum(each.idle_pull(minimum.dose) for each in multipliers)
+        if update < _RENEWALS:
+            beside.renew(fluence)
+        dose = minimum.dose + beside.dose
+        previous, errors = errors, [each.constraint.error(dose) for each in multipliers]
+        idle_pull = sum(each.idle_pull(dose) for each in multipliers)
         settled = idle_pull <= KKT_TOLERANCE * max(minimum.value, negligible)
         if settled and all(error <= CONSTRAINT_TOLERANCE for error in errors):
             if minimum.kkt_residual <= KKT_TOLERANCE:
-                break
+                beside.renew(fluence)
+                dose = minimum.dose + beside.dose
+                if all(each.constraint.error(dose) <= _RENEWED for each in multipliers):
+                    break
             tolerance = KKT_TOLERANCE
             continue
         worst = max(errors)
@@ -175,12 +196,13 @@ def _minimise_lagrangian(
             break
         tolerance = min(max(worst, KKT_TOLERANCE), tolerance)
         for each, error, before, most in zip(multipliers, errors, previous, highest, strict=True):
-            each.update(minimum.dose)
+            each.update(dose)
             if error > max(_SLOW * before, CONSTRAINT_TOLERANCE):
                 each.penalty = min(4.0 * each.penalty, most)
             if update < _UPDATES_THAT_CHOOSE:
-                each.choose_voxels(minimum.dose)
-    return minimum, total
+                each.choose_voxels(dose)
+    beside.renew(fluence)
+    return replace(minimum, dose=minimum.dose + beside.dose), total
 
 
 def first_penalty(terms: Sequence[Term], constraint: DoseConstraint, rows: Rows) -> float:

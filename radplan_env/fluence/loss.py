@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,10 @@ class Loss:
         return Loss(
             place[self.rows[kept]], self.threshold[kept], self.over[kept], self.under[kept], rows.size, self.constant
         )
+
+    def beside(self, fixed_gy: Vector) -> Loss:
+        """Return the loss as a function of the dose that comes on top of a fixed one, shape (voxels,)."""
+        return replace(self, threshold=self.threshold - fixed_gy[self.rows])
 
     def near(self, dose: Vector, margin: float) -> NDArray[np.bool_]:
         """Return which voxels have a piece that acts at this dose, or would with its threshold lower by that share."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from radplan_env.beams import Bixels
+from radplan_env.plugins import Registry
 
 from .constraints import DoseConstraint, Relation
 from .objective import Objective, Term
@@ -49,9 +50,19 @@ class InnerSolver(Protocol):
 SolverFactory = Callable[[sparse.csr_array, Bixels | None], InnerSolver]
 """Makes a solver for K (voxels, bixels), in Gy per unit fluence, and what its columns are, if that is known."""
 
-ENTRY_POINTS = "radplan_env.solvers"
-_registered: dict[str, SolverFactory] = {}
-_OURS = {"newton": "newton_solver", "ipopt": "ipopt"}
+
+def _ours(module: str) -> SolverFactory:
+    def factory(matrix: sparse.csr_array, bixels: Bixels | None) -> InnerSolver:
+        solver: InnerSolver = import_module(f".{module}", __package__).solver(matrix, bixels)
+        return solver
+
+    return factory
+
+
+SOLVERS: Registry[SolverFactory] = Registry(
+    "radplan_env.solvers", {"newton": _ours("newton_solver"), "ipopt": _ours("ipopt")}, EntryPoint.load
+)
+"""Solvers by name; those of this package are imported when they are used."""
 
 
 def register_solver(name: str, factory: SolverFactory) -> None:
@@ -62,14 +73,14 @@ def register_solver(name: str, factory: SolverFactory) -> None:
     ValueError
         If the name is taken.
     """
-    if name in solver_names():
+    if name in SOLVERS:
         raise ValueError(f"there is a solver {name!r} already: choose another name")
-    _registered[name] = factory
+    SOLVERS.built_in[name] = factory
 
 
 def solver_names() -> list[str]:
     """Return the names of all solvers: ours, registered ones and those of installed packages."""
-    return [*_OURS, *_registered, *(point.name for point in entry_points(group=ENTRY_POINTS))]
+    return list(SOLVERS)
 
 
 def inner_solver(name: str, matrix: sparse.csr_array, bixels: Bixels | None = None) -> InnerSolver:
@@ -89,21 +100,9 @@ def inner_solver(name: str, matrix: sparse.csr_array, bixels: Bixels | None = No
     ValueError
         If there is none of this name.
     """
-    if name not in solver_names():
-        raise ValueError(f"unknown solver backend {name!r}: choose from {', '.join(solver_names())}")
-    return _factory(name)(matrix, bixels)
-
-
-def _factory(name: str) -> SolverFactory:
-    factory: SolverFactory
-    if name in _OURS:
-        factory = import_module(f".{_OURS[name]}", __package__).solver
-        return factory
-    if name in _registered:
-        return _registered[name]
-    (point,) = entry_points(group=ENTRY_POINTS, name=name)
-    factory = point.load()
-    return factory
+    if name not in SOLVERS:
+        raise ValueError(f"unknown solver backend {name!r}: choose from {', '.join(SOLVERS)}")
+    return SOLVERS[name](matrix, bixels)
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class FluenceSolution:
     ----------
     fluence : ndarray, shape (bixels,)
     dose_gy : ndarray, shape (voxels,)
-        K x, in the order of K's rows.
+        K x and what the problem adds to it, in the order of K's rows.
     objective : float
         Value of Eq. 1 and the roughness, without the constraints' terms.
     objective_by_structure : dict of str to float
@@ -214,12 +213,17 @@ class FluenceProblem:
         An earlier solution for the same matrix, to start from.
     smoothness : Smoothness, optional
         Added to the terms.
+    beyond_k : callable, optional
+        Returns the dose in Gy, shape (voxels,), that a fluence (bixels,) gives beside K x: d = K x + beyond_k(x). It
+        hardly depends on details of the fluence: a solver holds it fixed and renews it between its rounds. The
+        solution's dose has that of its own fluence.
     """
 
     terms: Sequence[Term]
     constraints: Sequence[DoseConstraint] = ()
     start: FluenceSolution | None = None
     smoothness: Smoothness | None = None
+    beyond_k: Callable[[Vector], Vector] | None = None
 
 
 def _report(constraint: DoseConstraint, dose: Vector) -> ConstraintReport:

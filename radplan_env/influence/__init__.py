@@ -21,6 +21,7 @@ from radplan_env.influence.matrix import (
     influence,
     rows_of,
 )
+from radplan_env.influence.pencil_beam import goes_beyond_k
 
 __all__ = [
     "ENGINES",
@@ -30,6 +31,7 @@ __all__ = [
     "default_cache_dir",
     "dose_grid",
     "fidelity_named",
+    "goes_beyond_k",
     "influence",
     "rows_of",
 ]

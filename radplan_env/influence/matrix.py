@@ -261,6 +261,7 @@ def setup_of(
         grid=case.grid,
         dose_grid=rows.grid,
         rows=rows.index,
+        points_mm=rows.points_mm,
         beams=tuple(Beam(a, isocentre_mm, model.sad_mm, c) for a, c in zip(angles, collimators, strict=True)),
         bixel_mm=fidelity.bixel_mm,
         bixel_offset=fidelity.bixel_offset,
@@ -294,6 +295,7 @@ def _key(setup: Setup, engine: str) -> str:
     geometry = (setup.grid, setup.dose_grid, setup.beams, setup.bixel_mm, setup.bixel_offset, setup.cutoff_mm)
     digest = hashlib.sha256(repr((_FORMAT, engine, machine, geometry)).encode())
     digest.update(setup.rows.tobytes())
+    digest.update(setup.points_mm.tobytes())
     digest.update(setup.ct_hu.tobytes())
     for mask in (setup.body, setup.target):
         digest.update(np.packbits(mask).tobytes())

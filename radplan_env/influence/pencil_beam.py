@@ -29,26 +29,28 @@ from radplan_env.compiled import compiled
 from radplan_env.grid import resample
 from radplan_env.influence.bixels import bixels_covering_target
 from radplan_env.influence.depth import radiological_depth
-from radplan_env.influence.setup import Matrix, Setup
+from radplan_env.influence.setup import LATERAL_CUTOFF_MM, Matrix, Setup
 from radplan_env.threads import SLICES, run_in_slices
 from radplan_env.tracing import body_density, depths, electron_density, surface_distance_mm
 
 Table = NDArray[np.float32]
 
 
+def goes_beyond_k(model: BeamModel) -> bool:
+    """Whether a model's dose reaches further from a bixel's axis than K's."""
+    return model.lateral_cutoff_mm is None or model.lateral_cutoff_mm > LATERAL_CUTOFF_MM
+
+
 def compute(setup: Setup, progress: bool) -> Matrix:
     """Compute K; see `radplan_env.influence.ENGINES`."""
     model, beams, bixels = setup.model, setup.beams, bixels_covering_target(setup)
-    z, y, x = np.unravel_index(setup.rows, setup.dose_grid.shape)
-    centres = [setup.dose_grid.coordinates_mm(axis)[index] for axis, index in enumerate((z, y, x))]
-
     points = np.empty((setup.rows.size, len(beams), 2 + model.build_up_per_mm.size), dtype=np.float32)
     tables = []
     bar = tqdm(total=len(beams) + SLICES, desc=setup.title, disable=not progress, leave=False)
     with bar:
-        for b, (depth, ssd_mm) in enumerate(row_depths(setup, bixels, np.stack(centres, axis=1))):
+        for b, (depth, ssd_mm) in enumerate(row_depths(setup, bixels)):
             beam = beams[b]
-            across, away, along = beam.from_source(*centres)
+            across, away, along = beam.from_source(*setup.points_mm.T)
             across, along = beam.onto_collimator(across, along)
             seen = np.stack([across, away, along])
             _write_depth_doses(seen, depth, beam.sad_mm, model, points[:, b])
@@ -58,9 +60,7 @@ def compute(setup: Setup, progress: bool) -> Matrix:
         return _assemble(points, beams, bixels, weight, tables, setup.cutoff_mm, bar), bixels
 
 
-def row_depths(
-    setup: Setup, bixels: Bixels, centres_mm: NDArray[np.float64]
-) -> Iterator[tuple[NDArray[np.float32], float]]:
+def row_depths(setup: Setup, bixels: Bixels) -> Iterator[tuple[NDArray[np.float32], float]]:
     """Depth of every row and the source-surface distance, by beam; as the model takes them."""
     if setup.model.pyradplan_conventions:
         density = np.where(setup.body, electron_density(setup.ct_hu), 0.0)
@@ -72,7 +72,7 @@ def row_depths(
     else:
         density, grid = body_density(setup.ct_hu, setup.body, setup.grid)
         for beam in setup.beams:
-            yield depths(density, grid, beam, centres_mm), surface_distance_mm(density, grid, beam)
+            yield depths(density, grid, beam, setup.points_mm), surface_distance_mm(density, grid, beam)
 
 
 def _write_depth_doses(

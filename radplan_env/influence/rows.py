@@ -19,6 +19,7 @@ from radplan_env.grid import Grid, resample
 from radplan_env.influence.setup import Mask
 
 Index = NDArray[np.int64]
+Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class Rows:
     grid : Grid
         The fine grid.
     index : ndarray of int, shape (rows,)
-        Flat (C-order) index on `grid` of each point, in ascending order.
+        Flat (C-order) index on `grid` of each point's voxel, in ascending order.
+    points_mm : ndarray, shape (rows, 3)
+        Positions (z, y, x), within those voxels.
     volumes_cc : ndarray, shape (rows,)
     members : Mapping of str to ndarray of int
         Rows in each structure of the case.
@@ -75,6 +78,7 @@ class Rows:
 
     grid: Grid
     index: Index
+    points_mm: Points
     volumes_cc: NDArray[np.float64]
     members: Mapping[str, Index]
 
@@ -91,19 +95,13 @@ class Rows:
         """Return the volume of some rows."""
         return rows.size * float(self.volumes_cc[0]) if self.equal else float(self.volumes_cc[rows].sum())
 
-    @property
-    def points_mm(self) -> NDArray[np.float64]:
-        """Positions (z, y, x), shape (rows, 3)."""
-        where = np.unravel_index(self.index, self.grid.shape)
-        return np.column_stack([self.grid.coordinates_mm(axis)[index] for axis, index in enumerate(where)])
-
 
 def rows_of_grid(case: Case, grid: Grid, masks: Mapping[str, Mask] | None = None) -> Rows:
     """Return every voxel of the body on a grid as rows; members of `masks`, by default the case's structures."""
     masks = case.structures if masks is None else masks
     body = np.flatnonzero(resample(masks["Body"], case.grid, grid))
     members = {name: _members(mask, case.grid, grid, body) for name, mask in masks.items()}
-    return Rows(grid, body, np.full(body.size, grid.voxel_cc), members)
+    return Rows(grid, body, centres_mm(grid, body), np.full(body.size, grid.voxel_cc), members)
 
 
 def sampled_rows(
@@ -121,7 +119,7 @@ def sampled_rows(
         What rows are to be members of, "Body" among them, on the case's grid; the case's structures by default.
     """
     given = case.structures if masks is None else masks
-    grid = case.grid.coarsened(sampling.fine_mm)
+    grid = _round_the_body(case, case.grid.coarsened(sampling.fine_mm))
     body = np.flatnonzero(resample(given["Body"], case.grid, grid))
     masks = {name: np.zeros(grid.shape, dtype=bool) for name in given}
     for name, mask in given.items():
@@ -132,7 +130,8 @@ def sampled_rows(
     rng = np.random.default_rng(int(case.digest()[:16], 16))
     index, counts = _one_per_block(body, codes, spacing, grid, rng)
     members = {name: np.flatnonzero(mask.ravel()[index]) for name, mask in masks.items()}
-    return Rows(grid, index, np.asarray(counts * grid.voxel_cc, dtype=np.float64), members)
+    points = _jittered(centres_mm(grid, index), grid, case.grid, rng)
+    return Rows(grid, index, points, np.asarray(counts * grid.voxel_cc, dtype=np.float64), members)
 
 
 def _spacing(targets: Sequence[Mask], organs: Sequence[Mask], grid: Grid, sampling: Sampling) -> NDArray[np.int64]:
@@ -146,11 +145,20 @@ def _spacing(targets: Sequence[Mask], organs: Sequence[Mask], grid: Grid, sampli
     return chosen
 
 
+def _round_the_body(case: Case, grid: Grid) -> Grid:
+    """The part of a grid that the body fills: a CT is often much larger."""
+    box = grid.box_around(case.structures["Body"], case.grid)
+    return grid if box is None else grid.part(box)
+
+
 def _combinations(masks: Sequence[Mask]) -> Index:
     """Number the combinations of structures that voxels belong to."""
     codes = np.zeros(masks[0].size, dtype=np.int64)
-    for mask in masks:
-        _, codes = np.unique(2 * codes + mask, return_inverse=True)
+    for start in range(0, len(masks), 32):  # as many bits as leave room for the number so far
+        codes <<= 32
+        for bit, mask in enumerate(masks[start : start + 32]):
+            codes |= mask.astype(np.int64) << bit
+        _, codes = np.unique(codes, return_inverse=True)
     return codes
 
 
@@ -169,6 +177,19 @@ def _one_per_block(
     index = np.concatenate(drawn)
     order = np.argsort(index)
     return index[order], np.concatenate(counted)[order]
+
+
+def centres_mm(grid: Grid, index: Index) -> Points:
+    """Return the centres (z, y, x) of voxels given by their flat indices, shape (voxels, 3)."""
+    where = np.unravel_index(index, grid.shape)
+    return np.column_stack([grid.coordinates_mm(axis)[place] for axis, place in enumerate(where)])
+
+
+def _jittered(points_mm: Points, grid: Grid, ct: Grid, rng: np.random.Generator) -> Points:
+    """Move points anywhere in their voxels: a row of centres would not see how steep the dose is within them."""
+    moved = points_mm + (rng.random(points_mm.shape) - 0.5) * grid.spacing_mm
+    low = np.array(ct.origin_mm) - np.array(ct.spacing_mm) / 2
+    return np.clip(moved, low, low + ct.extent_mm)
 
 
 def _members(mask: Mask, source: Grid, target: Grid, index: Index) -> Index:

@@ -36,6 +36,8 @@ class Setup:
     dose_grid : Grid
     rows : ndarray of int, shape (voxels,)
         Flat index on the dose grid of every row of K, voxels of the body, in ascending order.
+    points_mm : ndarray, shape (voxels, 3)
+        Where in them (z, y, x) the dose is asked for; pyRadPlan takes their centres.
     beams : tuple of Beam
         With one isocentre.
     bixel_mm : float
@@ -54,6 +56,7 @@ class Setup:
     grid: Grid
     dose_grid: Grid
     rows: NDArray[np.int64]
+    points_mm: NDArray[np.float64]
     beams: tuple[Beam, ...]
     bixel_mm: float
     bixel_offset: tuple[float, float]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,8 @@ class BeamSet:
     solver : InnerSolver
     target : DoseConstraint
         Rows and volumes of the primary target.
+    seen : Prepared, optional
+        The beams traced to K's rows, where the beam model's dose reaches beyond K's lateral cutoff.
     shown : Prepared, optional
         The beams traced to the body's voxels on the dose grid, where K's rows are others.
     """
@@ -32,7 +35,23 @@ class BeamSet:
     k: DoseInfluence
     solver: InnerSolver
     target: DoseConstraint
+    seen: Prepared | None = None
     shown: Prepared | None = None
+
+    @property
+    def beyond_k(self) -> Callable[[Vector], Vector] | None:
+        """Dose in Gy at K's rows, shape (rows,), that a fluence (bixels,) gives beside K x; None if there is none."""
+        return None if self.seen is None else self._beyond_k
+
+    def _beyond_k(self, fluence: Vector) -> Vector:
+        assert self.seen is not None
+        beyond: Vector = self.seen.forward(self.k.bixels, fluence) - self.solver.dose(fluence)
+        return beyond
+
+    def dose_seen(self, fluence: Vector) -> Vector:
+        """Return the dose in Gy of a fluence (bixels,) at K's rows, as a solution has it."""
+        dose = self.solver.dose(fluence)
+        return dose if self.seen is None else dose + self._beyond_k(fluence)
 
     def dose_shown(self, solution: FluenceSolution) -> NDArray[np.floating]:
         """Return a solution's dose in Gy at the body's voxels on the dose grid."""

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from radplan_env.beams import Beam, Bixels
 from radplan_env.info import Complexity
 
+LEVELS = 10
+"""Intensity levels that a fluence is rounded to, to see how much it leans on being ideal."""
+
 
 def complexity(
     beams: Sequence[Beam], bixels: Bixels, fluence: NDArray[np.float64], mu_per_fluence: float
@@ -44,3 +47,13 @@ def complexity(
     open_bixels = fluence[fluence > 0]
     ratio = float(fluence.max() / np.median(open_bixels)) if open_bixels.size else 0.0
     return {"mu_per_fraction": mu_per_fluence * total, "highest_over_median": ratio}
+
+
+def rounded(bixels: Bixels, fluence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the fluence, shape (bixels,), at `LEVELS` equal steps up to the highest bixel of each beam, and closed."""
+    steps = np.ones(len(fluence))
+    for b in np.unique(bixels.beam):
+        own = bixels.beam == b
+        steps[own] = fluence[own].max() / LEVELS or 1.0
+    levels: NDArray[np.float64] = steps * np.rint(fluence / steps)
+    return levels

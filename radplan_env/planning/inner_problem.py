@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class InnerProblem:
         parameters: PlanningParameters,
         start: FluenceSolution | None = None,
         smoothness: Smoothness | None = None,
+        beyond_k: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
     ) -> FluenceProblem:
         """Return the problem that parameters pose.
 
@@ -58,7 +59,7 @@ class InnerProblem:
         """
         self.check(parameters)
         held = [self._constraint(limit) for limit in parameters.limits]
-        return FluenceProblem(self._terms(parameters), [*self._coverages(), *held], start, smoothness)
+        return FluenceProblem(self._terms(parameters), [*self._coverages(), *held], start, smoothness, beyond_k)
 
     def check(self, parameters: PlanningParameters) -> None:
         """Raise ValueError if parameters are not for the structures of this case."""

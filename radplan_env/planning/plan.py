@@ -59,7 +59,7 @@ class Plan:
     own_rows_score : float
         Score of the unscaled dose where it was optimised: a diagnostic, no verdict.
     complexity : Complexity
-        What delivering it would take.
+        What delivering it would take; `PlanningSystem.with_rounding` adds what rounding costs.
     verdict : {"full", "sampled"}
         Whether it was judged on all points of the verdict.
     deliverable : Stage, optional

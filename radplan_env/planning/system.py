@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.beam_angles import collimator_angles, gantry_angles
-from radplan_env.beam_models import DEFAULT_BEAM_MODEL
+from radplan_env.beam_models import DEFAULT_BEAM_MODEL, beam_model_named
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.delivery.delivered import Delivery
@@ -22,7 +22,7 @@ from radplan_env.delivery.techniques import Layout
 from radplan_env.dose import dose_at, prepare
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
-from radplan_env.influence import Fidelity, dose_grid, fidelity_named, influence, rows_of
+from radplan_env.influence import Fidelity, dose_grid, fidelity_named, goes_beyond_k, influence, rows_of
 from radplan_env.influence.rows import Rows, rows_of_grid
 from radplan_env.metrics import dose_at_volume
 from radplan_env.parameters import PlanningParameters
@@ -32,7 +32,7 @@ from radplan_env.verdict import Judge, VerdictKind
 from radplan_env.verdict.against_reference import AgainstReference, compared, judged_voxels, voxel_points
 
 from .beam_set import BeamSet
-from .complexity import complexity
+from .complexity import complexity, rounded
 from .deliveries import Deliveries, DeliverySettings
 from .delivering import DeliverablePlan
 from .inner_problem import InnerProblem, with_outside
@@ -114,6 +114,7 @@ class PlanningSystem:
 
         if beam_model is None:
             beam_model = "matrad-generic" if engine == "pyradplan" else DEFAULT_BEAM_MODEL
+        model = beam_model_named(beam_model)
         self.judge = Judge(case, self.protocol, self.scorecard, beam_model=beam_model)
         masks = {**case.structures, **self._regions()}
         self.grid = dose_grid(case, fidelity)
@@ -127,8 +128,9 @@ class PlanningSystem:
             settings: dict[str, Any] = {"engine": engine, "cache_dir": cache_dir, "progress": progress}
             settings |= {"rows": seen, "collimator_angles_deg": collimator, "beam_model": beam_model}
             k = influence(case, gantry, targets, fidelity, **settings)
-            traced = None if seen is shown else prepare(case, k.beams, shown.points_mm, beam_model=beam_model)
-            return BeamSet(k, inner_solver(backend, k.matrix, k.bixels), inner.target, traced)
+            traced_shown = None if seen is shown else prepare(case, k.beams, shown.points_mm, beam_model=model)
+            traced_seen = prepare(case, k.beams, seen.points_mm, beam_model=model) if goes_beyond_k(model) else None
+            return BeamSet(k, inner_solver(backend, k.matrix, k.bixels), inner.target, traced_seen, traced_shown)
 
         self._settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
         self._settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
@@ -214,12 +216,8 @@ class PlanningSystem:
         ----------
         plan : Plan
             Of this case.
-        technique : {"vmat", "step-and-shoot"}
-            Arcs, from evenly spaced coarse fields, or ten segments of each of the plan's beams.
-        machine : Machine or str
-            Or the name or YAML file of one: see `radplan_env.delivery.machine`.
-        arcs : int
-            How many, with "vmat".
+        technique, machine, arcs : str, Machine or str, int
+            See `DeliverySettings`.
         warm_start : Plan, optional
             A delivered one of this case to start from; used if its fields are the same.
         final : bool
@@ -282,7 +280,7 @@ class PlanningSystem:
         if not (np.isfinite(fluence).all() and (fluence >= 0).all()):
             raise ValueError("a fluence must be finite and nowhere negative")
         problem = self._inner.problem(parameters, smoothness=beams.smoothness(self._smoothness(parameters)))
-        dose = beams.solver.dose(fluence)
+        dose = beams.dose_seen(fluence)
         judged = FluenceSolution.of(problem, fluence, dose, kkt_residual=0.0, iterations=0).summary()
         report = {**summary["solver"], **{name: judged[name] for name in _COMPUTED_ANEW}}
         solution = FluenceSolution.from_summary(report, fluence, dose)
@@ -322,6 +320,17 @@ class PlanningSystem:
         if plan.verdict != "full":
             full = self._plan(plan.parameters, angles, self._beams(*angles), plan.solution, "full")
         return self._deliveries.handed_over(full, plan)
+
+    def with_rounding(self, plan: Plan) -> Plan:
+        """Return a plan of this case whose `complexity` says what rounding its fluence to ten levels costs.
+
+        It takes one more dose and verdict, so plans do not have it of themselves. The rounded plan is scaled and judged
+        as any other; the cost is the plan's score less that, in points.
+        """
+        k = self._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
+        judged = self.judge.judge(k.beams, k.bixels, rounded(k.bixels, plan.solution.fluence), plan.verdict)
+        cost = plan.ideal.evaluation.score - judged.evaluation.score
+        return replace(plan, complexity={**plan.complexity, "rounding_costs": cost})
 
     def _evaluate_rows(self, dose: NDArray[Any], rows: Rows) -> Evaluation:
         members = with_outside(rows, self.protocol)
@@ -408,8 +417,9 @@ class PlanningSystem:
             usable = not known.parameters.limits or all(each.met for each in known.solution.constraints)
             if (known.gantry_angles_deg, known.collimator_angles_deg) == angles and usable:
                 start = known.solution
-        smoothness = self._beams(*angles).smoothness(self._smoothness(request.parameters))
-        return self._inner.problem(request.parameters, start, smoothness)
+        beams = self._beams(*angles)
+        smoothness = beams.smoothness(self._smoothness(request.parameters))
+        return self._inner.problem(request.parameters, start, smoothness, beams.beyond_k)
 
     def _smoothness(self, parameters: PlanningParameters) -> float:
         own = self.protocol.protocol.smoothness

@@ -9,9 +9,10 @@ Another package registers one by an entry point, whose name is the scorecard's::
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
+from radplan_env.plugins import PluginError, Registry
 from radplan_env.scorecards.scorecard import Goals, Scorecard
 from radplan_env.scorecards.v0 import V0
 from radplan_env.scorecards.v1 import V1
@@ -19,12 +20,24 @@ from radplan_env.scorecards.v1 import V1
 GROUP = "radplan_env.scorecards"
 DEFAULT = "v0"
 
-_OWN: dict[str, type[Scorecard]] = {"v0": V0, "v1": V1}
+
+def _loaded(point: EntryPoint) -> Scorecard:
+    loaded = point.load()
+    scorecard = loaded() if isinstance(loaded, type) else loaded
+    if not isinstance(scorecard, Scorecard) or scorecard.name != point.name:
+        raise PluginError(
+            f"the entry point {point.name} = {point.value} of group {GROUP} is to be a "
+            f"radplan_env.scorecards.Scorecard whose name is {point.name!r}"
+        )
+    return scorecard
+
+
+SCORECARDS: Registry[Scorecard] = Registry(GROUP, {"v0": V0(), "v1": V1()}, _loaded)
 
 
 def available_scorecards() -> tuple[str, ...]:
     """Return the names of the scorecards that are installed."""
-    return tuple(sorted({*_OWN, *(point.name for point in entry_points(group=GROUP))}))
+    return tuple(sorted(SCORECARDS))
 
 
 def load_scorecard(name: str | Scorecard = DEFAULT) -> Scorecard:
@@ -42,21 +55,9 @@ def load_scorecard(name: str | Scorecard = DEFAULT) -> Scorecard:
     """
     if isinstance(name, Scorecard):
         return name
-    if name in _OWN:
-        return _OWN[name]()
-    found = list(entry_points(group=GROUP, name=name))
-    if not found:
+    if name not in SCORECARDS:
         raise ValueError(f"no scorecard {name!r}; there are {', '.join(available_scorecards())}")
-    if len(found) > 1:
-        raise ValueError(f"several packages register a scorecard {name!r}: {', '.join(p.value for p in found)}")
-    loaded = found[0].load()
-    scorecard = loaded() if isinstance(loaded, type) else loaded
-    if not isinstance(scorecard, Scorecard) or scorecard.name != name:
-        raise ValueError(
-            f"the entry point {name} = {found[0].value} of group {GROUP} is to be a radplan_env.scorecards.Scorecard "
-            f"whose name is {name!r}"
-        )
-    return scorecard
+    return SCORECARDS[name]
 
 
 def scorecard_for(goals: Goals) -> Scorecard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from radplan_env.bound import Bound
 from radplan_env.dose_view import DoseView
 from radplan_env.metrics import Metric, computations
 from radplan_env.scorecards.scorecard import Goals, Scorecard, ScoreTerm, Verdict
@@ -31,8 +32,11 @@ class V1(Scorecard):
     covers: ClassVar[Sequence[Callable[..., Any]]] = (
         DoseView.metric,
         Metric.evaluate,
+        TermOfV1.earned,
         TermOfV1.utility,
-        Screen.passes,
+        Screen.bound.fget,  # type: ignore[attr-defined]
+        Bound.passes,
+        Bound.threshold.fget,  # type: ignore[attr-defined]
         read_section,
         *computations((*KINDS, "gEUD", "EUD", "NTCP")),
     )
@@ -51,7 +55,7 @@ class V1(Scorecard):
         section = self._section(goals)
         total = sum(term.weight for term in section.terms)
         available = {term.name: 100 * term.weight / total for term in section.terms}
-        terms = {term.name: available[term.name] * _utility(term, view) for term in section.terms}
+        terms = {term.name: available[term.name] * term.earned(value_of(term, view)) for term in section.terms}
         reasons = tuple(_reasons(section.screens, view))
         return Verdict(min(sum(terms.values()), 100.0), terms, available, not reasons, reasons)
 
@@ -82,22 +86,23 @@ def _is_known(structure: str, known: set[str]) -> bool:
     return structure in known or structure in OVERALL
 
 
-def _utility(term: TermOfV1, view: DoseView) -> float:
+def value_of(term: TermOfV1, view: DoseView) -> float | None:
+    """Return the value of a term's metric; None where the patient lacks the structure, or too much of it is treated."""
     if not view.has(term.structure):
-        return term.neutral
+        return None
     percent = term.dropped_in_targets_percent
     if percent is not None and view.in_targets_percent.get(term.structure, 0.0) > percent:
-        return term.neutral
-    return term.utility(view.metric(term.structure, term.metric))
+        return None
+    return view.metric(term.structure, term.metric)
 
 
 def _reasons(screens: Sequence[Screen], view: DoseView) -> list[str]:
     reasons = [
-        f"{screen.says}: {screen.name} is {value:.3g} {screen.unit}".rstrip() + f", screened at {screen.words}"
+        f"{screen.says}: {screen.name} is {value:.3g} {screen.unit}".rstrip() + f", screened at {screen.bound.side}"
         for screen in screens
         if view.has(screen.structure)
         for value in [view.metric(screen.structure, screen.metric)]
-        if not screen.passes(value)
+        if not screen.bound.passes(value)
     ]
     if not SCALED_AT_LEAST <= view.scaled_by <= SCALED_AT_MOST:
         reasons.append(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from radplan_env.bound import Bound
 from radplan_env.metrics import parse_metric
 from radplan_env.scorecards.utility import complication_free, logistic
 
@@ -88,6 +89,10 @@ class TermOfV1(_Model):
             raise ValueError("good and bad must differ")
         return self
 
+    def earned(self, value: float | None) -> float:
+        """Return the share of the points for a value, or for none: `neutral`."""
+        return self.neutral if value is None else self.utility(value)
+
     def utility(self, value: float) -> float:
         """Return the share of the points that a value of the metric earns, from 0 to 1."""
         if self.good is None or self.bad is None:
@@ -137,15 +142,13 @@ class Screen(_Model):
             raise ValueError("give one bound: at_most or at_least")
         return self
 
-    def passes(self, value: float) -> bool:
-        """Return whether a value keeps to the bound."""
-        return value <= self.at_most if self.at_most is not None else value >= (self.at_least or 0.0)
-
     @property
-    def words(self) -> str:
-        """The bound, such as "≤ 45 Gy"."""
-        sign, bound = ("≥", self.at_least) if self.at_most is None else ("≤", self.at_most)
-        return f"{sign} {bound:g} {self.unit}".rstrip()
+    def bound(self) -> Bound:
+        """What a plan must keep to."""
+        upper = self.at_most is not None
+        value = self.at_most if self.at_most is not None else self.at_least
+        assert value is not None
+        return Bound(self.structure, self.metric, upper, value)
 
 
 class Section(BaseModel):

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.case import Case
-from radplan_env.criterion import OUTSIDE_TARGETS
+from radplan_env.criterion import OUTSIDE_TARGETS, Criterion
 from radplan_env.dose_view import DoseView
 from radplan_env.metrics import dose_at_volume
 from radplan_env.protocol import BoundProtocol
+from radplan_env.scorecards import Goals
 
 from .regions import Regions
 
@@ -26,6 +27,20 @@ class AgainstReference(TypedDict):
 
     ours: dict[str, float]
     reference: dict[str, float]
+
+
+def comparable(goals: Goals) -> dict[str, Criterion]:
+    """Return the criteria that hold for doses of two engines, by name: "Parotid_L mean".
+
+    Left out are criteria of the body and of tissue outside the targets, extremes, and indices of the whole dose: skin,
+    air and maxima depend on the engine more than on the plan. D0.03cc, less than a voxel, becomes D0.1cc.
+    """
+    found = [
+        criterion.model_copy(update={"metric": re.sub(r"^(DC?)0\.03cc$", r"\g<1>0.1cc", criterion.metric)})
+        for criterion in goals.criteria
+        if criterion.structure not in ("Body", OUTSIDE_TARGETS) and criterion.metric not in ("min", "max", "CI", "R50")
+    ]
+    return {criterion.name: criterion for criterion in found}
 
 
 def voxel_points(case: Case, voxels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -47,10 +62,7 @@ def judged_voxels(protocol: BoundProtocol, regions: Regions) -> NDArray[np.int64
 def compared(
     case: Case, protocol: BoundProtocol, regions: Regions, voxels: NDArray[np.int64], ours_gy: NDArray[np.floating]
 ) -> AgainstReference:
-    """Compare a dose per voxel with the reference's, criterion by criterion.
-
-    Left out are criteria of the body and of tissue outside the targets, extremes, and indices of the whole dose: skin,
-    air and maxima depend on the engine more than on the plan. D0.03cc, less than a voxel, is compared as D0.1cc.
+    """Compare a dose per voxel with the reference's, criterion by criterion: those of `comparable`.
 
     Parameters
     ----------
@@ -83,9 +95,4 @@ def _values(
         protocol.prescription_gy,
         protocol.protocol.fractions,
     )
-    return {
-        f"{criterion.structure} {metric}": view.metric(criterion.structure, metric)
-        for criterion in protocol.criteria
-        if criterion.structure in inside and criterion.metric not in ("min", "max", "CI", "R50")
-        for metric in [re.sub(r"^(DC?)0\.03cc$", r"\g<1>0.1cc", criterion.metric)]
-    }
+    return {name: view.metric(each.structure, each.metric) for name, each in comparable(protocol).items()}

@@ -297,7 +297,7 @@ def narrow(request: pytest.FixtureRequest, box_case: Case) -> tuple[str, DoseInf
     points = np.stack([k.grid.coordinates_mm(axis)[rows[axis]] for axis in range(3)], axis=1)
     prepared = prepare(box_case, k.beams, points, beam_model=request.param)
     setup = setup_of(box_case, angles, ["PTV_7020"], fidelity, beam_model=request.param)
-    depth, ssd = zip(*row_depths(setup, k.bixels, points), strict=True)
+    depth, ssd = zip(*row_depths(setup, k.bixels), strict=True)
     depth_mm = np.nan_to_num(np.stack(depth), nan=4000).astype(np.float32)  # no depth: no dose
     return request.param, k, replace(prepared, depth_mm=depth_mm, ssd_mm=ssd, _spectra={})
 

@@ -59,6 +59,7 @@ def make_plan(
         "verdict": "full",
         "scaled_by": 1.0,
         "own_rows_score": score,
+        "complexity": {"mu_per_fraction": 800.0, "highest_over_median": 2.5},
         "met": met,
         "metrics": {"PTV_7020": target, "Rectum": rectum},
         "criteria": [criterion],

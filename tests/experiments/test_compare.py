@@ -96,7 +96,7 @@ def test_a_run_leaves_records_plans_tables_and_figures(
         assert (out / "plans" / record["agent"]).is_dir()
     assert len(list((out / "plans").rglob("*.npz"))) == len(records)
     assert "before sequencing" in process.stdout
-    assert "reference plan" in process.stdout
+    assert "## Against reference plans, criterion by criterion" in (out / "tables.md").read_text()
     heading, overview, *_ = (out / "tables.md").read_text().split("\n## ")
     assert heading in process.stdout
     assert overview in process.stdout

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from radplan_env.case import Case
+from radplan_env.dose import dose_at
 from radplan_env.influence import Fidelity
 from radplan_env.influence.rows import Sampling
 from radplan_env.limits import Limit
@@ -34,6 +35,16 @@ def test_the_dose_shown_is_that_of_the_fluence_on_the_whole_grid(system: Plannin
     assert template.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=0.03)
     dosed = template.dose_gy[template.dose_gy > 0]
     assert dosed.size > template.solution.dose_gy.size
+
+
+def test_the_inner_loop_sees_the_whole_dose_of_its_fluence(system: PlanningSystem, template: Plan) -> None:
+    beams = system._beams(template.gantry_angles_deg, template.collimator_angles_deg)
+    points, fluence = system._seen.points_mm, template.solution.fluence
+    dose = dose_at(system.case, beams.k.beams, fluence, points, bixels=beams.k.bixels)
+    np.testing.assert_allclose(template.solution.dose_gy, dose, atol=1e-4 * dose.max())
+    beyond = dose - beams.k.matrix @ fluence
+    assert beyond.mean() > 0.005 * dose.mean()  # K ends 50 mm from a bixel's axis
+    assert template.solution.constraints[0].achieved_gy == pytest.approx(70.2, rel=1e-3)
 
 
 def test_it_is_that_of_k_on_the_same_grid(box_case: Case, system: PlanningSystem, template: Plan) -> None:

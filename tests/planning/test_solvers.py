@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, EntryPoints
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from radplan_env import RadPlanEnv
+from radplan_env import RadPlanEnv, plugins
 from radplan_env.beams import Bixels
 from radplan_env.case import Case
-from radplan_env.fluence import FluenceProblem, FluenceSolution, register_solver, solver
+from radplan_env.fluence import FluenceProblem, FluenceSolution, register_solver
+from radplan_env.fluence.solver import SOLVERS
 from radplan_env.influence import Fidelity
 from radplan_env.planning import PlanningSystem
 
@@ -36,8 +38,11 @@ class ProjectedGradient:
     def _solve(self, problem: FluenceProblem) -> FluenceSolution:
         step = 1 / (2 * self._largest * max(term.weight / term.rows.size for term in problem.terms))
         x = ahead = np.zeros(self._matrix.shape[1])
+        beyond = problem.beyond_k or (lambda fluence: np.zeros(self._matrix.shape[0]))
         for k in range(500):
-            excess = self.dose(ahead)
+            if k % 100 == 0:
+                fixed = beyond(ahead)
+            excess = self.dose(ahead) + fixed
             slope = np.zeros_like(excess)
             for term in problem.terms:
                 over = excess[term.rows] - term.dose_gy
@@ -46,13 +51,13 @@ class ProjectedGradient:
             before, x = x, np.maximum(ahead - step * (self._matrix.T @ slope), 0)
             ahead = x + k / (k + 3) * (x - before)
         coverage = problem.constraints[0]
-        x = x * coverage.dose_gy / coverage.achieved_gy(self.dose(x))
-        return FluenceSolution.of(problem, x, self.dose(x), kkt_residual=np.inf, iterations=500)
+        x = x * coverage.dose_gy / coverage.achieved_gy(self.dose(x) + beyond(x))
+        return FluenceSolution.of(problem, x, self.dose(x) + beyond(x), kkt_residual=np.inf, iterations=500)
 
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(solver, "_registered", {})
+    monkeypatch.setattr(SOLVERS, "built_in", dict(SOLVERS.built_in))
     register_solver("projected-gradient", ProjectedGradient)
     return "projected-gradient"
 
@@ -76,17 +81,8 @@ def test_a_registered_solver_serves_the_environment(box_case: Case, toy: str) ->
 
 
 def test_a_solver_of_another_package_is_found(box_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        name = "theirs"
-
-        @staticmethod
-        def load() -> type[ProjectedGradient]:
-            return ProjectedGradient
-
-    def found(*, group: str, name: str = "theirs") -> list[type[Point]]:
-        return [Point] if (group, name) == ("radplan_env.solvers", "theirs") else []
-
-    monkeypatch.setattr(solver, "entry_points", found)
+    found = EntryPoints([EntryPoint("theirs", f"{__name__}:ProjectedGradient", SOLVERS.group)])
+    monkeypatch.setattr(plugins, "_entry_points", lambda path, group: found.select(group=group))
     system = PlanningSystem(box_case, "prostate", fidelity=ROUGH, backend="theirs", progress=False)
     assert system.plan(system.protocol.start_parameters()).solution.constraints[0].met
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from radplan_env import PlanningSystem, RadPlanEnv, load_scorecard
+from radplan_env import PlanningSystem, RadPlanEnv, load_scorecard, plugins
 from radplan_env.case import Case
 from radplan_env.dose import dose_at
 from radplan_env.dose_view import DoseView
@@ -47,12 +47,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy scorecard, as if a package had registered it."""
     point = EntryPoint("toy", f"{__name__}:Toy", registry.GROUP)
 
-    class Toys:
-        def __call__(self, **wanted: str) -> EntryPoints:
-            return EntryPoints([point]).select(**wanted)
-
     monkeypatch.setattr(EntryPoint, "load", lambda self: Toy)
-    monkeypatch.setattr(registry, "entry_points", Toys())
+    monkeypatch.setattr(plugins, "_entry_points", lambda path, group: EntryPoints([point]).select(group=group))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 
 from radplan_env.case import Case
 from radplan_env.planning import Plan, PlanningSystem
+from radplan_env.planning.complexity import LEVELS, complexity, rounded
 from radplan_env.scorecards import load_scorecard
 
 
@@ -72,8 +73,6 @@ def test_v0_judges_on_the_same_points(box_case: Case, plan: Plan) -> None:
 
 
 def test_complexity_of_a_flat_fluence(system: PlanningSystem, plan: Plan) -> None:
-    from radplan_env.planning.complexity import complexity
-
     k = system._beams(system.gantry_angles_deg, system.collimator_angles_deg).k
     flat = complexity(k.beams, k.bixels, np.ones(len(k.bixels)), 1.0)
     assert flat["mu_per_fraction"] >= len(k.beams), "a leaf pair may have to open twice round a gap"
@@ -81,3 +80,27 @@ def test_complexity_of_a_flat_fluence(system: PlanningSystem, plan: Plan) -> Non
     doubled = complexity(k.beams, k.bixels, 2 * np.ones(len(k.bixels)), 1.0)
     assert doubled["mu_per_fraction"] == pytest.approx(2 * flat["mu_per_fraction"])
     assert plan.summary()["complexity"]["mu_per_fraction"] > 100
+
+
+def test_a_rounded_fluence_has_ten_levels_a_beam_and_is_off_by_half_a_step(system: PlanningSystem, plan: Plan) -> None:
+    bixels = system._beams(system.gantry_angles_deg, system.collimator_angles_deg).k.bixels
+    fluence = plan.solution.fluence
+    found = rounded(bixels, fluence)
+    for b in np.unique(bixels.beam):
+        own = bixels.beam == b
+        step = fluence[own].max() / LEVELS
+        assert len(np.unique(found[own])) <= LEVELS + 1
+        assert abs(found[own] - fluence[own]).max() <= step / 2 * (1 + 1e-9)
+    assert rounded(bixels, found) == pytest.approx(found)
+    assert (rounded(bixels, np.zeros(len(bixels))) == 0).all()
+
+
+def test_rounding_costs_what_the_rounded_plan_scores_less(system: PlanningSystem, plan: Plan) -> None:
+    assert "rounding_costs" not in plan.complexity
+    known = system.with_rounding(plan)
+    cost = known.summary()["complexity"]["rounding_costs"]
+    bixels = system._beams(system.gantry_angles_deg, system.collimator_angles_deg).k.bixels
+    coarse = system.restore(plan.summary(), rounded(bixels, plan.solution.fluence))
+    assert cost == pytest.approx(plan.evaluation.score - coarse.evaluation.score)
+    assert known.evaluation is plan.evaluation
+    assert system.with_rounding(coarse).complexity["rounding_costs"] == pytest.approx(0, abs=1e-6)

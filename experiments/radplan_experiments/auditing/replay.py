@@ -123,12 +123,15 @@ def open_case(folder: RunFolder, case: str) -> PlanningSystem:
 def judged_again(system: PlanningSystem, step: Summary, fluence: fluences.Fluence) -> Plan:
     """A plan of a run made again, and judged on all points of the verdict, as every plan of a run is.
 
+    Where the step says what rounding costs, the plan does too.
+
     Raises
     ------
     ValueError
         If the plan does not fit the case, or the fluence not the plan.
     """
-    return system.restore({**step, "verdict": "full"}, fluence)
+    plan = system.restore({**step, "verdict": "full"}, fluence)
+    return system.with_rounding(plan) if "rounding_costs" in step["complexity"] else plan
 
 
 def stored_fluences(folder: RunFolder, record: Record) -> list[fluences.Fluence]:

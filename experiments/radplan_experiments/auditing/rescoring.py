@@ -117,16 +117,16 @@ def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, reco
     """An episode's record by the protocol and scorecard of `target`; its plans are written first."""
     solved = replay.stored_fluences(source, record) if record["steps"] else []
     plans = [replay.judged_again(system, step, fluence) for step, fluence in zip(record["steps"], solved, strict=True)]
-    summaries = [plan.summary() for plan in plans]
-    steps: list[Any] = [
-        {**step, **{name: value for name, value in summary.items() if name in replay.JUDGED}}
-        for step, summary in zip(record["steps"], summaries, strict=True)
-    ]
-    came_to = runner.outcome(steps)
+    came_to = runner.outcome([plan.summary() for plan in plans])
     against = None
     if (chosen := came_to["handed_over"]) is not None:
+        plans[chosen] = system.with_rounding(plans[chosen])
         runner.keep(target, key_of(record), solved, plans[chosen])
         against = system.against_reference(plans[chosen])
+    steps: list[Any] = [
+        {**step, **{name: value for name, value in plan.summary().items() if name in replay.JUDGED}}
+        for step, plan in zip(record["steps"], plans, strict=True)
+    ]
     return {
         **record,
         **came_to,

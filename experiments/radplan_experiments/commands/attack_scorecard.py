@@ -1,11 +1,11 @@
 """Make plans that no physicist would sign, and see what the scorecard says of them.
 
 Each attack drives the planning parameters, or a limit, to an extreme that an agent may find while it looks for points.
-The table shows the score beside what is wrong with the plan. An attack that scores near the template, or above it,
-while something in its row is out of bounds is a hole in the scorecard.
+The table shows the score, what the plan is refused for, and what is wrong with it. An attack that is not refused and
+scores near the template, or above it, while something in its row is out of bounds is a hole in the scorecard.
 
   python experiments/attack_scorecard.py
-      the first three synthetic test prostates
+      the first three synthetic training prostates
   python experiments/attack_scorecard.py --site head-and-neck --data provided-data --cases pt_247
 """
 

@@ -8,12 +8,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
+from radplan_experiments.reporting.against_reference import comparisons
 from radplan_experiments.reporting.equivalence import EQUIVALENT, Decision
-from radplan_experiments.reporting.frames import REFERENCE, comparator
+from radplan_experiments.reporting.frames import comparator
 from radplan_experiments.reporting.power import detectable_difference, patients_needed
 from radplan_experiments.reporting.stats import ENOUGH_CASES
 from radplan_experiments.reporting.tables.comparisons import Runs, differences, paired
@@ -70,9 +70,9 @@ class Difference:
         return "lower" if self.cases >= ENOUGH_CASES and self.high < 0 else "no difference can be told"
 
 
-def best_scores(records: Sequence[Record], references: Mapping[str, Summary]) -> Scores:
-    """Best score of every episode, and the reference plans' scores, by method and case."""
-    return frames.runs(frames.plan_scores(records, references), "score")
+def best_scores(records: Sequence[Record]) -> Scores:
+    """Best score of every episode, by method and case."""
+    return frames.runs(frames.plan_scores(records), "score")
 
 
 def ranked(settings: Settings, scores: Scores) -> list[str]:
@@ -90,14 +90,14 @@ def difference(scores: Scores, method: str, other: str) -> Difference:
     return Difference(float(each.mean()), float(low), float(high), len(each), better, equal)
 
 
-def answer(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> list[str]:
+def answer(settings: Settings, records: Sequence[Record]) -> list[str]:
     """Who planned best, by how much, and what cannot be told: a few sentences, none without scores."""
-    scores = best_scores(records, references)
+    scores = best_scores(records)
     agents = ranked(settings, scores)
     if not agents:
         return ["No episode came to its end: there is nothing to compare."]
-    against = comparator(settings, references)
-    passing = frames.passing_runs(frames.plan_scores(records, references))
+    against = comparator(settings)
+    passing = frames.passing_runs(frames.plan_scores(records))
     leads = {agent: difference(passing, agents[0], agent) for agent in agents[1:]}
     all_cases = len(scores[agents[0]])
     tied = [agent for agent, lead in leads.items() if lead.equal == all_cases == len(scores[agent])]
@@ -108,7 +108,12 @@ def answer(settings: Settings, records: Sequence[Record], references: Mapping[st
         sentences.append(_of_few_cases(all_cases))
     elif against in passing and set(agents) & set(passing) - {against}:
         sentences.append(_against(passing, agents, against))
-    return [*sentences, *_in_practice(settings, records, agents[0]), *_of_power(settings, records)]
+    return [
+        *sentences,
+        *_in_practice(settings, records, agents[0]),
+        *_of_power(settings, records),
+        *_against_reference(settings, records, agents[0]),
+    ]
 
 
 def _of_the_best(settings: Settings, scores: Scores, agents: Sequence[str], tied: Sequence[str]) -> str:
@@ -167,12 +172,11 @@ def _of_the_lead(who: tuple[str, str], leads: Mapping[str, Difference], others: 
 def _against(scores: Scores, agents: Sequence[str], against: str) -> str:
     leads = {agent: difference(scores, agent, against) for agent in agents if agent != against}
     leads = {agent: lead for agent, lead in leads.items() if lead.cases}
-    name = "the reference plans, which were made to be delivered" if against == REFERENCE else f"the plans of {against}"
     parts = []
     for verdict in get_args(Verdict):
         group = [f"{agent} ({_signed(lead.mean)})" for agent, lead in leads.items() if lead.verdict == verdict]
         parts += [f"{verdict}: {', '.join(group)}"] if group else []
-    return f"Against {name}: {'; '.join(parts)}."
+    return f"Against the plans of {against}: {'; '.join(parts)}."
 
 
 def _in_practice(settings: Settings, records: Sequence[Record], best: str) -> list[str]:
@@ -199,6 +203,18 @@ def _of_power(settings: Settings, records: Sequence[Record]) -> list[str]:
     return [
         f"{found.cases} patients are enough to find a difference of {detectable:.1f} points between two agents' means "
         f"(with 80 % power); for 1 point it takes {needed}."
+    ]
+
+
+def _against_reference(settings: Settings, records: Sequence[Record], best: str) -> list[str]:
+    """Say in how many criteria the best agent's plans are better than the reference plans; nothing without any."""
+    gains = [each.gain.mean() for each in comparisons(settings, records) if each.agent == best]
+    if not gains:
+        return []
+    better = sum(gain > 0 for gain in gains)
+    return [
+        f"Against the reference plans, which were made to be delivered, {best} is better in {better} of "
+        f"{len(gains)} criteria in the mean, on the same voxels and scaled alike."
     ]
 
 

@@ -87,7 +87,7 @@ def best_known(
         What `read_best_known` found; read from the file by default.
     """
     listed = read_best_known(settings) if listed is None else listed
-    frame = frames.plan_scores(records, {})
+    frame = frames.plan_scores(records)
     scores, templates = frames.passing_runs(frame), frames.runs(frame, "highest").get(TEMPLATE, {})
     found = {}
     for case in settings.cases:

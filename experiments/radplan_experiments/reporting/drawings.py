@@ -27,12 +27,12 @@ def all_figures(plans: StoredPlans, references: Mapping[str, Summary]) -> Iterat
     settings, episodes = plans.folder.settings, plans.records
     if not episodes:
         return
-    against = comparator(settings, references)
-    yield "sample_efficiency", partial(figures.sample_efficiency, settings, episodes, references)
-    yield "performance_profile", partial(figures.performance_profile, settings, episodes, references)
-    yield "probability_of_improvement", partial(figures.probability_of_improvement, settings, episodes, references)
-    yield "score_differences", partial(figures.score_differences, settings, episodes, references)
-    yield "differences", partial(figures.differences, settings, episodes, references)
+    against = comparator(settings)
+    yield "sample_efficiency", partial(figures.sample_efficiency, settings, episodes)
+    yield "performance_profile", partial(figures.performance_profile, settings, episodes)
+    yield "probability_of_improvement", partial(figures.probability_of_improvement, settings, episodes)
+    yield "score_differences", partial(figures.score_differences, settings, episodes)
+    yield "differences", partial(figures.differences, settings, episodes)
     yield "mean_dvhs", lambda: figures.mean_dvhs(settings, plans.curves(references), against)
     for record in trajectory_episodes(settings, episodes):
         yield f"trajectory_{slug(record['agent'])}", partial(_trajectory, plans, record)
@@ -48,7 +48,7 @@ def all_figures(plans: StoredPlans, references: Mapping[str, Summary]) -> Iterat
 def trajectory_episodes(settings: Settings, records: Sequence[Record]) -> list[Record]:
     """The episodes whose trajectories are shown."""
     case = example_case(records)
-    return [] if case is None else example_episodes(records, case, ranked(settings, best_scores(records, {})))
+    return [] if case is None else example_episodes(records, case, ranked(settings, best_scores(records)))
 
 
 def _dvhs(plans: StoredPlans, case: str, episodes: Mapping[str, Record], reference: Summary | None) -> Figure | None:

@@ -17,7 +17,8 @@ from radplan_experiments.recording.ranking import best_points, points, refused
 from radplan_experiments.recording.records import COMPLETE, Record, key_of, plan_handed_over
 from radplan_experiments.recording.settings import Settings
 
-REFERENCE = "reference plan"
+REFERENCE = "reference plan (own voxels)"
+"""How curves of reference plans are headed: their doses are judged where they were given, ours on finer points."""
 
 
 def complete(records: Iterable[Record]) -> list[Record]:
@@ -40,40 +41,39 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["agent", "case", "seed", "solve", "best"])
 
 
-def plans(records: Iterable[Record], references: Mapping[str, Summary]) -> list[tuple[str, str, int, Summary]]:
-    """The plans to compare, (method, case, seed, summary): what each episode handed over, then the references."""
-    ours = [(r["agent"], r["case"], r["seed"], plan_handed_over(r)) for r in complete(records) if r["steps"]]
-    return ours + [(REFERENCE, case, 0, summary) for case, summary in sorted(references.items())]
+def plans(records: Iterable[Record]) -> list[tuple[str, str, int, Summary]]:
+    """The plans to compare, (method, case, seed, summary): what each episode handed over."""
+    return [(r["agent"], r["case"], r["seed"], plan_handed_over(r)) for r in complete(records) if r["steps"]]
 
 
-def metrics(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+def metrics(records: Iterable[Record]) -> pd.DataFrame:
     """Dose metrics of the compared plans: method, case, seed, structure, its kind, metric, value, stage."""
     rows = [
         (method, case, seed, structure, kind_of(structure), metric, float(value), plan.get("stage"))
-        for method, case, seed, plan in plans(records, references)
+        for method, case, seed, plan in plans(records)
         for structure, values in plan["metrics"].items()
         for metric, value in values.items()
     ]
     return pd.DataFrame(rows, columns=["method", "case", "seed", "structure", "kind", "metric", "value", "stage"])
 
 
-def criteria(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+def criteria(records: Iterable[Record]) -> pd.DataFrame:
     """Criteria of the compared plans: method, case, seed, criterion, priority, value, passed."""
     rows = [
         (method, case, seed, criterion_label(item), item["priority"], item["value"], bool(item["passed"]))
-        for method, case, seed, plan in plans(records, references)
+        for method, case, seed, plan in plans(records)
         for item in plan["criteria"]
     ]
     return pd.DataFrame(rows, columns=["method", "case", "seed", "criterion", "priority", "value", "passed"])
 
 
-def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) -> pd.DataFrame:
+def plan_scores(records: Iterable[Record]) -> pd.DataFrame:
     """Scores by episode: method, case, seed, score (the best), handed (of the plan handed over), last, met, ….
 
     A refused plan counts 0. `met`: whether any plan of the episode meets the whole protocol, 0 or 1; `passed`: whether
     the best passes the screen, NaN where there is none; `highest`: the highest score, refused or not.
     """
-    rows: list[tuple[Any, ...]] = [
+    rows = [
         (
             r["agent"],
             r["case"],
@@ -86,10 +86,6 @@ def plan_scores(records: Iterable[Record], references: Mapping[str, Summary]) ->
             max(step["score"] for step in r["steps"]),
         )
         for r in complete(records)
-    ]
-    rows += [
-        (REFERENCE, case, 0, points(plan), points(plan), None, plan["met"], _passed([plan]), plan["score"])
-        for case, plan in sorted(references.items())
     ]
     numbers = ["score", "handed", "last", "met", "passed", "highest"]
     frame = pd.DataFrame(rows, columns=["method", "case", "seed", *numbers])
@@ -115,21 +111,19 @@ def passing_runs(frame: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]
 
 
 def ordered(settings: Settings, methods: Iterable[str]) -> list[str]:
-    """Those of the methods that are there: agents in the order asked for, then the reference plan."""
+    """Those of the agents that are there, in the order asked for."""
     present = set(methods)
-    return [method for method in (*settings.agents, REFERENCE) if method in present]
+    return [agent for agent in settings.agents if agent in present]
 
 
-def comparators(settings: Settings, references: Mapping[str, Summary]) -> list[str]:
-    """What the others are compared with: the reference plan, the template and random search, else the first agent."""
-    found = [REFERENCE] if references else []
-    found += [agent for agent in ("template", "random") if agent in settings.agents]
-    return found or [settings.agents[0]]
+def comparators(settings: Settings) -> list[str]:
+    """Whom the others are compared with: the template and random search, else the first agent."""
+    return [agent for agent in ("template", "random") if agent in settings.agents] or [settings.agents[0]]
 
 
-def comparator(settings: Settings, references: Mapping[str, Summary]) -> str:
-    """What doses are compared with: the reference plan, else the template, else the first agent."""
-    first = comparators(settings, references)[0]
+def comparator(settings: Settings) -> str:
+    """Whom doses are compared with: the template, else the first agent."""
+    first = comparators(settings)[0]
     return settings.agents[0] if first == "random" else first
 
 

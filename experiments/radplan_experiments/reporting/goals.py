@@ -13,9 +13,11 @@ from radplan_experiments.reporting import frames
 from radplan_experiments.reporting.best_known import BestKnown, best_known
 
 SHARE = 0.95
-TEMPLATE, REFERENCE, BEST = "template", "reference", "95 % of the best"
+TEMPLATE, REFERENCE, BEST = "template", "reference, own voxels", "95 % of the best"
 GOALS = (TEMPLATE, REFERENCE, BEST)
-"""The template's score, the reference plan's, and 95 % of the way from the template to the best known."""
+"""The template's score, the reference plan's, and 95 % of the way from the template to the best known.
+
+A reference plan's score is of its own voxels: a mark to pass, and no comparison like with like."""
 
 ROUNDING = 1e-9
 """Points: 95 % of the way to a score that is the template's must be no more than that."""

@@ -80,12 +80,13 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     started = time.perf_counter()
     plans, agent_record, error = _attempt(env, folder, key, model)
     seconds = time.perf_counter() - started
-    steps = [plan.summary() for plan in plans]
-    came_to = outcome(steps)
-    if (chosen := came_to["handed_over"]) is not None:
-        keep(folder, key, [plan.solution.fluence for plan in plans], plans[chosen])
     base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
-    against = None if chosen is None else base.system.against_reference(plans[chosen])
+    came_to = outcome([plan.summary() for plan in plans])
+    against = None
+    if (chosen := came_to["handed_over"]) is not None:
+        plans[chosen] = base.system.with_rounding(plans[chosen])
+        keep(folder, key, [plan.solution.fluence for plan in plans], plans[chosen])
+        against = base.system.against_reference(plans[chosen])
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
@@ -101,7 +102,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "final_score": came_to["final_score"],
         "handed_over": came_to["handed_over"],
         "against_reference": against,
-        "steps": steps,
+        "steps": [plan.summary() for plan in plans],
         "agent_record": agent_record,
         "agent_source": source_digest(agent),
         "seconds": round(seconds, 3),

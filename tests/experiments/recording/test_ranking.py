@@ -65,7 +65,7 @@ def screened(settings: Settings, episode: Callable[..., Record], plan_summary: C
 
 
 def test_refused_plans_count_nothing_in_the_tables(settings: Settings, screened: list[Record]) -> None:
-    table = tables.overview(settings, screened, {})
+    table = tables.overview(settings, screened)
     frame = table.frame.set_index("method")
     assert frame["screened [%]"].to_dict() == {"template": 100, "coordinate": 50}
     assert frame["mean"].to_dict() == {"template": 75, "coordinate": 42.5}
@@ -73,17 +73,17 @@ def test_refused_plans_count_nothing_in_the_tables(settings: Settings, screened:
     assert list(table.cells()[0])[2:4] == ["screened [%]", "best score (IQM)"]
     best = frames.scores(screened).set_index(["agent", "case", "solve"])["best"]
     assert [best["coordinate", case, solve] for case in settings.cases for solve in (1, 2)] == [0, 85, 0, 0]
-    assert answer(settings, screened, {})[0].startswith("Of 2 agents template scored highest")
+    assert answer(settings, screened)[0].startswith("Of 2 agents template scored highest")
 
 
 def test_points_are_compared_where_both_pass_and_ranks_everywhere(settings: Settings, screened: list[Record]) -> None:
-    against = tables.score_differences(settings, screened, {}).frame.set_index("agent").loc["coordinate"]
+    against = tables.score_differences(settings, screened).frame.set_index("agent").loc["coordinate"]
     assert (against["difference"], against["higher in"], against["lower in"]) == (15, "1 of 2", "1 of 2")
     regret = tables.regret(settings, screened).frame.set_index("method")
     assert regret["cases"].to_dict() == {"template": 2, "coordinate": 1}
     assert regret["points lost"].to_dict() == {"template": 7.5, "coordinate": 0}
     only_refused = [record for record in screened if record["case"] == settings.cases[1]]
-    assert "On no patient do the best and the next, coordinate, both" in answer(settings, only_refused, {})[1]
+    assert "On no patient do the best and the next, coordinate, both" in answer(settings, only_refused)[1]
 
 
 def test_a_refused_plan_reaches_no_score(settings: Settings, screened: list[Record]) -> None:
@@ -110,7 +110,7 @@ def test_what_is_refused_is_counted_by_reason(settings: Settings, screened: list
 def test_a_run_without_a_screen_says_nothing_of_it(settings: Settings, records: list[Record]) -> None:
     assert refusals.sentence(records) == []
     assert tables.refused_plans(settings, records).frame.empty
-    overview = tables.overview(settings, records, {})
+    overview = tables.overview(settings, records)
     assert not {"screened [%]", "mean, screen ignored"} & set(overview.frame)
     assert "refuse" not in overview.note.replace("and a refused one only where all are", "")
-    assert pd.isna(frames.plan_scores(records, {})["passed"]).all()
+    assert pd.isna(frames.plan_scores(records)["passed"]).all()

@@ -15,7 +15,7 @@ from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import tables
 from radplan_experiments.reporting.best_known import COLUMNS, FILE, BestKnown, best_known, read_best_known
 from radplan_experiments.reporting.equivalence import EQUIVALENT
-from radplan_experiments.reporting.goals import BEST, goals_of, reached, reaches
+from radplan_experiments.reporting.goals import BEST, REFERENCE, goals_of, reached, reaches
 
 Record = dict[str, Any]
 
@@ -111,16 +111,16 @@ def test_solves_needed_are_the_first_that_reach(
     asked = dataclasses.replace(settings, budget=4)
     found = [each for each in reached(asked, records, {first: plan_summary(85)}) if each.record["agent"] != "template"]
     assert [(each.met, each.score_when_met, each.best) for each in found] == [(3, 86, 100), (None, None, 60)]
-    assert found[0].solves == {"template": 2, "reference": 3, BEST: 4}
+    assert found[0].solves == {"template": 2, REFERENCE: 3, BEST: 4}
     assert found[1].solves == {"template": None, BEST: None}
     frame = tables.solves_needed(asked, records, {first: plan_summary(85)}).frame.set_index("method")
     own = frame.loc["coordinate"]
-    assert own[["protocol [%]", "score when met", "template [%]", "reference [%]"]].tolist() == [50, 86, 50, 100]
-    assert own["reference, solves"] == 3
+    assert own[["protocol [%]", "score when met", "template [%]"]].tolist() == [50, 86, 50]
+    assert own[[f"{REFERENCE} [%]", f"{REFERENCE}, solves"]].tolist() == [100, 3]
     assert frame.loc["template", "template, solves"] == 1
     episodes = tables.episodes(asked, records, {}).frame
     assert episodes[episodes["agent"] == "coordinate"]["solves to template"].tolist()[0] == 2
-    assert "solves to reference" not in episodes.dropna(axis=1, how="all")
+    assert f"solves to {REFERENCE}" not in episodes.dropna(axis=1, how="all")
 
 
 def test_the_best_itself_is_95_percent_of_the_way_where_there_is_none(plan_summary: Callable[..., Record]) -> None:

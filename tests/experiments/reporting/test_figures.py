@@ -23,14 +23,11 @@ def line(figure: Figure, panel: int, label: str) -> Line2D:
     return found
 
 
-def test_sample_efficiency_draws_mean_best_score(
-    settings: Settings, records: list[Record], references: dict[str, Any]
-) -> None:
-    figure = figures.sample_efficiency(settings, records, references)
+def test_sample_efficiency_draws_mean_best_score(settings: Settings, records: list[Record]) -> None:
+    figure = figures.sample_efficiency(settings, records)
     np.testing.assert_allclose(line(figure, 0, "coordinate").get_xydata(), [[1, 79], [2, 81], [3, 91]])
     np.testing.assert_allclose(line(figure, 0, "template").get_ydata(), [70, 70, 70])
     assert "n = 2" in str(line(figure, 0, "template").get_label())
-    assert line(figure, 0, REFERENCE).get_linestyle() == "--"
 
 
 def test_dvh_comparison_has_a_panel_a_structure_and_the_reference_dashed(settings: Settings) -> None:
@@ -46,7 +43,7 @@ def test_dvh_comparison_has_a_panel_a_structure_and_the_reference_dashed(setting
 
 
 def test_differences_are_paired_and_counted(settings: Settings, records: list[Record]) -> None:
-    figure = figures.differences(settings, records, {})
+    figure = figures.differences(settings, records)
     assert figure is not None
     (points,) = [drawn for drawn in figure.axes[0].lines if drawn.get_marker() == "."]
     assert sorted(points.get_ydata()) == pytest.approx([24 - 30, 18 - 20])
@@ -55,12 +52,12 @@ def test_differences_are_paired_and_counted(settings: Settings, records: list[Re
 
 def test_no_differences_without_pairs(settings: Settings, records: list[Record]) -> None:
     alone = [record for record in records if record["agent"] == "template"]
-    assert figures.differences(settings, alone, {}) is None
+    assert figures.differences(settings, alone) is None
 
 
 def test_saved_figures_are_the_same_twice(settings: Settings, records: list[Record], tmp_path: Path) -> None:
     for name in ("a", "b"):
-        figures.save(figures.sample_efficiency(settings, records, {}), tmp_path / name)
+        figures.save(figures.sample_efficiency(settings, records), tmp_path / name)
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 

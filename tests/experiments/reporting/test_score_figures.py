@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import figures
-from radplan_experiments.reporting.frames import REFERENCE
 from radplan_experiments.reporting.stats import ENOUGH_CASES
 
 Record = dict[str, Any]
@@ -37,13 +36,11 @@ def own_curve(axes: Axes) -> np.ndarray:
     return np.asarray(found)
 
 
-def test_profile_is_the_share_of_runs_above_a_score(
-    settings: Settings, records: list[Record], references: dict[str, Any]
-) -> None:
-    """Template 60 and 80, the reference 75: above 59 all, from 60 on half, from 80 on none."""
-    (axes,) = figures.performance_profile(settings, records, references).axes
+def test_profile_is_the_share_of_runs_above_a_score(settings: Settings, records: list[Record]) -> None:
+    """Template 60 and 80: above 59 all, from 60 on half, from 80 on none."""
+    (axes,) = figures.performance_profile(settings, records).axes
     by_label = {str(line.get_label()).split(" (")[0]: line for line in axes.lines}
-    assert by_label.keys() == {"template", "coordinate", f"{REFERENCE}s"}
+    assert by_label.keys() == {"template", "coordinate"}
     thresholds, shares = np.transpose(by_label["template"].get_xydata())
     expected = [(share, tau) for tau, share in zip(thresholds, shares, strict=True)]
     assert {share for share, tau in expected if tau < 60} == {1.0}
@@ -53,10 +50,8 @@ def test_profile_is_the_share_of_runs_above_a_score(
 
 
 @pytest.mark.parametrize("draw", [figures.sample_efficiency, figures.performance_profile])
-def test_many_agents_have_a_panel_each(
-    draw: Callable[..., Any], many: tuple[Settings, list[Record]], references: dict[str, Any]
-) -> None:
-    figure = draw(*many, {})
+def test_many_agents_have_a_panel_each(draw: Callable[..., Any], many: tuple[Settings, list[Record]]) -> None:
+    figure = draw(*many)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in shown] == [f"{agent} (n = 2)" for agent in AGENTS]
     thin = len(many[0].cases) if draw is figures.sample_efficiency else 0
@@ -75,7 +70,7 @@ def test_few_cases_have_no_band_but_a_line_each(
     asked = dataclasses.replace(settings, agents=("random",), cases=names, budget=2)
     scores = {case: 60 + 2 * i for i, case in enumerate(names)}
     records = [episode("random", c, 0, [plan_summary(s), plan_summary(s + 1)], budget=2) for c, s in scores.items()]
-    figure, profile = (draw(asked, records, {}) for draw in (figures.sample_efficiency, figures.performance_profile))
+    figure, profile = (draw(asked, records) for draw in (figures.sample_efficiency, figures.performance_profile))
     few = cases < ENOUGH_CASES
     assert len(figure.axes[0].collections) == len(profile.axes[0].collections) == (0 if few else 1)
     thin = [line.get_ydata() for line in figure.axes[0].lines if str(line.get_label()).startswith("_")]
@@ -89,14 +84,14 @@ def test_few_cases_have_no_band_but_a_line_each(
 
 
 def test_heat_map_has_the_probabilities_of_the_table(settings: Settings, records: list[Record]) -> None:
-    figure = figures.probability_of_improvement(settings, records, {})
+    figure = figures.probability_of_improvement(settings, records)
     assert figure is not None
     (axes,) = figure.axes
     texts = {tuple(np.round(text.get_position()).astype(int)): text.get_text() for text in axes.texts[::2]}
     assert texts == {(1, 0): "0.00", (0, 1): "1.00"}  # column, row: the template never beats coordinate
     assert [label.get_text() for label in axes.get_yticklabels()] == ["template", "coordinate"]
     alone = [record for record in records if record["agent"] == "template"]
-    assert figures.probability_of_improvement(settings, alone, {}) is None
+    assert figures.probability_of_improvement(settings, alone) is None
 
 
 def test_colour_is_full_only_where_one_can_be_told_the_better(
@@ -107,7 +102,7 @@ def test_colour_is_full_only_where_one_can_be_told_the_better(
         asked = dataclasses.replace(settings, cases=names)
         scores = {"template": 60, "coordinate": 70}
         records = [episode(agent, case, 0, [plan_summary(score)]) for agent, score in scores.items() for case in names]
-        figure = figures.probability_of_improvement(asked, records, {})
+        figure = figures.probability_of_improvement(asked, records)
         assert figure is not None
         pixel = np.asarray(figure.axes[0].images[0].get_array())[1, 0]
         return float(np.ptp(pixel))
@@ -116,7 +111,7 @@ def test_colour_is_full_only_where_one_can_be_told_the_better(
 
 
 def test_score_differences_show_mean_interval_and_every_case(settings: Settings, records: list[Record]) -> None:
-    figure = figures.score_differences(settings, records, {})
+    figure = figures.score_differences(settings, records)
     assert figure is not None
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == "minus template"
@@ -124,4 +119,4 @@ def test_score_differences_show_mean_interval_and_every_case(settings: Settings,
     np.testing.assert_allclose(by_marker["D"], [21])
     np.testing.assert_allclose(np.sort(by_marker["."]), [12, 30])
     alone = [record for record in records if record["agent"] == "template"]
-    assert figures.score_differences(settings, alone, {}) is None
+    assert figures.score_differences(settings, alone) is None

@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from radplan_env.metrics import parse_metric
-from radplan_env.planning import Summary
 from radplan_env.render.colors import drawing_order, structure_colors
 from radplan_env.render.dvh import Curves
 from radplan_experiments.recording.records import Record
@@ -112,13 +111,13 @@ def _mean_curves(by_case: Mapping[str, Sequence[Curves]]) -> dict[str, tuple[Dos
     return found
 
 
-def differences(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Figure | None:
+def differences(settings: Settings, records: Sequence[Record]) -> Figure | None:
     """Box plots of agent minus comparator, paired by case, as the paper's figure 3; None without pairs.
 
     Below zero the agent gives the organ less dose.
     """
-    against = frames.comparator(settings, references)
-    by_case = _paired(settings, records, references, against)
+    against = frames.comparator(settings)
+    by_case = _paired(settings, records, against)
     if by_case.empty:
         return None
     organs = drawing_order(by_case.index.unique("structure"))
@@ -145,11 +144,9 @@ def differences(settings: Settings, records: Sequence[Record], references: Mappi
     return figure
 
 
-def _paired(
-    settings: Settings, records: Sequence[Record], references: Mapping[str, Summary], against: str
-) -> pd.DataFrame:
+def _paired(settings: Settings, records: Sequence[Record], against: str) -> pd.DataFrame:
     """Agent minus comparator: index structure, case, metric; a column for each agent."""
-    frame = frames.metrics(records, references)
+    frame = frames.metrics(records)
     organs = frame[(frame["kind"] == "organ") & frame["metric"].isin(BOX_METRICS)]
     wide = organs.groupby(["structure", "case", "metric", "method"])["value"].mean().unstack("method")
     if against not in wide:

@@ -15,12 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
 from radplan_experiments.reporting.figures.style import agent_colors, grid_of_panels, legend_below, taking_turns
-from radplan_experiments.reporting.frames import REFERENCE, runs_by_case
+from radplan_experiments.reporting.frames import runs_by_case
 from radplan_experiments.reporting.tables import comparisons
 from radplan_experiments.reporting.tables.table import HIGH, LOW
 
@@ -71,7 +70,7 @@ class Curve:
         return float(min([self.y[-1], *ends]))
 
 
-def sample_efficiency(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Figure:
+def sample_efficiency(settings: Settings, records: Sequence[Record]) -> Figure:
     """Best score so far against solves: interquartile mean, band of the 95 % bootstrap interval over cases.
 
     Of fewer than `stats.ENOUGH_CASES` cases a thin line for each stands in for the band.
@@ -80,12 +79,6 @@ def sample_efficiency(settings: Settings, records: Sequence[Record], references:
     curves = {agent: _best_so_far(own) for agent, own in scores.groupby("agent")}
     figure, panels = _draw(settings, curves, marker="o", markersize=3)
     ends = [curve.lowest_end() for curve in curves.values()]
-    if references:
-        matrix = np.array([[summary["score"]] for summary in references.values()])
-        ends.append(float(stats.interquartile_mean(matrix)))
-        for axes in panels:
-            label = f"{REFERENCE}s (n = {len(matrix)})"
-            axes.axhline(ends[-1], color="black", linestyle="--", linewidth=1, label=label)
     highest = max(curve.highest() for curve in curves.values())
     for axes in panels:
         # From the lowest score that a method ends with: how low one begins would flatten what the others gain.
@@ -97,30 +90,24 @@ def sample_efficiency(settings: Settings, records: Sequence[Record], references:
     return figure
 
 
-def performance_profile(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Figure:
+def performance_profile(settings: Settings, records: Sequence[Record]) -> Figure:
     """Share of runs whose best score exceeds τ, against τ, with the pointwise 95 % interval over enough cases."""
-    scores = frames.plan_scores(records, references)
+    scores = frames.plan_scores(records)
     thresholds = np.unique(scores["score"])
     margin = max(1.0, 0.03 * float(np.ptp(thresholds)))
     thresholds = np.array([thresholds[0] - margin, *thresholds, thresholds[-1] + margin])
     curves = {method: _share_above(own, thresholds) for method, own in scores.groupby("method")}
-    reference = curves.pop(REFERENCE, None)
     figure, panels = _draw(settings, curves, drawstyle="steps-post")
     for axes in panels:
-        if reference is not None:
-            style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1, "drawstyle": "steps-post"}
-            axes.plot(reference.x, reference.y, label=f"{REFERENCE}s (n = {reference.cases})", **style)
         axes.set(xlim=(thresholds[0], thresholds[-1]), ylim=(-0.02, 1.02))
     what = f"share of runs that score above τ{_around(curves.values(), '95 % interval (Wilson) over n cases')}"
     _label(figure, panels, f"{settings.site}: {what}", x="Score τ", y="Share of runs above τ")
     return figure
 
 
-def probability_of_improvement(
-    settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
-) -> Figure | None:
+def probability_of_improvement(settings: Settings, records: Sequence[Record]) -> Figure | None:
     """Heat map of how often the row's method scores higher than the column's on a case; None for a single method."""
-    frame = comparisons.improvement(settings, records, references).frame
+    frame = comparisons.improvement(settings, records).frame
     if frame.empty:
         return None
     methods = [str(method) for method in frame.iloc[:, 0]]
@@ -150,11 +137,9 @@ def probability_of_improvement(
     return figure
 
 
-def score_differences(
-    settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
-) -> Figure | None:
-    """Best score minus that of the reference, the template and random search, paired by case; None without pairs."""
-    pairs_found = comparisons.score_pairs(settings, records, references)
+def score_differences(settings: Settings, records: Sequence[Record]) -> Figure | None:
+    """Best score minus that of the template and of random search, paired by case; None without pairs."""
+    pairs_found = comparisons.score_pairs(settings, records)
     found = [(agent, against, passing) for agent, against, passing, _ in pairs_found if passing]
     if not found:
         return None
@@ -248,6 +233,5 @@ def _label(figure: Figure, panels: Sequence[Axes], title: str, *, x: str, y: str
     handles = {str(line.get_label()): line for line in panels[0].get_lines()}
     handles = {label: line for label, line in handles.items() if not label.startswith("_")}
     if len(panels) > 1:  # agents are named by their panels' titles
-        handles = {label: line for label, line in handles.items() if label.startswith(REFERENCE)}
-        handles["others"] = Line2D([], [], color=OTHERS, linewidth=0.8, label="the other agents")
+        handles = {"others": Line2D([], [], color=OTHERS, linewidth=0.8, label="the other agents")}
     legend_below(figure, list(handles.values()))

@@ -115,7 +115,7 @@ def write(
         scored_cases=len({record["case"] for record in frames.complete(records)}),
         own_agents=[agent for agent in settings.agents if agent not in REGISTRY.built_in],
         question=f"{protocol.title}: who plans it best for the same effort?",
-        answer=answer(settings, records, references),
+        answer=answer(settings, records),
         standing=[without_paths(line, settings) for line in standing(folder)],
         warnings=[without_paths(line, settings) for line in notes.warnings(folder, records, references)],
         before_sequencing=warning(stages_of_records(records)),

@@ -10,6 +10,7 @@ from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
+from radplan_experiments.reporting.tables.against_reference import against_reference
 from radplan_experiments.reporting.tables.agent_records import agent_records
 from radplan_experiments.reporting.tables.comparisons import (
     dose_differences,
@@ -17,6 +18,7 @@ from radplan_experiments.reporting.tables.comparisons import (
     improvement,
     score_differences,
 )
+from radplan_experiments.reporting.tables.complexity import complexity
 from radplan_experiments.reporting.tables.doses import criteria_met, organ_metrics, target_metrics
 from radplan_experiments.reporting.tables.effort import effort, language_model
 from radplan_experiments.reporting.tables.goals import episodes, solves_needed
@@ -32,8 +34,10 @@ from radplan_experiments.writing import write_text
 __all__ = [
     "UNKNOWN",
     "Table",
+    "against_reference",
     "agent_records",
     "all_tables",
+    "complexity",
     "criteria_met",
     "dose_differences",
     "effort",
@@ -75,19 +79,21 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
         Plan summary of the reference plan, by case, for the cases that have one.
     """
     records = list(records)
-    tables = [overview(settings, records, references)]
+    tables = [overview(settings, records)]
     if frames.complete(records):
         tables += [
-            scores_by_case(settings, records, references),
-            score_statistics(settings, records, references),
-            score_differences(settings, records, references),
-            improvement(settings, records, references),
+            scores_by_case(settings, records),
+            score_statistics(settings, records),
+            score_differences(settings, records),
+            improvement(settings, records),
             score_by_solve(settings, records),
             gain_over_random(settings, records),
-            criteria_met(settings, records, references),
-            target_metrics(settings, records, references),
-            organ_metrics(settings, records, references),
-            dose_differences(settings, records, references),
+            criteria_met(settings, records),
+            target_metrics(settings, records),
+            organ_metrics(settings, records),
+            dose_differences(settings, records),
+            against_reference(settings, records),
+            complexity(settings, records),
             regret(settings, records),
             practical_equivalence(settings, records),
             variance(settings, records),

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radplan_env.metrics import parse_metric
-from radplan_env.planning import Summary, caption
+from radplan_env.planning import caption
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
@@ -27,10 +27,10 @@ SHOWN = {"target": ("mean", "D95%"), "organ": ("mean", "D50%", "V15Gy")}
 """Metrics whose differences are shown, by kind of structure: the paper's figure 3."""
 
 
-def score_differences(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
-    """Each agent's best score minus that of the reference plan, the template plan and random search."""
+def score_differences(settings: Settings, records: Sequence[Record]) -> Table:
+    """Each agent's best score minus that of the template plan and of random search."""
     rows = []
-    for agent, against, passing, pairs in score_pairs(settings, records, references):
+    for agent, against, passing, pairs in score_pairs(settings, records):
         difference, ranked = differences(passing), differences(pairs)
         better = stats.probability_of_improvement(*zip(*pairs, strict=True))
         rows.append(
@@ -60,9 +60,9 @@ def score_differences(settings: Settings, records: Sequence[Record], references:
     return Table("score_differences", "Score, case by case against the others", note, frame, 1, {"P(better)": 2})
 
 
-def improvement(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
+def improvement(settings: Settings, records: Sequence[Record]) -> Table:
     """Probability of improvement: that the row's method scores higher than the column's; empty where none is known."""
-    runs = frames.runs(frames.plan_scores(records, references), "score")
+    runs = frames.runs(frames.plan_scores(records), "score")
     methods = frames.ordered(settings, runs)
     rows = []
     for method in methods:
@@ -104,12 +104,12 @@ def gain_over_random(settings: Settings, records: Sequence[Record]) -> Table:
     return Table("gain_over_random", title, note, pd.DataFrame(rows), decimals=1)
 
 
-def dose_differences(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
-    """Dose metrics of each agent's plans minus those of the reference plan and of the template plan."""
-    dose = frames.metrics(records, references)
+def dose_differences(settings: Settings, records: Sequence[Record]) -> Table:
+    """Dose metrics of each agent's plans minus those of the template plan."""
+    dose = frames.metrics(records)
     dose = pd.concat([dose[(dose["kind"] == kind) & dose["metric"].isin(names)] for kind, names in SHOWN.items()])
     rows = []
-    for against in _planners(settings, references):
+    for against in _planners(settings):
         for (structure, metric), part in dose.groupby(["structure", "metric"], sort=False):
             runs = frames.runs(part, "value")
             found = {
@@ -137,13 +137,11 @@ def dose_differences(settings: Settings, records: Sequence[Record], references: 
     return Table("dose_differences", "Dose, case by case against the others", note, pd.DataFrame(rows), decimals=1)
 
 
-def score_pairs(
-    settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]
-) -> Iterator[tuple[str, str, Pairs, Pairs]]:
+def score_pairs(settings: Settings, records: Sequence[Record]) -> Iterator[tuple[str, str, Pairs, Pairs]]:
     """Agent, what it is compared with, and the best scores of both: of plans that pass, and with 0 of those refused."""
-    frame = frames.plan_scores(records, references)
+    frame = frames.plan_scores(records)
     runs, passing = frames.runs(frame, "score"), frames.passing_runs(frame)
-    for against in frames.comparators(settings, references):
+    for against in frames.comparators(settings):
         for agent in settings.agents:
             pairs = paired(runs.get(agent, {}), runs.get(against, {}))
             if agent != against and pairs:
@@ -165,10 +163,10 @@ def _share(better: NDArray[np.float64]) -> float:
     return float(better.mean()) if len(better) > 1 else float("nan")
 
 
-def _planners(settings: Settings, references: Mapping[str, Summary]) -> list[str]:
+def _planners(settings: Settings) -> list[str]:
     """What doses are compared with: random search is no planner."""
-    found = [method for method in frames.comparators(settings, references) if method != "random"]
-    return found or [frames.comparator(settings, references)]
+    found = [method for method in frames.comparators(settings) if method != "random"]
+    return found or [frames.comparator(settings)]
 
 
 def _mean(values: NDArray[np.float64]) -> float:

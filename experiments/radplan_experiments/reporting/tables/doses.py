@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from radplan_env.metrics import parse_metric
-from radplan_env.planning import Summary, caption
+from radplan_env.planning import caption
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
@@ -21,9 +21,9 @@ TABLE_2 = ("mean", "D5%", "D50%", "V15Gy", "V30Gy")
 LITERATURE = Path(__file__).with_name("gpt_radplan_paper.csv")
 
 
-def criteria_met(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
+def criteria_met(settings: Settings, records: Sequence[Record]) -> Table:
     """Share of the plans that pass each criterion."""
-    frame = frames.criteria(records, references)
+    frame = frames.criteria(records)
     share = frame.groupby(["criterion", "method", "case"])["passed"].mean().groupby(level=[0, 1]).mean() * 100
     wide = share.unstack("method").reindex(columns=frames.ordered(settings, frame["method"]))
     first = frame.drop_duplicates("criterion").set_index("criterion")
@@ -36,16 +36,16 @@ def criteria_met(settings: Settings, records: Sequence[Record], references: Mapp
     return Table("criteria_met", "Criteria met [% of plans]", note, wide.reset_index(), decimals=0)
 
 
-def target_metrics(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
+def target_metrics(settings: Settings, records: Sequence[Record]) -> Table:
     """The paper's Table 1 for our plans."""
-    frame = frames.metrics(records, references)
+    frame = frames.metrics(records)
     targets = frame[frame["kind"] == "target"]
     return _metric_table("table_1_targets", "Table 1: target dose", TABLE_1, settings, targets)
 
 
-def organ_metrics(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
+def organ_metrics(settings: Settings, records: Sequence[Record]) -> Table:
     """The paper's Table 2 for our plans."""
-    frame = frames.metrics(records, references)
+    frame = frames.metrics(records)
     organs = frame[frame["kind"] == "organ"]
     return _metric_table("table_2_organs", "Table 2: dose to organs at risk", TABLE_2, settings, organs)
 

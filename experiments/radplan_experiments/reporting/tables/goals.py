@@ -11,10 +11,15 @@ import pandas as pd
 from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
-from radplan_experiments.reporting.goals import GOALS, Reached, reached
+from radplan_experiments.reporting.goals import GOALS, REFERENCE, Reached, reached
 from radplan_experiments.reporting.tables.table import UNKNOWN, Table, known_columns, mean_or_nan
 
 MET = "protocol"
+
+OWN_VOXELS = (
+    "A reference plan's score is of the voxels that its dose was given on: a mark to pass, not like with "
+    "like; that stands under Doses and criteria."
+)
 
 
 def solves_needed(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
@@ -37,6 +42,8 @@ def solves_needed(settings: Settings, records: Sequence[Record], references: Map
         f"over episodes, {UNKNOWN} where less than half of them did. A plan that the screen refuses reaches no score. "
         "Score when met: mean score of the first plan that met the protocol. Episode by episode: tables/episodes.csv."
     )
+    if any(REFERENCE in each.solves for each in found):
+        note += " " + OWN_VOXELS
     return Table("solves_needed", "Solves needed", note, known_columns(pd.DataFrame(rows)), 1)
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
-from radplan_experiments.reporting.frames import REFERENCE
 from radplan_experiments.reporting.tables.table import SD, UNKNOWN, Table, mean_or_nan
 
 NO_RUNS: NDArray[np.float64] = np.empty(0)
 
 
-def scores_by_case(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
+def scores_by_case(settings: Settings, records: Sequence[Record]) -> Table:
     """One row a case, one column a method: the mean over seeds of the best score; below, the mean over cases."""
-    runs = frames.runs(frames.plan_scores(records, references), "score")
-    methods = [*settings.agents, *([REFERENCE] if references else [])]
+    runs = frames.runs(frames.plan_scores(records), "score")
+    methods = settings.agents
     rows: list[dict[str, object]] = []
     for case in settings.cases:
         row: dict[str, object] = {"case": case}

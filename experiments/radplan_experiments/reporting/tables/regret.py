@@ -19,7 +19,7 @@ from radplan_experiments.wording import counted
 def regret(settings: Settings, records: Sequence[Record]) -> Table:
     """One row an agent: regret and points lost against the best known, over patients; empty without a template."""
     known = best_known(settings, records)
-    runs = frames.passing_runs(frames.plan_scores(records, {}))
+    runs = frames.passing_runs(frames.plan_scores(records))
     rows = []
     for agent in settings.agents:
         own = {case: scores.mean() for case, scores in runs.get(agent, {}).items() if case in known}

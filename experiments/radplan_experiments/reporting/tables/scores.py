@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radplan_env.planning import Summary
 from radplan_env.sources import SOURCES
 from radplan_experiments.recording.records import FAILED, Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
-from radplan_experiments.reporting.frames import REFERENCE, runs_by_case
+from radplan_experiments.reporting.frames import runs_by_case
 from radplan_experiments.reporting.stages import kind_of_plan, stages_of_records
 from radplan_experiments.reporting.tables.table import (
     SD,
@@ -30,14 +29,14 @@ HIGHER_PRIORITIES = 2
 """Priorities 1 and 2 are what a plan is first judged on."""
 
 
-def overview(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
-    """One row an agent: episodes, solves, scores, criteria met; below, the reference plans."""
-    scores, criteria = frames.plan_scores(records, references), frames.criteria(records, references)
+def overview(settings: Settings, records: Sequence[Record]) -> Table:
+    """One row an agent: episodes, solves, scores, criteria met."""
+    scores, criteria = frames.plan_scores(records), frames.criteria(records)
     optional = {"training solves": "training_solves", "distance to reference [Gy]": "distance_gy"}
     optional = {column: name for column, name in optional.items() if not np.isnan(told(records, name))}
     is_screened, is_refused = scores["passed"].notna().any(), (scores["highest"] > scores["score"]).any()
     rows = []
-    for method in (*settings.agents, REFERENCE):
+    for method in settings.agents:
         episodes = [r for r in records if r["agent"] == method]
         own = scores[scores["method"] == method]
         if not episodes and own.empty:
@@ -48,7 +47,7 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
         rows.append(
             {
                 "method": method,
-                "plan": kind_of_plan(stages) if stages or method == REFERENCE else UNKNOWN,
+                "plan": kind_of_plan(stages) if stages else UNKNOWN,
                 **(_screened(by_case) if is_screened else {}),
                 **_best_score(own),
                 "cases": len(by_case),
@@ -90,9 +89,9 @@ def overview(settings: Settings, records: Sequence[Record], references: Mapping[
     return Table("overview", f"Overview: {_task(settings)}", note, pd.DataFrame(rows), 1, {"training solves": 0})
 
 
-def score_statistics(settings: Settings, records: Sequence[Record], references: Mapping[str, Summary]) -> Table:
+def score_statistics(settings: Settings, records: Sequence[Record]) -> Table:
     """Interquartile mean, mean and median of the best scores, with both kinds of interval; empty of single runs."""
-    scores = frames.plan_scores(records, references)
+    scores = frames.plan_scores(records)
     rows = []
     for method in frames.ordered(settings, scores["method"]):
         runs = list(runs_by_case(scores[scores["method"] == method], "score").values())

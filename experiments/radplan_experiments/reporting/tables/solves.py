@@ -19,8 +19,8 @@ from radplan_experiments.reporting.tables.table import Table
 
 NOTE = (
     "Score: on the verdict's points, after scaling to cover the primary target; where optimised: before it, a promise. "
-    "Best so far: 0 where all plans are refused by the screen. Reaches: the score of the template or of the reference, "
-    "95 % of the way to the best known. Changed: against the solve before."
+    "Best so far: 0 where all plans are refused by the screen. Reaches: the score of the template, or that of the "
+    "reference on its own voxels, 95 % of the way to the best known. Changed: against the solve before."
 )
 
 

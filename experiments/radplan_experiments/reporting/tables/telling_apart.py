@@ -49,7 +49,7 @@ def in_practice(
     settings: Settings, records: Sequence[Record]
 ) -> dict[tuple[str, str], tuple[NDArray[np.float64], Decision]]:
     """Differences by patient of every two agents, the one of the higher mean first, and what they show in practice."""
-    runs = frames.passing_runs(frames.plan_scores(records, {}))
+    runs = frames.passing_runs(frames.plan_scores(records))
     pairs = combinations(_by_mean(settings, records), 2)
     each = {(one, other): differences(paired(runs[one], runs[other])) for one, other in pairs}
     each = {pair: difference for pair, difference in each.items() if len(difference) > 1}
@@ -91,12 +91,12 @@ def variance(settings: Settings, records: Sequence[Record]) -> Table:
 
 def split(settings: Settings, records: Sequence[Record]) -> Variances | None:
     """The variances of the agents' best scores, random search apart; None of too few agents or patients."""
-    runs = frames.passing_runs(frames.plan_scores(records, {}))
+    runs = frames.passing_runs(frames.plan_scores(records))
     return variances({agent: runs[agent] for agent in settings.agents if agent in runs and agent != RANDOM})
 
 
 def _by_mean(settings: Settings, records: Sequence[Record]) -> list[str]:
     """Agents by their mean score, the highest first."""
-    runs = frames.passing_runs(frames.plan_scores(records, {}))
+    runs = frames.passing_runs(frames.plan_scores(records))
     means = {agent: np.mean([own.mean() for own in by_case.values()]) for agent, by_case in runs.items()}
     return sorted((agent for agent in settings.agents if agent in means), key=lambda agent: -means[agent])

@@ -1,0 +1,50 @@
+"""Dose that rows have beside K x: held fixed while the fluence is optimised, renewed between rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .constraints import DoseConstraint
+
+Vector = NDArray[np.float64]
+
+
+class Beside:
+    """A problem's dose beyond K, with that of the rows that `constraints.rows_of` adds for means.
+
+    Parameters
+    ----------
+    beyond_k : callable or None
+        See `FluenceProblem`; None: there is none.
+    constraints : sequence of DoseConstraint
+    rows : int
+        Of K and those added.
+
+    Attributes
+    ----------
+    dose : ndarray, shape (rows,)
+        In Gy, as of the last renewal; 0 before.
+    """
+
+    def __init__(
+        self, beyond_k: Callable[[Vector], Vector] | None, constraints: Sequence[DoseConstraint], rows: int
+    ) -> None:
+        self._beyond_k = beyond_k
+        self._means = [each for each in constraints if each.percent is None]
+        self._known: Vector | None = None
+        self.dose = np.zeros(rows)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the dose follows the fluence at all."""
+        return self._beyond_k is not None
+
+    def renew(self, fluence: Vector) -> None:
+        """Take the dose of a fluence (bixels,)."""
+        if self._beyond_k is None or fluence is self._known:
+            return
+        dose, self._known = self._beyond_k(fluence), fluence
+        self.dose = np.concatenate([dose, [each.shares @ dose[each.rows] for each in self._means]])
