@@ -129,5 +129,7 @@ class Deliveries:
         if key not in self._held:
             self._held.clear()  # each holds a K
             own = self.case, self.protocol, self.judge, settings.technique, *key
-            self._held[key] = Deliverer(*own, self.ideal(key[1]), self.masks, self.shown)
+            ideal = self.ideal(key[1])
+            ideal.judge = self.judge  # whose points and traced beams are large
+            self._held[key] = Deliverer(*own, ideal, self.masks, self.shown)
         return self._held[key]

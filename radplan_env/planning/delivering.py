@@ -34,6 +34,8 @@ _NOTICEABLE_MU = 0.005  # by which rounding may change an interval before its do
 class IdealPlanner(Protocol):
     """Plans the ideal fluence of coarse fields."""
 
+    judge: Judge
+
     def plan(self, parameters: PlanningParameters, warm_start: Plan | None = None) -> Plan:
         """Return the ideal plan of these parameters."""
         ...

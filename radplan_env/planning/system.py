@@ -140,7 +140,7 @@ class PlanningSystem:
         """How many inner optimisations this system has made: the unit of every budget."""
         self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
         settings = {**self._settings, "fidelity": replace(fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET)}
-        ideal = partial(_coarse, case, self.protocol, settings, self.judge)
+        ideal = partial(_coarse, case, self.protocol, settings)
         self.delivery = DeliverySettings() if delivery is None else delivery
         self._deliveries = Deliveries(case, self.protocol, self.judge, masks, shown, ideal, self.delivery)
         self.solves = 0
@@ -468,14 +468,10 @@ class PlanningSystem:
         return self.judge.beam_model.monitor_units_per_fluence / self.protocol.protocol.fractions
 
 
-def _coarse(
-    case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], judge: Judge, layout: Layout
-) -> PlanningSystem:
-    """Return the system of a layout's coarse fields, which shares a judge."""
+def _coarse(case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], layout: Layout) -> PlanningSystem:
+    """Return the system of a layout's coarse fields."""
     beams = {"gantry_angles_deg": layout.coarse_gantry_deg, "collimator_angles_deg": layout.coarse_collimator_deg}
-    system = PlanningSystem(case, protocol, **{**settings, **beams})
-    system.judge = judge
-    return system
+    return PlanningSystem(case, protocol, **{**settings, **beams})
 
 
 def _again(case: Case, protocol: BoundProtocol, settings: Mapping[str, Any], solves: int) -> PlanningSystem:
