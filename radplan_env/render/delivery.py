@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -30,7 +32,8 @@ def delivery_figure(delivery: Delivery) -> Figure:
     """
     figure = Figure(figsize=(14, 9), layout="constrained")
     FigureCanvasAgg(figure)
-    views, curves = figure.subfigures(2, 1, height_ratios=(2, 1))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(2, 1))
+    views, curves = parts
     apertures = delivery.apertures
     chosen = np.linspace(0, apertures.monitor_units.size - 1, _VIEWS[0] * _VIEWS[1]).round().astype(int)
     for axes, interval in zip(views.subplots(*_VIEWS).ravel(), chosen, strict=True):
