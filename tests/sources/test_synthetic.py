@@ -22,7 +22,7 @@ from radplan_env.sources._pelvis.anatomy import Anatomy
 Mask = NDArray[np.bool_]
 
 ORGANS = ("Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R", "Bone_Pelvic")
-COHORT_SEEDS = (*synthetic.SPLITS["test"], *range(5))
+COHORT_SEEDS = (*synthetic.SPLITS["test"], *range(13))
 BENCHMARK_VOLUMES_CC = {"PTV_7020": 91.2, "Bladder": 365.7, "Rectum": 79.4}  # synthetic/test/0 at 4 mm
 
 
