@@ -199,6 +199,7 @@ def test_only_the_ratios_of_weights_matter(box_case: Case) -> None:
     np.testing.assert_allclose(once.dose_gy, thrice.dose_gy, atol=0.5)
 
 
+@pytest.mark.slow
 def test_mimicking_comes_close_to_a_dose_that_weights_can_reach(box_case: Case) -> None:
     system = PlanningSystem(box_case, "prostate", fidelity=COARSE, gantry_angles_deg=BEAMS_DEG, progress=False)
     wanted = PROTOCOL.start_parameters().replace("Rectum", weight=60).replace("Bladder", weight=1)

@@ -15,6 +15,7 @@ import yaml
 import radplan_env
 from radplan_env.planning import Plan
 from radplan_env.protocol import load_protocol
+from radplan_experiments.auditing.replay import judged_again
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands import export
 from radplan_experiments.options import RunOptions
@@ -82,7 +83,7 @@ def test_every_plan_can_be_had_again_from_its_fluence(folder: RunFolder, tiny: S
     system = runner.planning_system(tiny, runner.read_case(tiny, CASE))
     solved = fluences.load(folder.fluences_path(key))
     steps = folder.records[key]["steps"]
-    assert [system.restore(step, x).summary() for step, x in zip(steps, solved, strict=True)] == steps
+    assert [judged_again(system, step, x).summary() for step, x in zip(steps, solved, strict=True)] == steps
 
 
 def test_a_protocol_of_ones_own_plans_and_judges(tiny: Settings, tiny_openkbp: Path, tmp_path: Path) -> None:
