@@ -1,8 +1,9 @@
-"""Export a plan of a run as DICOM: CT, RTSTRUCT and RTDOSE that any viewer opens together.
+"""Export a plan of a run as DICOM: CT, RTSTRUCT, RTDOSE and, of a deliverable plan, RTPLAN.
 
   python experiments/export_plan.py results/compare/plans/coordinate/synthetic-test-0/seed_0.npz --out dicom
 
-The dose is of an ideal fluence, before sequencing: it is not of a deliverable plan.
+Any viewer opens them together. A plan without a deliverable stage has no RTPLAN: its dose is of an ideal fluence, before
+sequencing.
 """
 
 from __future__ import annotations
