@@ -2,8 +2,8 @@
 
   python experiments/export_plan.py results/compare/plans/coordinate/synthetic-test-0/seed_0.npz --out dicom
 
-Any viewer opens them together. A plan without a deliverable stage has no RTPLAN: its dose is of an ideal fluence, before
-sequencing.
+Any viewer opens them together. A plan without a deliverable stage has no RTPLAN: its dose is of an ideal fluence,
+before sequencing.
 """
 
 from __future__ import annotations
