@@ -47,7 +47,7 @@ def play(case: Case, protocol: Protocol, budget: int = BUDGET) -> tuple[list[dic
 
 EASY = {
     **{"PTV_7020 CI": 0.7, "Body R50": 20.0, "OutsideTargets D0.03cc": 90.0, "PTV_7020 DC0.03cc": 50.0},
-    **{"PTV_7020 HI": 8.0, "Rectum D0.03cc": 76.0, "Rectum mean": 24.0},
+    **{"PTV_7020 HI": 8.0, "Rectum D0.03cc": 76.0, "Rectum mean": 24.0, "Rectum V31Gy": 35.0},
 }
 """Limits that this pelvis can keep beside all others; the template keeps all but the rectum's mean."""
 
