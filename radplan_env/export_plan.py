@@ -17,8 +17,8 @@ from radplan_env.export import PLAN, RESEARCH_ONLY, STRUCTURES, dataset_of, item
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-MACHINE_PREFIX = "RADPLAN RESEARCH"
-"""Of the machine's name: no machine in a clinic is called so."""
+MACHINE_NAME = "RADPLAN RESEARCH"
+"""No machine in a clinic is called so; 16 characters are the most that DICOM allows."""
 _ENERGY_MV = 6
 _Row = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def _beam(delivery: Delivery, f: int) -> Dataset:
         BeamType="DYNAMIC" if len(points) > 2 or field.is_arc else "STATIC",
         RadiationType="PHOTON",
         Manufacturer="radplan_env",
-        TreatmentMachineName=f"{MACHINE_PREFIX}"[:16],
+        TreatmentMachineName=MACHINE_NAME,
         PrimaryDosimeterUnit="MU",
         SourceAxisDistance=_ds(delivery.sad_mm, 1),
         BeamLimitingDeviceSequence=[*jaws, collimator],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,6 +17,11 @@ from radplan_env.grid import Triple
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Jaws = tuple[float, float, float, float]
+
+
+def turns(gantry_deg: Sequence[float]) -> bool:
+    """Whether the gantry moves between control points."""
+    return len(set(gantry_deg)) > 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Field:
     @property
     def is_arc(self) -> bool:
         """Whether the gantry turns."""
-        return len(set(self.gantry_deg)) > 1
+        return turns(self.gantry_deg)
 
     @property
     def control_points(self) -> int:
@@ -111,6 +116,11 @@ class Apertures:
         return last
 
     @cached_property
+    def field_of_point(self) -> Index:
+        """Index of each control point's field."""
+        return np.repeat(np.arange(len(self.fields)), [f.control_points for f in self.fields])
+
+    @cached_property
     def gantry_deg(self) -> Array:
         """Gantry angle of each control point, shape (control points,), running on through an arc."""
         return np.concatenate([f.gantry_deg for f in self.fields])
@@ -122,11 +132,23 @@ class Apertures:
         return middle
 
     @property
+    def middle_mm(self) -> tuple[Array, Array]:
+        """Left and right leaf ends in the middle of each interval, shape (intervals, pairs)."""
+        left, right = ((ends[self.first] + ends[self.last]) / 2 for ends in (self.left_mm, self.right_mm))
+        return left, right
+
+    @property
     def travel_mm(self) -> Array:
         """Longest way of a leaf within each interval, shape (intervals,)."""
         ways = [abs(ends[self.last] - ends[self.first]).max(axis=1) for ends in (self.left_mm, self.right_mm)]
         longest: Array = np.maximum(*ways)
         return longest
+
+    def exposed(self, field: Field) -> NDArray[np.bool_]:
+        """Return which pairs lie between a field's jaws along z, shape (pairs,)."""
+        _, _, low, high = field.jaws_mm
+        exposed: NDArray[np.bool_] = (self.boundaries_mm[1:] > low + 1e-6) & (self.boundaries_mm[:-1] < high - 1e-6)
+        return exposed
 
     def scaled(self, factor: float) -> Apertures:
         """Return the same apertures with all monitor units times a factor."""

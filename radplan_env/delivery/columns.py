@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.delivery import opening
-from radplan_env.delivery.apertures import Apertures, Field
+from radplan_env.delivery.apertures import Apertures, Field, turns
 from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.techniques import Layout
 from radplan_env.influence import DoseInfluence
@@ -79,7 +79,7 @@ class ApertureColumns:
     def _fields(self, layout: Layout, z_mm: Array) -> tuple[Field, ...]:
         fields, beam = [], 0
         for gantry, collimator in zip(layout.gantry_deg, layout.collimator_deg, strict=True):
-            beams = len(gantry) - 1 if len(set(gantry)) > 1 else 1
+            beams = len(gantry) - 1 if turns(gantry) else 1
             own = (self.k.bixels.beam >= beam) & (self.k.bixels.beam < beam + beams)
             x = self.low[own].min(), self.low[own].max() + self.width_mm
             rows = self.pairs[np.unique(self.pair[own])]
@@ -103,25 +103,31 @@ class ApertureColumns:
                 np.minimum.at(lowest[k], self.pair[columns], self.low[columns])
                 np.maximum.at(highest[k], self.pair[columns], self.low[columns] + self.width_mm)
         none = ~np.isfinite(lowest)
-        of_point = np.repeat(np.arange(len(self.fields)), [f.control_points for f in self.fields])
-        centre = np.array([(f.jaws_mm[0] + f.jaws_mm[1]) / 2 for f in self.fields])[of_point]
-        lowest, highest = (np.where(none, centre[:, None], ends) for ends in (lowest, highest))
+        lowest, highest = (np.where(none, self._centre_mm, ends) for ends in (lowest, highest))
         return lowest, highest
 
     def windows(self) -> tuple[Array, Array]:
         """Highest place of each left end and lowest of each right end, shape (control points, 1): the leaves' span."""
-        of_point = np.repeat(np.arange(len(self.fields)), [f.control_points for f in self.fields])
-        jaws = np.array([f.jaws_mm for f in self.fields])[of_point]
-        span = self.machine.leaf_span_mm
-        return (jaws[:, 0] + span)[:, None], (jaws[:, 1] - span)[:, None]
+        low, high = self._jaws_mm
+        return low + self.machine.leaf_span_mm, high - self.machine.leaf_span_mm
+
+    @property
+    def _jaws_mm(self) -> tuple[Array, Array]:
+        """Jaws along x at each control point, shape (control points, 1)."""
+        jaws = np.array([f.jaws_mm for f in self.fields])[self._closed.field_of_point]
+        return jaws[:, :1], jaws[:, 1:2]
+
+    @property
+    def _centre_mm(self) -> Array:
+        """Between the jaws at each control point, shape (control points, 1)."""
+        low, high = self._jaws_mm
+        return (low + high) / 2
 
     def apertures(self, leaves: Leaves, units_to_mu: float) -> Apertures:
         """Return leaves as apertures of all the machine's pairs; those that uncover nothing are closed and at rest."""
         whole = []
-        of_point = np.repeat(np.arange(len(self.fields)), [f.control_points for f in self.fields])
-        centre = np.array([(f.jaws_mm[0] + f.jaws_mm[1]) / 2 for f in self.fields])[of_point]
         for ends in (leaves.left, leaves.right):
-            all_pairs = np.repeat(centre[:, None], self.machine.pairs, axis=1)
+            all_pairs = np.repeat(self._centre_mm, self.machine.pairs, axis=1)
             all_pairs[:, self.pairs] = ends
             whole.append(all_pairs)
         return Apertures(self.fields, self._closed.boundaries_mm, whole[0], whole[1], units_to_mu * leaves.units)

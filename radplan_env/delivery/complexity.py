@@ -14,7 +14,7 @@ def mean_gap_mm(apertures: Apertures, smallest_gap_mm: float) -> float:
     """Return the mean opening of exposed open pairs, weighted by monitor units; open is wider than the smallest gap."""
     weight, total = 0.0, 0.0
     for field, left, right, units in _segments(apertures):
-        gap = (right - left)[_exposed(apertures, field)]
+        gap = (right - left)[apertures.exposed(field)]
         gap = gap[gap > smallest_gap_mm + 0.02]
         weight += units * gap.size
         total += units * float(gap.sum())
@@ -29,7 +29,7 @@ def modulation_complexity(apertures: Apertures) -> float:
     total, all_units = 0.0, 0.0
     for f in range(len(apertures.fields)):
         own = [segment[1:] for segment in _segments(apertures) if segment[0] is apertures.fields[f]]
-        exposed = _exposed(apertures, apertures.fields[f])
+        exposed = apertures.exposed(apertures.fields[f])
         widest = sum(np.max([(right - left)[exposed] for left, right, _ in own], axis=0))
         for left, right, units in own:
             left, right = left[exposed], right[exposed]
@@ -48,15 +48,5 @@ def _evenness(ends: Array) -> float:
 
 
 def _segments(apertures: Apertures) -> list[tuple[Field, Array, Array, float]]:
-    left, right = (
-        (ends[apertures.first] + ends[apertures.last]) / 2 for ends in (apertures.left_mm, apertures.right_mm)
-    )
     fields = [apertures.fields[f] for f in apertures.field]
-    return list(zip(fields, left, right, apertures.monitor_units, strict=True))
-
-
-def _exposed(apertures: Apertures, field: Field) -> NDArray[np.bool_]:
-    """Which pairs lie between the jaws along z."""
-    bounds, (_, _, low, high) = apertures.boundaries_mm, field.jaws_mm
-    exposed: NDArray[np.bool_] = (bounds[1:] > low + 1e-6) & (bounds[:-1] < high - 1e-6)
-    return exposed
+    return list(zip(fields, *apertures.middle_mm, apertures.monitor_units, strict=True))

@@ -96,7 +96,7 @@ def _of_leaves(apertures: Apertures, machine: Machine) -> list[Violation]:
         moving = ends[apertures.first] != ends[apertures.last]
         for end in (apertures.first, apertures.last):
             np.logical_or.at(moves, end, moving)
-    of_point = np.repeat(np.arange(len(apertures.fields)), [f.control_points for f in apertures.fields])
+    of_point = apertures.field_of_point
     for point, pair in np.argwhere(moves & (gap < machine.smallest_gap_mm - _ROUNDING)):
         found.append(Violation("gap", of_point[point], point, gap[point, pair], machine.smallest_gap_mm))
     for f in range(len(apertures.fields)):

@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from radplan_env.delivery.columns import ApertureColumns, Leaves
 from radplan_env.delivery.limits import repaired
 from radplan_env.fluence import FluenceProblem
-from radplan_env.fluence.constraints import Multipliers
+from radplan_env.fluence.constraints import Multipliers, bounded_rows, means_of, with_means
 from radplan_env.fluence.lagrangian import first_penalty
 from radplan_env.fluence.loss import Loss
 from radplan_env.fluence.objective import Objective
@@ -110,16 +110,14 @@ class ApertureOptimiser:
         self.columns, self.bounds, self._exact = columns, bounds, exact
         self._rows = columns.k.matrix.shape[0]
         self._left_out = np.zeros(self._rows)
-        self._means = [each for each in problem.constraints if each.percent is None]
-        below = iter(range(self._rows, self._rows + len(self._means)))
-        rows = [each.rows if each.percent is not None else np.array([next(below)]) for each in problem.constraints]
+        self._means = means_of(problem.constraints)
         self._objective = Objective(problem.terms, self._rows + len(self._means)).loss
         self._multipliers = [
             Multipliers(each, bounded, first_penalty(problem.terms, each, bounded))
-            for each, bounded in zip(problem.constraints, rows, strict=True)
+            for each, bounded in zip(problem.constraints, bounded_rows(problem.constraints, self._rows), strict=True)
         ]
 
-    def optimise(self, leaves: Leaves, effort: Effort, report: Callable[[str], object] | None = None) -> Leaves:
+    def optimise(self, leaves: Leaves, effort: Effort) -> Leaves:
         """Return better leaves."""
         state = self.state(leaves)
         self._choose(state)
@@ -132,13 +130,6 @@ class ApertureOptimiser:
             trial = self.state(leaves_then)
             before, after = loss.derivatives(state.dose)[0], loss.derivatives(trial.dose)[0]
             kept_promise = (before - after) / max(before - hoped, 1e-9)
-            if report:
-                errors = [round(m.constraint.error(trial.dose), 4) for m in self._multipliers]
-                report(
-                    f"{number}: reach {reach:.2f} L {before:.0f} -> {after:.0f} {kept_promise:.2f} "
-                    f"F {self.value(trial.dose):.0f} errors {errors} "
-                    f"units {trial.leaves.units.sum():.1f}/{self.bounds.total:.1f}"
-                )
             reach *= 0.5 if kept_promise < _POOR else 1.5 if kept_promise > _GOOD else 1.0
             if after >= before:
                 continue
@@ -153,7 +144,7 @@ class ApertureOptimiser:
         leaves = self._allowed(leaves)
         doses = self.columns.unit_doses(leaves)
         dose = doses @ leaves.units.astype(np.float32) + self._left_out
-        return State(leaves, doses, np.concatenate([dose, [each.shares @ dose[each.rows] for each in self._means]]))
+        return State(leaves, doses, with_means(dose, self._means))
 
     def value(self, dose: Array) -> float:
         """Return Eq. 1 of a dose."""

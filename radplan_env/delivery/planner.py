@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -109,14 +109,7 @@ class AperturePlanner:
         leaves = sliding_windows(self.columns, coarse, bixels, fluence, self._mu_to_units, self._bounds.total)
         return self._apertures(leaves)
 
-    def optimised(
-        self,
-        problem: FluenceProblem,
-        target: DoseConstraint,
-        start: Apertures,
-        effort: Effort,
-        report: Callable[[str], object] | None = None,
-    ) -> Apertures:
+    def optimised(self, problem: FluenceProblem, target: DoseConstraint, start: Apertures, effort: Effort) -> Apertures:
         """Return the best apertures found from a start, scaled to cover a target on the rows.
 
         Parameters
@@ -127,12 +120,10 @@ class AperturePlanner:
             Coverage of the primary target.
         start : Apertures
         effort : Effort
-        report : callable, optional
-            Is told of every round in words.
         """
         optimiser = ApertureOptimiser(self.columns, problem, self._bounds, self._exact)
         leaves = self._covering(optimiser.state(self._leaves(start)).leaves, target)
-        leaves = self._covering(optimiser.optimise(leaves, effort, report), target)
+        leaves = self._covering(optimiser.optimise(leaves, effort), target)
         return rounded(self._apertures(leaves), self.machine)
 
     def _covering(self, leaves: Leaves, target: DoseConstraint) -> Leaves:

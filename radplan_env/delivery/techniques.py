@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from radplan_env.delivery.apertures import turns
 from radplan_env.delivery.machine import Machine
 
 TECHNIQUES = ("step-and-shoot", "vmat")
@@ -51,7 +52,7 @@ class Layout:
         return tuple(
             (angle, collimator)
             for gantry, collimator in zip(self.gantry_deg, self.collimator_deg, strict=True)
-            for angle in (_middles(gantry) if len(set(gantry)) > 1 else [gantry[0] % 360])
+            for angle in (_middles(gantry) if turns(gantry) else [gantry[0] % 360])
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .constraints import DoseConstraint
+from .constraints import DoseConstraint, means_of, with_means
 
 Vector = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Beside:
         self, beyond_k: Callable[[Vector], Vector] | None, constraints: Sequence[DoseConstraint], rows: int
     ) -> None:
         self._beyond_k = beyond_k
-        self._means = [each for each in constraints if each.percent is None]
+        self._means = means_of(constraints)
         self._known: Vector | None = None
         self.dose = np.zeros(rows)
 
@@ -47,4 +47,4 @@ class Beside:
         if self._beyond_k is None or fluence is self._known:
             return
         dose, self._known = self._beyond_k(fluence), fluence
-        self.dose = np.concatenate([dose, [each.shares @ dose[each.rows] for each in self._means]])
+        self.dose = with_means(dose, self._means)

@@ -19,6 +19,7 @@ A mean dose is the dose of one more row of K, the average of the structure's: on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -101,10 +102,25 @@ class DoseConstraint:
 
 def rows_of(matrix: InfluenceMatrix, constraints: Sequence[DoseConstraint]) -> tuple[DoseOperator, list[Rows]]:
     """Return K with one more row for each constraint on a mean, and the rows that each constraint bounds."""
-    averages = [matrix.adjoint(each.shares, each.rows) for each in constraints if each.percent is None]
-    below = iter(range(matrix.shape[0], matrix.shape[0] + len(averages)))
-    rows = [each.rows if each.percent is not None else np.array([next(below)]) for each in constraints]
+    averages = [matrix.adjoint(each.shares, each.rows) for each in means_of(constraints)]
+    rows = bounded_rows(constraints, matrix.shape[0])
     return (MatrixWithRows(matrix, np.array(averages)) if averages else matrix), rows
+
+
+def means_of(constraints: Sequence[DoseConstraint]) -> list[DoseConstraint]:
+    """Return the constraints on means, in the order of the rows that they add."""
+    return [each for each in constraints if each.percent is None]
+
+
+def bounded_rows(constraints: Sequence[DoseConstraint], voxels: int) -> list[Rows]:
+    """Return the rows that each constraint bounds: its own, or for a mean one below those of the voxels."""
+    below = itertools.count(voxels)
+    return [each.rows if each.percent is not None else np.array([next(below)]) for each in constraints]
+
+
+def with_means(dose: Vector, means: Sequence[DoseConstraint]) -> Vector:
+    """Return the doses of voxels, shape (voxels,), with those of the rows that means add."""
+    return np.concatenate([dose, [each.shares @ dose[each.rows] for each in means]])
 
 
 class Multipliers:

@@ -189,15 +189,14 @@ class Deliverer:
         return known if known.delivery.apertures.fields == self.planner.columns.fields else None
 
     def _judged(self, delivery: Delivery, verdict: VerdictKind) -> Judgement:
-        return self._judge.judge_rasters(*self._beams_and_rasters(delivery, delivery.parts), verdict)
+        beams = delivery.apertures.beams(delivery.isocentre_mm, delivery.sad_mm, delivery.parts)
+        return self._judge.judge_rasters(beams, self._rasters(delivery, delivery.parts), verdict)
 
-    def _beams_and_rasters(self, delivery: Delivery, parts: int) -> tuple[tuple[Beam, ...], list[Raster]]:
-        apertures, gap_mm = delivery.apertures, delivery.machine.dosimetric_leaf_gap_mm
-        beams = apertures.beams(delivery.isocentre_mm, delivery.sad_mm, parts)
-        return beams, apertures.rasters(self.planner.model, gap_mm, delivery.fractions, parts)
+    def _rasters(self, delivery: Delivery, parts: int = 1) -> list[Raster]:
+        gap_mm = delivery.machine.dosimetric_leaf_gap_mm
+        return delivery.apertures.rasters(self.planner.model, gap_mm, delivery.fractions, parts)
 
     def _with_stage(self, plan: Plan, delivery: Delivery, judgement: Judgement, coarse: Plan | None) -> Plan:
-        _, rasters = self._beams_and_rasters(delivery, 1)
         dose = np.zeros(plan.grid.shape, dtype=np.float32)
-        dose.flat[self._shown.index] = self._shown_dose.dose(rasters)
+        dose.flat[self._shown.index] = self._shown_dose.dose(self._rasters(delivery))
         return plan.delivered(dose, judgement.evaluation, delivery, coarse)

@@ -136,9 +136,6 @@ class PlanningSystem:
         self._settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
         self._settings |= {"verdict": verdict, "beam_model": beam_model, "engine": engine}
         self._settings |= {"cache_dir": cache_dir, "progress": progress}
-        self.solves = 0
-        """How many inner optimisations this system has made: the unit of every budget."""
-        self._beams = lru_cache(_KEPT_BEAM_SETS)(beams)
         settings = {**self._settings, "fidelity": replace(fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET)}
         ideal = partial(_coarse, case, self.protocol, settings)
         self.delivery = DeliverySettings() if delivery is None else delivery

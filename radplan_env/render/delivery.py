@@ -64,11 +64,10 @@ def delivery_figure(delivery: Delivery) -> Figure:
 
 def _draw_aperture(axes: Axes, apertures: Apertures, interval: int) -> None:
     field = apertures.fields[apertures.field[interval]]
-    first, last = apertures.first[interval], apertures.last[interval]
-    left, right = ((ends[first] + ends[last]) / 2 for ends in (apertures.left_mm, apertures.right_mm))
+    left, right = (ends[interval] for ends in apertures.middle_mm)
     x1, x2, z1, z2 = field.jaws_mm
     bounds = apertures.boundaries_mm
-    shown = (bounds[1:] > z1) & (bounds[:-1] < z2)
+    shown = apertures.exposed(field)
     bottom, height = bounds[:-1][shown], np.diff(bounds)[shown]
     axes.set_facecolor(_OPEN)
     for start, end in ((np.full(left.size, x1), left), (right, np.full(left.size, x2))):

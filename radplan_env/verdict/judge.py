@@ -90,6 +90,9 @@ class Judge:
         """The subset that a sampled verdict asks."""
         return self.points.reweighted(self.points.subset(SAMPLED))
 
+    def _points_of(self, kind: VerdictKind) -> JudgedPoints:
+        return self.points if kind == "full" else self.sampled_points
+
     def judge(
         self, beams: Sequence[Beam], bixels: Bixels, fluence: NDArray[Any], kind: VerdictKind = "full"
     ) -> Judgement:
@@ -108,13 +111,13 @@ class Judge:
         ValueError
             If the fluence does not belong to the bixels, or is negative or not finite.
         """
-        points = self.points if kind == "full" else self.sampled_points
+        points = self._points_of(kind)
         dose = self._traced(tuple(beams), points).dose_of_bixels(bixels, np.asarray(fluence))
         return self.judge_dose(dose, points, kind)
 
     def judge_rasters(self, beams: Sequence[Beam], rasters: Sequence[Raster], kind: VerdictKind = "full") -> Judgement:
         """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`."""
-        points = self.points if kind == "full" else self.sampled_points
+        points = self._points_of(kind)
         return self.judge_dose(self._traced(tuple(beams), points).dose(rasters), points, kind)
 
     def judge_dose(

@@ -29,8 +29,8 @@ def run(args: ExportOptions) -> int:
         folder = export(args.plan, args.out)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    lacking = "" if (folder / RTPLAN).exists() else "; no RTPLAN, as the plan has no deliverable stage"
-    print(f"CT, RTSTRUCT and RTDOSE{lacking}" if lacking else "CT, RTSTRUCT, RTDOSE and RTPLAN", file=sys.stderr)
+    ideal = "CT, RTSTRUCT and RTDOSE; no RTPLAN, as the plan has no deliverable stage"
+    print("CT, RTSTRUCT, RTDOSE and RTPLAN" if (folder / RTPLAN).exists() else ideal, file=sys.stderr)
     print(folder)
     return 0
 

@@ -67,7 +67,7 @@ def write_tracebacks(folder: RunFolder) -> None:
 
 
 def _traceback(record: Record) -> str:
-    return _error(record)["traceback"] or "No exception was raised.\n"
+    return _error(record).get("traceback") or "No exception was raised.\n"
 
 
 def _error(record: Record) -> Failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NotRequired, TypedDict
 
-from radplan_env.info import PlanSummary
+from radplan_env.info import DeliverySummary, PlanSummary
 from radplan_env.scorecards import ScorecardIdentity
 from radplan_env.verdict.against_reference import AgainstReference
 
@@ -22,17 +22,6 @@ class Failure(TypedDict):
     message: str
     at: NotRequired[str | None]
     traceback: str
-
-
-class Delivered(TypedDict):
-    """What became of the plan handed over once it was made deliverable."""
-
-    score: float
-    screened: bool | None
-    technique: str
-    mu: float
-    seconds: float
-    violations: list[str]
 
 
 class Outcome(TypedDict):
@@ -73,7 +62,8 @@ class EpisodeRecord(Outcome):
     ran_on: NotRequired[dict[str, str]]
     command: NotRequired[str]
     rescored: NotRequired[dict[str, str]]
-    delivered: NotRequired[Delivered]
+    delivered: NotRequired[DeliverySummary | None]
+    """Of the plan handed over: how it is delivered, and what the verdict says of that."""
 
 
 Record = EpisodeRecord

@@ -130,14 +130,12 @@ class Suite(BaseModel):
             texts.append(f"fidelity {settings.fidelity}, not {self.fidelity} ({grids})")
         if (digest := settings.protocol.digest(self.scorecard.name)) != self.protocol_digest:
             texts.append(f"another version of the protocol (digest {digest})")
-        if settings.scorecard.name != self.scorecard.name:
-            texts.append(f"scorecard {settings.scorecard.name}, not {self.scorecard.name}")
-        elif settings.scorecard.digest != self.scorecard.digest:
-            texts.append(f"another version of scorecard {self.scorecard.name} (digest {settings.scorecard.digest})")
-        if settings.beam_model.name != self.beam_model.name:
-            texts.append(f"beam model {settings.beam_model.name}, not {self.beam_model.name}")
-        elif settings.beam_model.digest != self.beam_model.digest:
-            texts.append(f"another version of beam model {self.beam_model.name} (digest {settings.beam_model.digest})")
+        judged = ("scorecard", settings.scorecard, self.scorecard), ("beam model", settings.beam_model, self.beam_model)
+        for what, run, own in judged:
+            if run.name != own.name:
+                texts.append(f"{what} {run.name}, not {own.name}")
+            elif run.digest != own.digest:
+                texts.append(f"another version of {what} {own.name} (digest {run.digest})")
         if settings.gantry_angles_deg or settings.collimator_angles_deg:
             texts.append("beams of its own")
         if others := [case for case in settings.cases if case not in self.cases]:
