@@ -122,7 +122,7 @@ class PlanningParameters:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PlanningParameters:
-        """Read what `to_dict` wrote, or the structures alone, as ``info["start_parameters"]`` and plan summaries have them.
+        """Read what `to_dict` wrote, or its structures alone, as ``info["start_parameters"]`` has them.
 
         Raises
         ------
