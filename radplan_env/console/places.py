@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,23 +101,23 @@ def told(desk: Desk, place: Place) -> dict[str, Any]:
 
 
 def near(desk: Desk, position_mm: Triple) -> dict[str, str]:
-    """Return the structures within 1 cm of a point: "inside", or how far their nearest voxel is."""
+    """Return the structures within 1 cm of a point: "inside", or how far the centre of their nearest voxel is."""
     grid, regions = desk.system.case.grid, desk.system.judge.regions
-    box = []
-    for axis in range(3):
-        index = (position_mm[axis] - grid.origin_mm[axis]) / grid.spacing_mm[axis]
-        reach = NEAR_MM / grid.spacing_mm[axis] + 1
-        box.append(slice(max(int(index - reach), 0), min(int(index + reach) + 2, grid.shape[axis])))
-    away = [grid.coordinates_mm(axis)[side] - position_mm[axis] for axis, side in enumerate(box)]
-    distance = np.sqrt(away[0][:, None, None] ** 2 + away[1][None, :, None] ** 2 + away[2][None, None, :] ** 2)
-    half = max(grid.spacing_mm) / 2
+    voxel = [
+        min(max(round((at - origin) / step), 0), size - 1)
+        for at, origin, step, size in zip(position_mm, grid.origin_mm, grid.spacing_mm, grid.shape, strict=True)
+    ]
+    reach = [math.ceil(NEAR_MM / step) for step in grid.spacing_mm]
+    box = tuple(slice(max(at - n, 0), at + n + 1) for at, n in zip(voxel, reach, strict=True))
+    z, y, x = (grid.coordinates_mm(axis)[side] - position_mm[axis] for axis, side in enumerate(box))
+    distance = np.sqrt(z[:, None, None] ** 2 + y[None, :, None] ** 2 + x[None, None, :] ** 2)
     found = {}
     for name in desk.system.protocol.structures:
-        mask = regions.masks[name][tuple(box)]
-        if name == "Body" or not mask.any():
+        mask = regions.masks[name]
+        if name == "Body" or not mask[box].any():
             continue
-        nearest = float(distance[mask].min())
-        if nearest <= half:
+        nearest = float(distance[mask[box]].min())
+        if mask[tuple(voxel)]:
             found[name] = "inside"
         elif nearest <= NEAR_MM:
             found[name] = f"{nearest:.0f} mm"
