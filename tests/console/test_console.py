@@ -154,7 +154,7 @@ def test_the_price_of_a_limit_is_what_moving_it_saves(console: Console, env: Rad
 def test_worst_points_are_where_dose_is_highest_or_lowest(console: Console, env: RadPlanEnv) -> None:
     call(console, "plan")
     assert env.plan is not None
-    metrics, case = env.plan.evaluation.metrics, env.system.case
+    metrics = env.plan.evaluation.metrics
     hot = call(console, "worst_points", criterion="Rectum D0.03cc")["points"]
     assert hot[0]["dose_gy"] == pytest.approx(metrics["Rectum"]["max"], rel=0.05)
     assert [point["dose_gy"] for point in hot] == sorted((p["dose_gy"] for p in hot), reverse=True)
@@ -163,12 +163,9 @@ def test_worst_points_are_where_dose_is_highest_or_lowest(console: Console, env:
     assert hot[0]["within_1_cm"]["Rectum"] == "inside" and "PTV_7020" in hot[0]["within_1_cm"]
     cold = call(console, "worst_points", criterion="PTV_7020 D98%")["points"]
     assert cold[0]["dose_gy"] == pytest.approx(metrics["PTV_7020"]["min"], rel=0.05)
-    for point in hot:
-        index = [
-            round((point[f"{axis}_mm"] - origin) / step)
-            for axis, origin, step in zip("zyx", case.grid.origin_mm, case.grid.spacing_mm, strict=True)
-        ]
-        assert case.structures["Rectum"][tuple(index)]
+    assert all(point["within_1_cm"]["Rectum"] == "inside" for point in hot)
+    z, y, x = ([point[f"{axis}_mm"] for point in hot] for axis in "zyx")
+    assert np.hypot(np.hypot(z[0] - z[1], y[0] - y[1]), x[0] - x[1]) >= 9.8
     assert refused(console, "worst_points", criterion="Moon mean") == "wrong_arguments"
 
 
