@@ -23,11 +23,11 @@ Base = Annotated[
 ]
 Weights = Annotated[
     dict[str, float] | None,
-    Field(description="Weight by structure, absolute. Only ratios between weights matter."),
+    Field(description="Weights to set, by structure. Only their ratios matter; a structure left out keeps the base's."),
 ]
 ObjectiveDoses = Annotated[
     dict[str, float] | None,
-    Field(description="Objective dose in Gy by structure: aimed at in targets, penalised above in organs."),
+    Field(description="Objective doses to set, in Gy by structure: aimed at in targets, penalised above in organs."),
 ]
 Smoothness = Annotated[
     float | None, Field(description="Weight of the fluence's roughness, where the protocol has a range for it.")

@@ -143,7 +143,7 @@ def test_the_price_of_a_limit_is_what_moving_it_saves(console: Console, env: Rad
         call(console, "plan", limits=[limit], base=1)
         row = call(console, "limits")["limits"][-1]
         assert row["held"] and row["asked_by"] == "planner"
-        assert row["achieved"] <= limit["at_most"] * 1.08
+        assert row["as_judged"] <= limit["at_most"] * 1.08
         objectives.append(env.plan.solution.objective)
         prices.append(row["price_percent_per_gy"] * env.plan.solution.objective / 100)
     quotient = (objectives[1] - objectives[0]) / (0.02 * reached)
