@@ -103,10 +103,7 @@ def told(desk: Desk, place: Place) -> dict[str, Any]:
 def near(desk: Desk, position_mm: Triple) -> dict[str, str]:
     """Return the structures within 1 cm of a point: "inside", or how far the centre of their nearest voxel is."""
     grid, regions = desk.system.case.grid, desk.system.judge.regions
-    voxel = [
-        min(max(round((at - origin) / step), 0), size - 1)
-        for at, origin, step, size in zip(position_mm, grid.origin_mm, grid.spacing_mm, grid.shape, strict=True)
-    ]
+    voxel = grid.voxel_of(position_mm)
     reach = [math.ceil(NEAR_MM / step) for step in grid.spacing_mm]
     box = tuple(slice(max(at - n, 0), at + n + 1) for at, n in zip(voxel, reach, strict=True))
     z, y, x = (grid.coordinates_mm(axis)[side] - position_mm[axis] for axis, side in enumerate(box))
@@ -117,7 +114,7 @@ def near(desk: Desk, position_mm: Triple) -> dict[str, str]:
         if name == "Body" or not mask[box].any():
             continue
         nearest = float(distance[mask[box]].min())
-        if mask[tuple(voxel)]:
+        if mask[voxel]:
             found[name] = "inside"
         elif nearest <= NEAR_MM:
             found[name] = f"{nearest:.0f} mm"

@@ -123,8 +123,9 @@ def limits(desk: Desk, solved: Solved) -> list[dict[str, Any]]:
     """Return the plan's limits, and the coverage that is always held: held or not, at what value, and at what price.
 
     Held says that the inner loop met it on what it sees, with 1 % to spare; the value is that of the verdict, which may
-    still miss the limit by a little. The price is the Lagrange multiplier: by how much of itself, in %, the objective would fall if the limit's dose were
-    moved by 1 Gy, to first order. For V_d at most v it is the dose d. None where multipliers are not known.
+    still miss the limit by a little. The price is the Lagrange multiplier: by how much of itself, in %, the objective
+    would fall if the limit's dose were moved by 1 Gy, to first order. For V_d at most v it is the dose d. None where
+    multipliers are not known.
     """
     solution, held = solved.plan.solution, {each.bound.words: each for each in solved.plan.parameters.limits}
     rows = []

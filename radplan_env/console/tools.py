@@ -159,9 +159,9 @@ def terms(desk: Desk, plan: PlanId = "last") -> Answer:
 
 
 def limits(desk: Desk, plan: PlanId = "last") -> Answer:
-    """The limits of a plan: whether the optimiser held each, the value as the verdict measures it, and the price: by how
-    many percent the objective would fall if the limit were moved by 1 Gy. A limit of high price fights with the
-    objectives; one of price 0 asks for nothing.
+    """The limits of a plan: whether the optimiser held each, the value as the verdict measures it, and the price, which
+    says by how many percent the objective would fall if the limit were moved by 1 Gy. A limit of high price fights with
+    the objectives; one of price 0 asks for nothing.
     """
     return Answer({"limits": tables.limits(desk, desk.get(plan))})
 

@@ -179,7 +179,10 @@ def slice_view(
     check_prescription(prescription_gy)
     axial = planes_of(case)[0]
     index = round((z_mm - case.grid.origin_mm[0]) / case.grid.spacing_mm[0])
-    plane = replace(axial, index=min(max(index, 0), case.grid.shape[0] - 1))
+    shown = case.structures[_centre(case)].copy()
+    if cross_mm is not None:
+        shown[case.grid.voxel_of(cross_mm)] = True
+    plane = replace(axial, index=min(max(index, 0), case.grid.shape[0] - 1)).around(shown, SLICE_MARGIN_MM)
     marked = "" if cross_mm is None else f" The cross marks {label}."
     picture = _Picture(case, dose, prescription_gy, cross_mm, label)
     what = f"Axial slice at z = {plane.position_mm:.0f} mm: {_AXIAL}.{marked}"
