@@ -33,6 +33,8 @@ _BUILT_IN = {
     "gpt-radplan:no-remedies": "radplan_agents.gpt_radplan.variants:NoRemedies",
     "gpt-radplan:fixed-references": "radplan_agents.gpt_radplan.variants:FixedReferences",
     "gpt-radplan:no-references": "radplan_agents.gpt_radplan.variants:NoReferences",
+    "menu-random": "radplan_agents.gpt_radplan.menu:MenuRandom",
+    "menu-rule": "radplan_agents.gpt_radplan.menu:MenuRule",
     "tool-planner": "radplan_agents.tool_planner:ToolPlannerAgent",
     "bayes-gp": "radplan_agents.search.bayes_gp:BayesGPAgent",
     "bayes-tpe": "radplan_agents.search.bayes_tpe:BayesTPEAgent",

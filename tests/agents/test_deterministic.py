@@ -12,7 +12,7 @@ from radplan_env.protocol import load_protocol
 from radplan_experiments.running.runner import episode
 
 TRAINED = {"ppo", "sac", "dqn"}
-DETERMINISTIC = {"template", "coordinate", "wish-list", "nelder-mead", *TRAINED}
+DETERMINISTIC = {"template", "coordinate", "menu-rule", "wish-list", "nelder-mead", *TRAINED}
 PROSTATE = load_protocol("prostate")
 PLAYING = sorted(DETERMINISTIC - {name for name in TRAINED if not shipped(name, PROSTATE).exists()})
 
