@@ -114,6 +114,7 @@ def test_the_same_seed_trains_the_same_policy(box_case: Case, tmp_path: Path) ->
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.slow
 def test_a_folder_belongs_to_one_training(box_case: Case, tmp_path: Path) -> None:
     trained(setup(box_case, "ppo"), tmp_path, solves=8)
     with pytest.raises(UsageError, match="seed"):
