@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env import notebook
 from radplan_env.dose_view import DoseView
 from radplan_env.info import CriterionReport
 from radplan_env.metrics import Doses, Volumes, dvh
@@ -115,6 +116,20 @@ class Evaluation:
     def met(self) -> bool:
         """Whether every criterion is met."""
         return all(result.passed for result in self.criteria)
+
+    def _repr_html_(self) -> str:
+        screened = {True: "passes the screen", False: "refused: " + "; ".join(self.verdict.reasons), None: ""}
+        caption = ", ".join(filter(None, (f"score {self.score:.1f}", screened[self.screened])))
+        rows = [
+            (
+                f"{result.criterion.structure} {result.criterion.metric}",
+                f"{result.value:.2f}",
+                f"{'≤' if result.criterion.upper else '≥'} {result.criterion.limit:g} {result.criterion.unit}".rstrip(),
+                "met" if result.passed else "not met",
+            )
+            for result in self.criteria
+        ]
+        return notebook.table(caption, ("criterion", "value", "limit", ""), rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, floats and bools, fit for JSON."""

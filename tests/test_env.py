@@ -93,7 +93,9 @@ def test_whole_numbers_of_numpy_are_budgets(box_case: Case, budget: Any) -> None
     assert env.budget == 2 and type(env.budget) is int
 
 
-@pytest.mark.parametrize("observe_image", [False, True], ids=["numbers", "image"])
+@pytest.mark.parametrize(
+    "observe_image", [pytest.param(False, id="numbers"), pytest.param(True, id="image", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_the_checkers_have_nothing_to_say(make: Any, env_id: str, observe_image: bool) -> None:
     with warnings.catch_warnings():

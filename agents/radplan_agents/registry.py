@@ -45,6 +45,9 @@ _BUILT_IN = {
     "ppo": "radplan_agents.reinforcement.agent:PPOAgent",
     "sac": "radplan_agents.reinforcement.agent:SACAgent",
     "dqn": "radplan_agents.reinforcement.agent:DQNAgent",
+    "ppo:own": "radplan_agents.reinforcement.agent:OwnPPOAgent",
+    "sac:own": "radplan_agents.reinforcement.agent:OwnSACAgent",
+    "dqn:own": "radplan_agents.reinforcement.agent:OwnDQNAgent",
 }
 
 REGISTRY: Registry[str] = Registry(GROUP, _BUILT_IN, lambda plugin: plugin.value)
@@ -52,7 +55,7 @@ REGISTRY: Registry[str] = Registry(GROUP, _BUILT_IN, lambda plugin: plugin.value
 
 EXTRAS: dict[str, str] = {
     **dict.fromkeys(("bayes-gp", "bayes-tpe", "cma-es", "mimic"), "search"),
-    **dict.fromkeys(("ppo", "sac", "dqn"), "rl"),
+    **dict.fromkeys(("ppo", "sac", "dqn", "ppo:own", "sac:own", "dqn:own"), "rl"),
 }
 """What to install for agents that need more than the environment does: name → extra of the package."""
 

@@ -314,7 +314,7 @@ class TrainOptions:
     """YAML file of your own, as those in experiments/radplan_experiments/training/hyperparameters."""
 
     install: bool = False
-    """Put the policy into agents/policies, where compare.py finds it."""
+    """Copy the policy to your data folder, where compare.py --agents ALGORITHM:own finds it. The package's stays."""
 
     out: Path | None = None
     """Folder of the training; results/train/ALGORITHM-SITE by default."""
