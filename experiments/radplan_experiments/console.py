@@ -10,6 +10,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "compare": ("compare", "let agents plan the same cases with the same budget, and compare what they reach"),
     "converse": ("converse", "plan one patient in conversation with a language model"),
+    "mcp": ("mcp", "serve an episode at the planner's console to any agent that speaks the Model Context Protocol"),
     "train": ("train", "train a planner by reinforcement learning"),
     "pareto": ("pareto", "trace what two dose metrics of a patient trade for each other"),
     "ablate": ("ablate_evaluator", "take GPT-RadPlan apart: which of its parts are worth their calls"),

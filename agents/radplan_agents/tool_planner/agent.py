@@ -63,7 +63,7 @@ class ToolPlannerAgent:
         self._console = Console(self._env)
         task = json.dumps(self._console.call("task", {}).data, ensure_ascii=False)
         wish = f"\n\nThe physician asks: {self._instructions}" if self._instructions else ""
-        self._conversation = Conversation(system(_prompt()), user(f"Plan this patient:\n{task}{wish}"))
+        self._conversation = Conversation(system(manual(LOOKS)), user(f"Plan this patient:\n{task}{wish}"))
         self._counts: Counter[str] = Counter()
         self._since_plan = 0
         self._stopped = ""
@@ -155,9 +155,17 @@ class ToolPlannerAgent:
             raise ToolError("endless_looking", f"{LOOKS} calls since the last plan are the most: plan, or finish")
 
 
-def _prompt() -> str:
-    text = resources.files(__package__).joinpath("system.md").read_text(encoding="utf-8")
-    return text.strip().format(looks=LOOKS)
+def manual(looks: int | None = None) -> str:
+    """Return what a planner at the console should know.
+
+    Parameters
+    ----------
+    looks : int, optional
+        How many calls without a solve there may be between two plans; any number by default.
+    """
+    text = resources.files(__package__).joinpath("system.md").read_text(encoding="utf-8").strip()
+    bound = "." if looks is None else f" but bounded: between two plans at most {looks} calls, refused ones included."
+    return text.format(bound=bound)
 
 
 def _specs() -> tuple[ToolSpec, ...]:
