@@ -300,6 +300,10 @@ class MCPOptions(TaskOptions):
     http: int | None = None
     """Port to serve at over HTTP, http://127.0.0.1:PORT/mcp; by default over standard input and output."""
 
+    send_images_off_site: bool = False
+    """Show the client pictures of patients of your own: CT slices of a head show a face, and the client's model may be
+    anywhere. Synthetic, OpenKBP and phantom patients are no secret."""
+
     out: Path = Path("results/mcp")
     """Folder for the records: each episode gets a results folder of its own in it."""
 

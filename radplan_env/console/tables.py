@@ -158,9 +158,9 @@ def _reports(solved: Solved) -> list[tuple[str, ConstraintReport]]:
 
 
 def price_per_gy(multipliers: tuple[Any, Any]) -> float:
-    """Return Σλ, the first-order change of the objective when a constraint's dose is moved by 1 Gy towards relief."""
+    """Return |Σλ|, by how much the objective changes, to first order, when a constraint's dose is moved by 1 Gy."""
     lower, upper = multipliers
-    return float(lower.sum() + upper.sum())
+    return abs(float(lower.sum() - upper.sum()))
 
 
 def described(desk: Desk) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from radplan_agents.privacy import is_own_patient
 from radplan_agents.tool_planner import manual
 from radplan_env.console import ToolError, tool_descriptions
 from radplan_env.version import __version__
@@ -20,6 +21,9 @@ from radplan_experiments.running.served_episode import AGENT, ServedEpisode
 
 if TYPE_CHECKING:
     from mcp.server import Server
+
+WITHHELD = "not shown: pictures of this patient stay on the machine where the plan is made"
+"""What a client is told in place of a picture."""
 
 SET_BY_SUITE = (
     *("--site", "--protocol", "--scorecard", "--gantry-angles-deg", "--collimator-angles-deg", "--beam-model"),
@@ -51,7 +55,10 @@ def run(args: MCPOptions, given: Sequence[str], command: str) -> int:
     settings, case = settings_of(args, given)
     comparison.say(f"{case}: the dose influence is computed, which takes seconds")
     episode = ServedEpisode(settings, case, args.out, command)
-    server = server_of(episode)
+    withheld = is_own_patient(episode.case) and not args.send_images_off_site
+    if withheld:
+        comparison.say("pictures of your own patient stay on this machine; --send-images-off-site shows them")
+    server = server_of(episode, pictures=not withheld)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a client that goes may ask no more politely
     try:
         if args.http is None:
@@ -93,8 +100,15 @@ def settings_of(args: MCPOptions, given: Sequence[str] = ()) -> tuple[Settings, 
     return replace(settings, agents=(AGENT,), deterministic=()), case
 
 
-def server_of(episode: ServedEpisode) -> Server[Any]:
-    """Return a server that offers the console's tools for one episode."""
+def server_of(episode: ServedEpisode, *, pictures: bool = True) -> Server[Any]:
+    """Return a server that offers the console's tools for one episode.
+
+    Parameters
+    ----------
+    episode : ServedEpisode
+    pictures : bool
+        Whether the client is shown any.
+    """
     import anyio
     import anyio.to_thread
     import mcp.types as types
@@ -115,8 +129,10 @@ def server_of(episode: ServedEpisode) -> Server[Any]:
                 answer = await anyio.to_thread.run_sync(episode.call, params.name, params.arguments or {})
             except ToolError as error:
                 return types.CallToolResult(content=[types.TextContent(text=f"Not done: {error}")], is_error=True)
-        content: list[Any] = [types.TextContent(text=json.dumps(answer.data, ensure_ascii=False))]
-        for view in answer.pictures:
+        shown = answer.pictures if pictures else ()
+        told = answer.data if len(shown) == len(answer.pictures) else {**answer.data, "picture": WITHHELD}
+        content: list[Any] = [types.TextContent(text=json.dumps(told, ensure_ascii=False))]
+        for view in shown:
             data = base64.b64encode(view.png).decode()
             content.append(types.ImageContent(data=data, mime_type="image/png"))
         return types.CallToolResult(content=content)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from radplan_env.case import Case
 from radplan_env.console import Answer, Console
 from radplan_env.env import RadPlanEnv
 from radplan_experiments.recording.records import Key, Record
@@ -45,6 +46,11 @@ class ServedEpisode:
         self.console = Console(self._env)
         self._folder: Path | None = None
         self._record: Record | None = None
+
+    @property
+    def case(self) -> Case:
+        """The patient."""
+        return self._env.system.case
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Answer:
         """Carry out a call; see `Console.call`. The last solve and `finish` make the record ready."""

@@ -20,7 +20,7 @@ from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import MCPOptions
 from radplan_experiments.recording.run_folder import read_run_folder
 from radplan_experiments.recording.settings import Settings
-from radplan_experiments.running.mcp_server import server_of, settings_of
+from radplan_experiments.running.mcp_server import WITHHELD, server_of, settings_of
 from radplan_experiments.running.served_episode import AGENT, ServedEpisode
 
 mcp = pytest.importorskip("mcp")
@@ -99,6 +99,12 @@ def test_who_goes_early_leaves_a_record_and_who_plans_nothing_leaves_none(
     second = again.close()
     assert first is not None and second is not None and first != second
     assert all(len(read_run_folder(folder).records) == 1 for folder in (first, second))
+
+
+def test_pictures_stay_where_they_are_to_stay(served: ServedEpisode) -> None:
+    look = ("slice_image", {"criterion": "SpinalCord D0.1cc"})
+    _, result = asyncio.run(play(server_of(served, pictures=False), ("plan", {}), look))
+    assert [content.type for content in result.content] == ["text"] and WITHHELD in result.content[0].text
 
 
 def test_settings_are_those_of_the_task_or_the_suite() -> None:
