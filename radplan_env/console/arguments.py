@@ -96,10 +96,11 @@ def arguments_of(function: Callable[..., Any]) -> type[Arguments]:
 
 
 def schema_of(model: type[Arguments]) -> JSONSchema:
-    """Return the JSON Schema of a tool's arguments: short, as it is read with every request."""
-    schema = _shortened(model.model_json_schema())
+    """Return the JSON Schema of a tool's arguments: short, as it is read with every request, and without references."""
+    whole = model.model_json_schema()
+    schema = _shortened(whole, whole.get("$defs", {}))
     assert isinstance(schema, dict)
-    return {"type": "object", "properties": {}, **{k: v for k, v in schema.items() if k != "description"}}
+    return {"type": "object", "properties": {}, **_without(schema, "description")}
 
 
 def checked(model: type[Arguments], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,22 +129,28 @@ def _said(error: ValidationError | RecursionError, model: type[Arguments]) -> st
     return f"{'; '.join(said)}. Arguments of {model.__name__}: {known}"
 
 
-def _shortened(node: Any) -> Any:
-    """Leave out of a schema what tells nothing: titles, and that what may be left out may be null."""
+def _shortened(node: Any, known: Mapping[str, Any]) -> Any:
+    """Leave out of a schema what tells nothing: titles, and that what may be left out may be null.
+
+    What `known` holds takes the place of references, which not every service follows.
+    """
     if isinstance(node, list):
-        return [_shortened(item) for item in node]
+        return [_shortened(item, known) for item in node]
     if not isinstance(node, dict):
         return node
+    if "$ref" in node:
+        return _shortened({**known[node["$ref"].rpartition("/")[2]], **_without(node, "$ref")}, known)
     short = {
-        key: {name: _shortened(item) for name, item in value.items()} if key in ("properties", "$defs") else value
-        for key, value in node.items()
-        if key != "title" and not (key == "default" and value is None)
+        key: {name: _shortened(item, known) for name, item in value.items()} if key == "properties" else value
+        for key, value in _without(node, "title", "$defs").items()
+        if not (key == "default" and value is None)
     }
-    short = {k: v if k in ("properties", "$defs") else _shortened(v) for k, v in short.items()}
+    short = {key: value if key == "properties" else _shortened(value, known) for key, value in short.items()}
     options = [option for option in short.get("anyOf", ()) if option != {"type": "null"}]
     if len(options) == 1:
-        del short["anyOf"]
-        short = {**options[0], **short}
-    elif options:
-        short["anyOf"] = options
-    return short
+        return {**options[0], **_without(short, "anyOf")}
+    return {**short, "anyOf": options} if options else short
+
+
+def _without(node: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key not in keys}

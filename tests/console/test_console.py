@@ -199,7 +199,11 @@ def test_schemas_name_the_arguments_that_tools_take() -> None:
         assert schema["additionalProperties"] is False and tool.description, name
         assert set(schema["properties"]) == set(tool.arguments.model_fields)
         json.dumps(schema)
-    assert set(TOOLS["what_if"].schema["$defs"]["Change"]["properties"]) == set(TOOLS["plan"].schema["properties"])
+        assert "$ref" not in json.dumps(schema) and "null" not in json.dumps(schema)
+    changes = TOOLS["what_if"].schema["properties"]["changes"]["items"]
+    assert changes["properties"] == TOOLS["plan"].schema["properties"]
+    limit = changes["properties"]["limits"]["items"]
+    assert limit["required"] == ["structure", "metric"] and limit["additionalProperties"] is False
     assert TOOLS["worst_points"].schema["required"] == ["criterion"]
 
 

@@ -17,13 +17,16 @@ from radplan_experiments.cohort import UsageError, open_cohort
 from radplan_experiments.options import MCPOptions, RunOptions, TaskOptions
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.running import comparison, run_settings
-from radplan_experiments.running.served_episode import AGENT, ServedEpisode
+from radplan_experiments.running.served_episode import ServedEpisode
 
 if TYPE_CHECKING:
     from mcp.server import Server
 
 WITHHELD = "not shown: pictures of this patient stay on the machine where the plan is made"
 """What a client is told in place of a picture."""
+
+AGENT = "mcp"
+"""What the planner is called in the record."""
 
 SET_BY_SUITE = (
     *("--site", "--protocol", "--scorecard", "--gantry-angles-deg", "--collimator-angles-deg", "--beam-model"),

@@ -75,7 +75,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     EpisodeInterruptedError
         If the agent cannot go on for reasons that are not its own: there is nothing to record.
     """
-    env = environment_of_case(folder.settings, key[1])
+    env = _environment_of(folder.settings, key[1])
     started = time.perf_counter()
     plans, agent_record, error = _attempt(env, folder, key, model)
     seconds = time.perf_counter() - started
@@ -283,8 +283,13 @@ def versions() -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
+def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]:
+    """The environment of one case; the last one is kept, as a case's episodes follow each other."""
+    return environment_of_case(settings, case_id)
+
+
 def environment_of_case(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]:
-    """The environment of one case; the last one is kept, as a case's episodes follow each other.
+    """Make the environment of one case.
 
     It is reset here once: a matrix that cannot be read is no agent's failure.
     """

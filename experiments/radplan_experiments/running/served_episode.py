@@ -16,9 +16,6 @@ from radplan_experiments.recording.settings import Settings
 from radplan_experiments.running import runner
 from radplan_experiments.writing import slug, write_json
 
-AGENT = "mcp"
-"""What the planner is called in the record."""
-
 
 class ServedEpisode:
     """One episode: calls are carried out until it ends, then it is recorded.
@@ -26,7 +23,7 @@ class ServedEpisode:
     Parameters
     ----------
     settings : Settings
-        Of the run that the episode belongs to, with `AGENT` as its agent.
+        Of the run that the episode belongs to; its first agent is who plays.
     case : str
         Id of the case.
     out : Path
@@ -37,7 +34,7 @@ class ServedEpisode:
 
     def __init__(self, settings: Settings, case: str, out: Path, command: str = "") -> None:
         self._settings, self._command = settings, command
-        self._key: Key = (AGENT, case, 0)
+        self._key: Key = (settings.agents[0], case, 0)
         self._parent = out / slug(case)
         self._started = time.perf_counter()
         env = runner.environment_of_case(settings, case)

@@ -31,6 +31,7 @@ def changed(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[float, flo
     ]
 
 
+@pytest.mark.slow
 def test_the_rule_moves_one_remedy_from_the_best_plan_so_far(env: RadPlanEnv) -> None:
     plans = plans_of("menu-rule", env)
     assert len(plans) == env.budget

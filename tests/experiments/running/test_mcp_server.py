@@ -20,8 +20,8 @@ from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import MCPOptions
 from radplan_experiments.recording.run_folder import read_run_folder
 from radplan_experiments.recording.settings import Settings
-from radplan_experiments.running.mcp_server import WITHHELD, server_of, settings_of
-from radplan_experiments.running.served_episode import AGENT, ServedEpisode
+from radplan_experiments.running.mcp_server import AGENT, WITHHELD, server_of, settings_of
+from radplan_experiments.running.served_episode import ServedEpisode
 
 mcp = pytest.importorskip("mcp")
 
