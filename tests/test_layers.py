@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("systems", "discrete"),
     ("export", "export_plan", "episode", "env"),
     ("console",),
+    ("integrations",),
     ("vector",),
     ("stable_baselines",),
 )
