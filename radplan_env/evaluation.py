@@ -203,7 +203,7 @@ def evaluate(
     ValueError
         If a structure's dose is missing, has no voxels, or holds NaN, infinite or negative values.
     """
-    view = _view(doses, voxel_cc, protocol, scaled_by=scaled_by, in_targets_percent=in_targets_percent or {})
+    view = dose_view(doses, voxel_cc, protocol, scaled_by=scaled_by, in_targets_percent=in_targets_percent or {})
     reported = (*protocol.structures, OUTSIDE_TARGETS)
     metrics = {
         structure: {metric: view.metric(structure, metric) for metric in _metrics_of(structure, protocol)}
@@ -227,10 +227,10 @@ def _metrics_of(structure: str, protocol: BoundProtocol) -> list[str]:
     return list(dict.fromkeys([*standing, *(c.metric for c in protocol.criteria if c.structure == structure)]))
 
 
-def _view(
+def dose_view(
     doses: Mapping[str, Doses], voxel_cc: float | Mapping[str, Volumes], protocol: BoundProtocol, **beside: Any
 ) -> DoseView:
-    """Return the doses by protocol name, checked; sorted once, as order statistics of each are read often."""
+    """Return doses, given as to `evaluate`, by protocol name, checked; sorted once, as they are read often."""
     given = {**protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
     if missing := [name for name in given.values() if name not in doses]:
         raise ValueError(f"no dose for {', '.join(missing)}")

@@ -349,6 +349,15 @@ def test_parameters_are_the_action_they_stand_for(make: Any) -> None:
         assert data_equivalence(by_action.step(action), by_parameters.step(parameters), exact=True)
 
 
+def test_step_takes_the_start_parameters_that_info_holds(make: Any) -> None:
+    env = make()
+    _, info = env.reset(seed=0)
+    plan = env.step(info["start_parameters"])[4]["plan"]
+    assert plan["parameters"] == info["start_parameters"]
+    with pytest.raises(ValueError, match="weight, objective_dose_gy"):
+        env.step({"Rectum": 5})
+
+
 def test_a_plan_holds_the_limits_of_its_parameters_and_costs_one_solve(make: Any) -> None:
     env = make(budget=2)
     _, info = env.reset(seed=0)

@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("planning", "observations", "rewards"),
     ("systems", "discrete"),
     ("export", "export_plan", "episode", "env"),
+    ("console",),
     ("vector",),
     ("stable_baselines",),
 )

@@ -283,6 +283,32 @@ class ConverseOptions(LanguageModelOptions, TaskOptions):
 
 
 @dataclass
+class MCPOptions(TaskOptions):
+    """Which episode is served."""
+
+    suite: str | None = None
+    """Suite whose task is served, on one of its cases: prostate-v1, head-and-neck-v1 (needs --data)."""
+
+    case: str | None = None
+    """Id of the case; by default the first."""
+
+    cases: tyro.conf.Suppress[tuple[str, ...]] = ("1",)
+
+    split: Literal["train", "validation", "test", "hard-test"] = "validation"
+    """Part of a synthetic or OpenKBP cohort."""
+
+    http: int | None = None
+    """Port to serve at over HTTP, http://127.0.0.1:PORT/mcp; by default over standard input and output."""
+
+    send_images_off_site: bool = False
+    """Show the client pictures of patients of your own: CT slices of a head show a face, and the client's model may be
+    anywhere. Synthetic, OpenKBP and phantom patients are no secret."""
+
+    out: Path = Path("results/mcp")
+    """Folder for the records: each episode gets a results folder of its own in it."""
+
+
+@dataclass
 class TrainOptions:
     """What is trained, on which patients and for how long."""
 

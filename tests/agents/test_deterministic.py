@@ -13,7 +13,7 @@ from radplan_experiments.running.runner import episode
 
 TRAINED = {"ppo", "sac", "dqn"}
 OWN = {f"{name}:own" for name in TRAINED}
-DETERMINISTIC = {"template", "coordinate", "wish-list", "nelder-mead", *TRAINED, *OWN}
+DETERMINISTIC = {"template", "coordinate", "menu-rule", "wish-list", "nelder-mead", *TRAINED, *OWN}
 PROSTATE = load_protocol("prostate")
 PLAYING = sorted(DETERMINISTIC - OWN - {name for name in TRAINED if not shipped(name, PROSTATE).exists()})
 
