@@ -16,6 +16,7 @@ from radplan_env.influence.rows import Rows
 from radplan_env.protocol import BoundProtocol
 from radplan_env.verdict import Judge
 
+from .delivered_dose import DeliveredDose
 from .delivering import DeliverablePlan, Deliverer, IdealPlanner
 from .plan import Plan
 
@@ -86,7 +87,11 @@ class Deliveries:
     shown: Rows
     ideal: Callable[[Layout], IdealPlanner]
     settings: DeliverySettings
+    _dose: DeliveredDose = field(init=False, repr=False)
     _held: dict[tuple[Machine, Layout], Deliverer] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_dose", DeliveredDose(self.case, self.judge, self.shown))
 
     def deliver(
         self, plan: Plan, settings: DeliverySettings, *, warm_start: Plan | None, final: bool
@@ -109,16 +114,24 @@ class Deliveries:
             return plan
         if delivered.delivery is None:
             return self.deliver(plan, self.settings, warm_start=None, final=True).plan
+        if delivered.delivery.parts == FINE_PARTS and delivered.verdict == plan.verdict:
+            return delivered
         finely = replace(delivered.delivery, parts=FINE_PARTS)
-        return self._deliverer(plan, self.settings).scaled(plan, finely, plan.verdict, delivered.coarse)
+        return self._dose.scaled(plan, finely, plan.verdict, delivered.coarse)
 
     def again(self, plan: Plan, delivery: Delivery | None) -> Plan:
-        """Return a plan with the dose and verdict of apertures, without optimising."""
+        """Return a plan with the dose and verdict of apertures, without optimising.
+
+        Raises
+        ------
+        ValueError
+            If the apertures are for another number of fractions than the protocol's.
+        """
         if delivery is None:
             return plan
-        arcs = sum(each.is_arc for each in delivery.apertures.fields)
-        settings = DeliverySettings(delivery.technique, delivery.machine, arcs)
-        return self._deliverer(plan, settings).again(plan, delivery, plan.verdict)
+        if delivery.fractions != (fractions := self.protocol.protocol.fractions):
+            raise ValueError(f"apertures of {delivery.fractions} fractions do not fit a protocol of {fractions}")
+        return self._dose.again(plan, delivery, plan.verdict)
 
     def _deliverer(self, plan: Plan, settings: DeliverySettings) -> Deliverer:
         machine = settings.machine
@@ -131,5 +144,5 @@ class Deliveries:
             own = self.case, self.protocol, self.judge, settings.technique, *key
             ideal = self.ideal(key[1])
             ideal.judge = self.judge  # whose points and traced beams are large
-            self._held[key] = Deliverer(*own, ideal, self.masks, self.shown)
+            self._held[key] = Deliverer(*own, ideal, self.masks, self._dose)
         return self._held[key]

@@ -19,7 +19,7 @@ from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.planner import BIXEL_MM, OFFSET
 from radplan_env.delivery.techniques import Layout
-from radplan_env.dose import dose_at, prepare
+from radplan_env.dose import prepare
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
 from radplan_env.influence import Fidelity, dose_grid, fidelity_named, goes_beyond_k, influence, rows_of
@@ -33,6 +33,7 @@ from radplan_env.verdict.against_reference import AgainstReference, compared, ju
 
 from .beam_set import BeamSet
 from .complexity import complexity, rounded
+from .delivered_dose import dose_of
 from .deliveries import Deliveries, DeliverySettings
 from .delivering import DeliverablePlan
 from .inner_problem import InnerProblem, with_outside
@@ -387,10 +388,9 @@ class PlanningSystem:
         """
         if self.case.reference_dose_gy is None:
             return None
-        regions, k = self.judge.regions, self._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
-        voxels = judged_voxels(self.protocol, regions)
+        voxels = judged_voxels(self.protocol, regions := self.judge.regions)
         points = voxel_points(self.case, voxels)
-        dose = dose_at(self.case, k.beams, plan.fluence, points, bixels=k.bixels, beam_model=self.judge.beam_model.name)
+        dose = dose_of(plan, self.case, self.judge.beam_model, self.columns(plan), points)
         return compared(self.case, self.protocol, regions, voxels, dose.reshape(len(voxels), -1).mean(axis=1))
 
     def _angles(self, parameters: PlanningParameters) -> Angles:
