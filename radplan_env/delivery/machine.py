@@ -19,6 +19,7 @@ from radplan_env.yaml_files import YAMLFileError, parse_yaml, read_yaml
 
 MACHINES = ("millennium120",)
 """Machines that come with the package."""
+DEFAULT_MACHINE = MACHINES[0]
 
 
 @dataclass(frozen=True)

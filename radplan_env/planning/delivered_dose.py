@@ -54,18 +54,16 @@ class DeliveredDose:
 
     def scaled(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
         """Return a plan with apertures scaled to cover the primary target, in steps of the machine."""
-        exact = delivery.apertures.scaled(self._judged(delivery, verdict).scaled_by)
+        exact = delivery.apertures.scaled(self._judged(delivery, verdict, scale=True).scaled_by)
         return self.again(plan, replace(delivery, apertures=rounded(exact, delivery.machine)), verdict, coarse)
 
     def again(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
-        """Return a plan with dose and verdict of apertures as they are."""
-        judged, dose = self._judged(delivery, verdict), np.zeros(plan.grid.shape, dtype=np.float32)
+        """Return a plan with dose and verdict of apertures as they are, unscaled."""
+        judged, dose = self._judged(delivery, verdict, scale=False), np.zeros(plan.grid.shape, dtype=np.float32)
         rasters = delivery.rasters(self._judge.beam_model)
         dose.flat[self._shown.index] = self._traced(delivery.beams()).dose(rasters)
         return plan.delivered(dose, judged.evaluation, delivery, coarse)
 
-    def _judged(self, delivery: Delivery, verdict: VerdictKind) -> Judgement:
-        model = self._judge.beam_model
-        return self._judge.judge_rasters(
-            delivery.beams(delivery.parts), delivery.rasters(model, delivery.parts), verdict
-        )
+    def _judged(self, delivery: Delivery, verdict: VerdictKind, *, scale: bool) -> Judgement:
+        rasters = delivery.rasters(self._judge.beam_model, delivery.parts)
+        return self._judge.judge_rasters(delivery.beams(delivery.parts), rasters, verdict, scale=scale)

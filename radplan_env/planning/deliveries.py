@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from radplan_env.case import Case
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.machine import Machine, machine_named
+from radplan_env.delivery.planner import checked_fields
 from radplan_env.delivery.techniques import FINE_PARTS, DeliverWhen, Layout, checked_technique, layout_of
 from radplan_env.influence.rows import Rows
 from radplan_env.protocol import BoundProtocol
@@ -55,6 +56,12 @@ class DeliverySettings:
             raise ValueError(f"deliver each plan or the final one, not {self.when!r}")
         if isinstance(self.machine, str):
             object.__setattr__(self, "machine", machine_named(self.machine))
+
+    @property
+    def chosen_machine(self) -> Machine:
+        """The machine itself, where its name was given."""
+        assert isinstance(self.machine, Machine)
+        return self.machine
 
     @property
     def each(self) -> bool:
@@ -102,6 +109,12 @@ class Deliveries:
         deliverer, parts = self._deliverer(plan, settings), FINE_PARTS if final else 1
         return deliverer.deliver(plan, parts=parts, verdict=plan.verdict, warm_start=warm_start)
 
+    def check(self, settings: DeliverySettings, *angles_deg: tuple[float, ...]) -> None:
+        """Raise ValueError if plans of these gantry and collimator angles cannot be delivered."""
+        targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
+        machine, layout = settings.chosen_machine, self._layout(settings, *angles_deg)
+        checked_fields(self.case, targets, layout, machine, self.judge.beam_model, self.shown)
+
     def each(self, plan: Plan, warm_start: Plan | None) -> Plan:
         """Return a plan that an episode makes: delivered, where every plan is."""
         if not self.settings.each:
@@ -133,12 +146,12 @@ class Deliveries:
             raise ValueError(f"apertures of {delivery.fractions} fractions do not fit a protocol of {fractions}")
         return self._dose.again(plan, delivery, plan.verdict)
 
-    def _deliverer(self, plan: Plan, settings: DeliverySettings) -> Deliverer:
-        machine = settings.machine
-        assert isinstance(machine, Machine)
+    def _layout(self, settings: DeliverySettings, *angles_deg: tuple[float, ...]) -> Layout:
         fields = _MANY_FIELDS if len(self.protocol.targets) == 1 else _FEWER_FIELDS
-        angles = plan.gantry_angles_deg, plan.collimator_angles_deg
-        key = machine, layout_of(settings.technique, machine, settings.arcs, fields, *angles)
+        return layout_of(settings.technique, settings.chosen_machine, settings.arcs, fields, *angles_deg)
+
+    def _deliverer(self, plan: Plan, settings: DeliverySettings) -> Deliverer:
+        key = settings.chosen_machine, self._layout(settings, plan.gantry_angles_deg, plan.collimator_angles_deg)
         if key not in self._held:
             self._held.clear()  # each holds a K
             own = self.case, self.protocol, self.judge, settings.technique, *key

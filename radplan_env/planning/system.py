@@ -134,9 +134,8 @@ class PlanningSystem:
             return BeamSet(k, inner_solver(backend, k.matrix, k.bixels), inner.target, traced_seen, traced_shown)
 
         self._settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
-        self._settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
-        self._settings |= {"verdict": verdict, "beam_model": beam_model, "engine": engine}
-        self._settings |= {"cache_dir": cache_dir, "progress": progress}
+        self._settings |= {"collimator_angles_deg": collimator_angles_deg, "cache_dir": cache_dir, "progress": progress}
+        self._settings |= {"scorecard": self.scorecard, "verdict": verdict, "beam_model": beam_model, "engine": engine}
         settings = {**self._settings, "fidelity": replace(fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET)}
         ideal = partial(_coarse, case, self.protocol, settings)
         self.delivery = DeliverySettings() if delivery is None else delivery
@@ -229,6 +228,10 @@ class PlanningSystem:
         """
         settings = DeliverySettings(technique, machine, arcs)
         return self._deliveries.deliver(plan, settings, warm_start=warm_start, final=final)
+
+    def check_delivery(self, settings: DeliverySettings) -> None:
+        """Raise ValueError if a plan of the system's beams cannot be delivered so, without planning or computing K."""
+        self._deliveries.check(settings, self.gantry_angles_deg, self.collimator_angles_deg)
 
     def columns(self, plan: Plan) -> tuple[tuple[Beam, ...], Bixels]:
         """Return the beams of a plan of this system, and what the values of its fluence belong to."""

@@ -115,10 +115,12 @@ class Judge:
         dose = self._traced(tuple(beams), points).dose_of_bixels(bixels, np.asarray(fluence))
         return self.judge_dose(dose, points, kind)
 
-    def judge_rasters(self, beams: Sequence[Beam], rasters: Sequence[Raster], kind: VerdictKind = "full") -> Judgement:
+    def judge_rasters(
+        self, beams: Sequence[Beam], rasters: Sequence[Raster], kind: VerdictKind = "full", *, scale: bool = True
+    ) -> Judgement:
         """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`."""
         points = self._points_of(kind)
-        return self.judge_dose(self._traced(tuple(beams), points).dose(rasters), points, kind)
+        return self.judge_dose(self._traced(tuple(beams), points).dose(rasters), points, kind, scale=scale)
 
     def judge_dose(
         self, dose_gy: NDArray[Any], points: JudgedPoints, kind: VerdictKind = "full", *, scale: bool = True
