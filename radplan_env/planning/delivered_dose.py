@@ -66,4 +66,5 @@ class DeliveredDose:
 
     def _judged(self, delivery: Delivery, verdict: VerdictKind, *, scale: bool) -> Judgement:
         rasters = delivery.rasters(self._judge.beam_model, delivery.parts)
-        return self._judge.judge_rasters(delivery.beams(delivery.parts), rasters, verdict, scale=scale)
+        beams, units = delivery.beams(delivery.parts), delivery.monitor_units
+        return self._judge.judge_rasters(beams, rasters, verdict, scale=scale, monitor_units=units)

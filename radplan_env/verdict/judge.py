@@ -116,14 +116,30 @@ class Judge:
         return self.judge_dose(dose, points, kind)
 
     def judge_rasters(
-        self, beams: Sequence[Beam], rasters: Sequence[Raster], kind: VerdictKind = "full", *, scale: bool = True
+        self,
+        beams: Sequence[Beam],
+        rasters: Sequence[Raster],
+        kind: VerdictKind = "full",
+        *,
+        scale: bool = True,
+        monitor_units: float | None = None,
     ) -> Judgement:
-        """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`."""
+        """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`.
+
+        `monitor_units` are those of a fraction.
+        """
         points = self._points_of(kind)
-        return self.judge_dose(self._traced(tuple(beams), points).dose(rasters), points, kind, scale=scale)
+        dose = self._traced(tuple(beams), points).dose(rasters)
+        return self.judge_dose(dose, points, kind, scale=scale, monitor_units=monitor_units)
 
     def judge_dose(
-        self, dose_gy: NDArray[Any], points: JudgedPoints, kind: VerdictKind = "full", *, scale: bool = True
+        self,
+        dose_gy: NDArray[Any],
+        points: JudgedPoints,
+        kind: VerdictKind = "full",
+        *,
+        scale: bool = True,
+        monitor_units: float | None = None,
     ) -> Judgement:
         """Judge doses in Gy, shape (points,), at points of this case; unscaled, as under an error of delivery."""
         factor = self._factor(dose_gy, points) if scale else 1.0
@@ -131,6 +147,7 @@ class Judge:
         dose = factor * dose_gy[hottest_last]
         volume, code = points.volume_cc[hottest_last], points.code[hottest_last]
         inside = {name: (code >> bit & 1).astype(bool) for bit, name in enumerate(points.names)}
+        per_gy = self.protocol.protocol.fractions / self.protocol.primary.prescription_gy
         names = {self.protocol.case_name.get(name, name): name for name in points.names}
         evaluation = evaluate(
             {own: dose[inside[name]] for own, name in names.items()},
@@ -139,6 +156,7 @@ class Judge:
             self.scorecard,
             scaled_by=factor,
             in_targets_percent=self.in_targets_percent,
+            mu_per_gy=None if monitor_units is None else factor * monitor_units * per_gy,
         )
         whole = inside[f"{self.protocol.primary.structure}.whole"]
         return Judgement(evaluation, factor, dose_at_volume(dose[whole], 95, volume[whole]), kind)
