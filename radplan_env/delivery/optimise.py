@@ -27,6 +27,8 @@ from radplan_env.fluence.loss import Loss
 from radplan_env.fluence.objective import Objective
 
 Array = NDArray[np.float64]
+Ranges = tuple[tuple[Array, Array], tuple[Array, Array]]
+"""Lowest and highest place of left ends, and of right ends."""
 
 ACTING_MARGIN = 0.2
 """Rows whose dose is below their threshold by more than this share are left out of a round's step."""
@@ -113,6 +115,11 @@ class ApertureOptimiser:
         ends = np.cumsum([0, *(field.control_points for field in columns.fields)])
         own = [slice(start, end) for start, end in pairwise(ends)]
         self._fields = tuple(zip(columns.fields, own, strict=True))
+        highest_left, lowest_right = columns.windows()
+        self._ranges = (
+            (columns.lowest, np.minimum(columns.highest, highest_left)),
+            (np.maximum(columns.lowest, lowest_right), columns.highest),
+        )
         self._arcs = tuple(points for field, points in self._fields if field.is_arc)
         self._left_out = np.zeros(self._rows)
         self._means = means_of(problem.constraints)
@@ -170,10 +177,8 @@ class ApertureOptimiser:
         return sum((each.loss(size) for each in self._multipliers), self._objective)
 
     def _allowed(self, leaves: Leaves) -> Leaves:
-        columns, bounds, lefts, rights = self.columns, self.bounds, [], []
-        highest_left, lowest_right = columns.windows()
-        lefts_in = np.clip(leaves.left, columns.lowest, np.minimum(columns.highest, highest_left))
-        rights_in = np.clip(leaves.right, np.maximum(columns.lowest, lowest_right), columns.highest)
+        bounds, lefts, rights = self.bounds, [], []
+        lefts_in, rights_in = (np.clip(e, *r) for e, r in zip((leaves.left, leaves.right), self._ranges, strict=True))
         for field, own in self._fields:
             travel_mm = bounds.travel_mm if field.is_arc else np.inf
             left, right = repaired(lefts_in[own], rights_in[own], bounds.gap_mm, travel_mm)
@@ -188,7 +193,8 @@ class ApertureOptimiser:
         rows, acting = self._acting(loss, state.dose)
         by_ends = self._of(_by_centre_and_half(self.columns.slopes(leaves, reach_mm / 2, rows)), rows)
         by_units = self._of(state.unit_doses[rows], rows)
-        part = _Linearised(loss.on(acting), state.dose[acting], by_ends, by_units, leaves, self.bounds, self._arcs)
+        limits = self.bounds, self._ranges, self._arcs
+        part = _Linearised(loss.on(acting), state.dose[acting], by_ends, by_units, leaves, *limits)
         moved = part.minimised(*self._box(leaves, reach_mm), steps)
         hoped = part.value(moved) + loss.derivatives(state.dose)[0] - part.value(0 * moved)
         ends, shape = leaves.left.size, leaves.left.shape
@@ -236,9 +242,9 @@ def _by_centre_and_half(by_ends: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class _Linearised:
-    """A round's problem: the loss of a dose that changes linearly, with penalties on total fluence and on travel.
+    """A round's problem: the loss of a dose that changes linearly, with penalties on total fluence, travel and reach.
 
-    Where leaves may not travel so far, the repair after the step would undo most of what it gains.
+    Where leaves may not go so far, the repair after the step would undo most of what it gains.
     """
 
     loss: Loss
@@ -247,6 +253,7 @@ class _Linearised:
     by_units: NDArray[np.float32]
     leaves: Leaves
     bounds: Bounds
+    ranges: Ranges
     arcs: tuple[slice, ...]
 
     def minimised(self, low: Array, high: Array, steps: int) -> Array:
@@ -291,12 +298,15 @@ class _Linearised:
         return value + heavy * over**2 + stiff * too_far, slope
 
     def _too_far(self, step: Array) -> tuple[float, Array, Array]:
-        """Sum of the squares of what leaves travel too far, and its slopes by left and right ends."""
+        """Sum of the squares of what leaves travel or reach too far, and its slopes by left and right ends."""
         ends, shape, total = self.leaves.left.size, self.leaves.left.shape, 0.0
         centre, half = step[:ends].reshape(shape), step[ends : 2 * ends].reshape(shape)
         slopes = []
-        for places in (self.leaves.left + centre - half, self.leaves.right + centre + half):
-            slope = np.zeros(shape)
+        moved = self.leaves.left + centre - half, self.leaves.right + centre + half
+        for places, (low, high) in zip(moved, self.ranges, strict=True):
+            outside = places - np.clip(places, low, high)
+            total += float((outside**2).sum())
+            slope = 2 * outside
             for own in self.arcs:
                 way = np.diff(places[own], axis=0)
                 beyond = way - np.clip(way, -self.bounds.travel_mm, self.bounds.travel_mm)
