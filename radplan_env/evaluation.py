@@ -180,6 +180,7 @@ def evaluate(
     *,
     scaled_by: float = 1.0,
     in_targets_percent: Mapping[str, float] | None = None,
+    mu_per_gy: float | None = None,
 ) -> Evaluation:
     """Return metrics, criteria and score of a dose distribution.
 
@@ -195,7 +196,7 @@ def evaluate(
         The protocol, bound to the case.
     scorecard : Scorecard, optional
         v0 by default.
-    scaled_by, in_targets_percent
+    scaled_by, in_targets_percent, mu_per_gy
         What scorecards ask for beside doses; see `DoseView`.
 
     Raises
@@ -203,7 +204,8 @@ def evaluate(
     ValueError
         If a structure's dose is missing, has no voxels, or holds NaN, infinite or negative values.
     """
-    view = dose_view(doses, voxel_cc, protocol, scaled_by=scaled_by, in_targets_percent=in_targets_percent or {})
+    beside = {"scaled_by": scaled_by, "in_targets_percent": in_targets_percent or {}, "mu_per_gy": mu_per_gy}
+    view = dose_view(doses, voxel_cc, protocol, **beside)
     reported = (*protocol.structures, OUTSIDE_TARGETS)
     metrics = {
         structure: {metric: view.metric(structure, metric) for metric in _metrics_of(structure, protocol)}

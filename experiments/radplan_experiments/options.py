@@ -77,6 +77,24 @@ class TaskOptions:
 
 
 @dataclass
+class DeliveryOptions:
+    """How plans are delivered; by default they are ideal fluences, before sequencing."""
+
+    technique: Literal["none", "step-and-shoot", "vmat"] = "none"
+    """How plans are delivered, and so judged: "none" leaves them ideal. See docs/delivery.md."""
+
+    machine: str = "millennium120"
+    """Machine that delivers them, or the YAML file of one of your own."""
+
+    arcs: int = 1
+    """Arcs of a vmat plan."""
+
+    deliver: Literal["each", "final"] = "each"
+    """Whether the plan of every solve is delivered, which agents then see, or only the one that an episode hands
+    over."""
+
+
+@dataclass
 class ModelOptions:
     """How the language model is called. Its key is read from OPENAI_API_KEY and written nowhere."""
 
@@ -180,7 +198,8 @@ class ResultsOptions:
     """Do something with results that are there, and play nothing. One of these at a time."""
 
     validate: Path | None = None
-    """Compute the plans of a results folder again, from their fluences, and confirm every number recorded of them."""
+    """Compute the plans of a results folder again, from their fluences and apertures, and confirm every number recorded
+    of them."""
 
     report: Path | None = None
     """Write tables, figures and report of a results folder again."""
@@ -194,18 +213,18 @@ class ResultsOptions:
 
 
 @dataclass
-class CompareOptions(RunOptions):
+class CompareOptions(DeliveryOptions, RunOptions):
     """What compare.py is asked to do."""
 
     suite: str | None = None
-    """Benchmark to run: prostate-v1, head-and-neck-v1 (needs --data). It sets site, source, split, cases, budget, seeds
-    and fidelity."""
+    """Benchmark to run: prostate-v1, head-and-neck-v1 (needs --data). It sets site, source, split, cases, budget,
+    seeds, fidelity and how plans are delivered."""
 
     results: tyro.conf.OmitArgPrefixes[ResultsOptions] = field(default_factory=ResultsOptions)
 
 
 @dataclass
-class AblationOptions(RunOptions):
+class AblationOptions(DeliveryOptions, RunOptions):
     """Which variants of GPT-RadPlan are compared."""
 
     agents: tuple[str, ...] = (

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env.beams import Bixels
 from radplan_env.delivery import opening
 from radplan_env.delivery.apertures import Apertures, Field, turns
 from radplan_env.delivery.machine import Machine
@@ -33,6 +34,31 @@ class Leaves:
     left: Array
     right: Array
     units: Array
+
+
+def fields_of(bixels: Bixels, layout: Layout, machine: Machine) -> tuple[Field, ...]:
+    """Return a layout's fields, with jaws round the bixels of their beams.
+
+    Raises
+    ------
+    ValueError
+        If the target lies beyond the leaf bank, or is wider than its leaves can uncover.
+    """
+    fields, beam = [], 0
+    pair, low = machine.pair_at(bixels.centres_mm[:, 1]), bixels.centres_mm[:, 0] - bixels.width_mm / 2
+    for gantry, collimator in zip(layout.gantry_deg, layout.collimator_deg, strict=True):
+        beams = len(gantry) - 1 if turns(gantry) else 1
+        own = (bixels.beam >= beam) & (bixels.beam < beam + beams)
+        x = low[own].min(), low[own].max() + bixels.width_mm
+        z = machine.boundaries_mm[pair[own].min()], machine.boundaries_mm[pair[own].max() + 1]
+        if (width := x[1] - x[0]) > 2 * machine.leaf_span_mm:
+            raise ValueError(
+                f"the target is {width:.0f} mm wide at gantry {gantry[0] % 360:g}: leaves of machine "
+                f"{machine.name!r} uncover {2 * machine.leaf_span_mm:g} mm at most in one field"
+            )
+        fields.append(Field(gantry, collimator, (float(x[0]), float(x[1]), float(z[0]), float(z[1]))))
+        beam += beams
+    return tuple(fields)
 
 
 class ApertureColumns:
@@ -62,7 +88,7 @@ class ApertureColumns:
         self.pairs, self.pair = np.unique(pair, return_inverse=True)
         self.low = np.ascontiguousarray(centres[:, 0] - bixels.width_mm / 2)
         bounds = machine.boundaries_mm
-        self.fields = self._fields(layout, bounds[[self.pairs[0], self.pairs[-1] + 1]])
+        self.fields = fields_of(bixels, layout, machine)
         empty = np.zeros((sum(f.control_points for f in self.fields), machine.pairs))
         units = np.zeros(sum(f.intervals for f in self.fields))
         self._closed = Apertures(self.fields, bounds, empty, empty, units)
@@ -75,23 +101,6 @@ class ApertureColumns:
         edges = np.searchsorted(bixels.beam, np.arange(len(k.beams) + 1))
         self.begin, self.end = edges[self.beam], edges[self.beam + 1]
         self.lowest, self.highest = self._ranges()
-
-    def _fields(self, layout: Layout, z_mm: Array) -> tuple[Field, ...]:
-        fields, beam = [], 0
-        for gantry, collimator in zip(layout.gantry_deg, layout.collimator_deg, strict=True):
-            beams = len(gantry) - 1 if turns(gantry) else 1
-            own = (self.k.bixels.beam >= beam) & (self.k.bixels.beam < beam + beams)
-            x = self.low[own].min(), self.low[own].max() + self.width_mm
-            rows = self.pairs[np.unique(self.pair[own])]
-            z = self.machine.boundaries_mm[rows[0]], self.machine.boundaries_mm[rows[-1] + 1]
-            if (width := x[1] - x[0]) > 2 * self.machine.leaf_span_mm:
-                raise ValueError(
-                    f"the target is {width:.0f} mm wide at gantry {gantry[0] % 360:g}: leaves of machine "
-                    f"{self.machine.name!r} uncover {2 * self.machine.leaf_span_mm:g} mm at most in one field"
-                )
-            fields.append(Field(gantry, collimator, (float(x[0]), float(x[1]), float(z[0]), float(z[1]))))
-            beam += beams
-        return tuple(fields)
 
     def _ranges(self) -> tuple[Array, Array]:
         """How far each pair's bixels reach at each control point; the field's centre where it has none."""

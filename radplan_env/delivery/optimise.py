@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from radplan_env.fluence.loss import Loss
 from radplan_env.fluence.objective import Objective
 
 Array = NDArray[np.float64]
+Ranges = tuple[tuple[Array, Array], tuple[Array, Array]]
+"""Lowest and highest place of left ends, and of right ends."""
 
 ACTING_MARGIN = 0.2
 """Rows whose dose is below their threshold by more than this share are left out of a round's step."""
@@ -109,6 +112,15 @@ class ApertureOptimiser:
     ) -> None:
         self.columns, self.bounds, self._exact = columns, bounds, exact
         self._rows = columns.k.matrix.shape[0]
+        ends = np.cumsum([0, *(field.control_points for field in columns.fields)])
+        own = [slice(start, end) for start, end in pairwise(ends)]
+        self._fields = tuple(zip(columns.fields, own, strict=True))
+        highest_left, lowest_right = columns.windows()
+        self._ranges = (
+            (columns.lowest, np.minimum(columns.highest, highest_left)),
+            (np.maximum(columns.lowest, lowest_right), columns.highest),
+        )
+        self._arcs = tuple(points for field, points in self._fields if field.is_arc)
         self._left_out = np.zeros(self._rows)
         self._means = means_of(problem.constraints)
         self._objective = Objective(problem.terms, self._rows + len(self._means)).loss
@@ -165,12 +177,9 @@ class ApertureOptimiser:
         return sum((each.loss(size) for each in self._multipliers), self._objective)
 
     def _allowed(self, leaves: Leaves) -> Leaves:
-        columns, bounds, lefts, rights, start = self.columns, self.bounds, [], [], 0
-        highest_left, lowest_right = columns.windows()
-        lefts_in = np.clip(leaves.left, columns.lowest, np.minimum(columns.highest, highest_left))
-        rights_in = np.clip(leaves.right, np.maximum(columns.lowest, lowest_right), columns.highest)
-        for field in self.columns.fields:
-            own = slice(start, start := start + field.control_points)
+        bounds, lefts, rights = self.bounds, [], []
+        lefts_in, rights_in = (np.clip(e, *r) for e, r in zip((leaves.left, leaves.right), self._ranges, strict=True))
+        for field, own in self._fields:
             travel_mm = bounds.travel_mm if field.is_arc else np.inf
             left, right = repaired(lefts_in[own], rights_in[own], bounds.gap_mm, travel_mm)
             lefts.append(left)
@@ -184,7 +193,8 @@ class ApertureOptimiser:
         rows, acting = self._acting(loss, state.dose)
         by_ends = self._of(_by_centre_and_half(self.columns.slopes(leaves, reach_mm / 2, rows)), rows)
         by_units = self._of(state.unit_doses[rows], rows)
-        part = _Linearised(loss.on(acting), state.dose[acting], by_ends, by_units, leaves, self.bounds)
+        limits = self.bounds, self._ranges, self._arcs
+        part = _Linearised(loss.on(acting), state.dose[acting], by_ends, by_units, leaves, *limits)
         moved = part.minimised(*self._box(leaves, reach_mm), steps)
         hoped = part.value(moved) + loss.derivatives(state.dose)[0] - part.value(0 * moved)
         ends, shape = leaves.left.size, leaves.left.shape
@@ -232,7 +242,10 @@ def _by_centre_and_half(by_ends: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class _Linearised:
-    """A round's problem: the loss of a dose that changes linearly, with a penalty on the total fluence."""
+    """A round's problem: the loss of a dose that changes linearly, with penalties on total fluence, travel and reach.
+
+    Where leaves may not go so far, the repair after the step would undo most of what it gains.
+    """
 
     loss: Loss
     dose: Array
@@ -240,6 +253,8 @@ class _Linearised:
     by_units: NDArray[np.float32]
     leaves: Leaves
     bounds: Bounds
+    ranges: Ranges
+    arcs: tuple[slice, ...]
 
     def minimised(self, low: Array, high: Array, steps: int) -> Array:
         """Return the best step between bounds, by L-BFGS-B."""
@@ -252,7 +267,7 @@ class _Linearised:
         )
 
         def value_and_slope(scaled: Array) -> tuple[float, Array]:
-            value, slope = self._value_and_slope(scale * scaled, _STIFF * unit)
+            value, slope = self._value_and_slope(scale * scaled, _STIFF * end, _STIFF * unit)
             return value, scale * slope
 
         settings: dict[str, Any] = {"bounds": np.column_stack([low, high]) / scale[:, None]}
@@ -270,11 +285,33 @@ class _Linearised:
         changed: NDArray[np.float32] = self.by_ends @ narrow[:ends] + self.by_units @ narrow[ends:]
         return changed
 
-    def _value_and_slope(self, step: Array, heavy: float) -> tuple[float, Array]:
+    def _value_and_slope(self, step: Array, stiff: float, heavy: float) -> tuple[float, Array]:
         ends = self.leaves.left.size
         value, pull, _ = self.loss.derivatives(self.dose + self._changed(step))
         pull = pull.astype(np.float32)
         slope = np.concatenate([pull @ self.by_ends, pull @ self.by_units]).astype(float)
         over = max(float(self.leaves.units.sum() + step[2 * ends :].sum()) - self.bounds.total, 0.0)
         slope[2 * ends :] += 2 * heavy * over
-        return value + heavy * over**2, slope
+        too_far, by_left, by_right = self._too_far(step)
+        slope[:ends] += stiff * (by_left + by_right).ravel()
+        slope[ends : 2 * ends] += stiff * (by_right - by_left).ravel()
+        return value + heavy * over**2 + stiff * too_far, slope
+
+    def _too_far(self, step: Array) -> tuple[float, Array, Array]:
+        """Sum of the squares of what leaves travel or reach too far, and its slopes by left and right ends."""
+        ends, shape, total = self.leaves.left.size, self.leaves.left.shape, 0.0
+        centre, half = step[:ends].reshape(shape), step[ends : 2 * ends].reshape(shape)
+        slopes = []
+        moved = self.leaves.left + centre - half, self.leaves.right + centre + half
+        for places, (low, high) in zip(moved, self.ranges, strict=True):
+            outside = places - np.clip(places, low, high)
+            total += float((outside**2).sum())
+            slope = 2 * outside
+            for own in self.arcs:
+                way = np.diff(places[own], axis=0)
+                beyond = way - np.clip(way, -self.bounds.travel_mm, self.bounds.travel_mm)
+                total += float((beyond**2).sum())
+                slope[own][1:] += 2 * beyond
+                slope[own][:-1] -= 2 * beyond
+            slopes.append(slope)
+        return total, slopes[0], slopes[1]

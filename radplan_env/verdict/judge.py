@@ -131,17 +131,36 @@ class Judge:
         dose = self._traced(tuple(beams), points).dose_of_bixels(bixels, np.asarray(fluence))
         return self.judge_dose(dose, points, kind)
 
-    def judge_rasters(self, beams: Sequence[Beam], rasters: Sequence[Raster], kind: VerdictKind = "full") -> Judgement:
-        """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`."""
+    def judge_rasters(
+        self,
+        beams: Sequence[Beam],
+        rasters: Sequence[Raster],
+        kind: VerdictKind = "full",
+        *,
+        scale: bool = True,
+        monitor_units: float | None = None,
+    ) -> Judgement:
+        """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`.
+
+        `monitor_units` are those of a fraction.
+        """
         points = self._points_of(kind)
-        return self.judge_dose(self._traced(tuple(beams), points).dose(rasters), points, kind)
+        dose = self._traced(tuple(beams), points).dose(rasters)
+        return self.judge_dose(dose, points, kind, scale=scale, monitor_units=monitor_units)
 
     def judge_dose(
-        self, dose_gy: NDArray[Any], points: JudgedPoints, kind: VerdictKind = "full", *, scale: bool = True
+        self,
+        dose_gy: NDArray[Any],
+        points: JudgedPoints,
+        kind: VerdictKind = "full",
+        *,
+        scale: bool = True,
+        monitor_units: float | None = None,
     ) -> Judgement:
         """Judge doses in Gy, shape (points,), at points of this case; unscaled, as under an error of delivery."""
         factor = self._factor(dose_gy, points) if scale else 1.0
         doses, volumes = self._by_region(dose_gy, points, factor)
+        per_gy = self.protocol.protocol.fractions / self.protocol.primary.prescription_gy
         evaluation = evaluate(
             doses,
             volumes,
@@ -149,6 +168,7 @@ class Judge:
             self.scorecard,
             scaled_by=factor,
             in_targets_percent=self.in_targets_percent,
+            mu_per_gy=None if monitor_units is None else factor * monitor_units * per_gy,
         )
         whole = f"{self.protocol.primary.structure}.whole"
         return Judgement(evaluation, factor, dose_at_volume(doses[whole], 95, volumes[whole]), kind)

@@ -58,8 +58,8 @@ def test_a_delivered_plan_is_saved_and_replayed(
     assert loaded.summary() == delivered.plan.summary()
     np.testing.assert_array_equal(loaded.delivery.apertures.left_mm, delivered.apertures.left_mm)
     again = system.replay(loaded)
-    assert again.evaluation.score == pytest.approx(delivered.evaluation.score, abs=1e-3)
-    np.testing.assert_allclose(again.dose_gy, delivered.dose_gy, rtol=1e-4, atol=1e-3)
+    assert again.summary() == delivered.plan.summary()
+    np.testing.assert_array_equal(again.dose_gy, delivered.dose_gy)
 
 
 def test_the_rtplan_gives_the_same_dose(system: PlanningSystem, delivered: DeliverablePlan, tmp_path: Path) -> None:

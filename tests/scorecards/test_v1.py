@@ -126,6 +126,14 @@ def test_plans_that_must_be_scaled_far_are_screened_out(factor: float, passes: b
     assert verdict({}, scaled_by=factor).screened is passes
 
 
+@pytest.mark.parametrize(("mu_per_gy", "passes"), [(None, True), (600.0, True), (601.0, False)])
+def test_delivered_plans_of_too_many_monitor_units_are_screened_out(mu_per_gy: float | None, passes: bool) -> None:
+    judged = verdict({}, mu_per_gy=mu_per_gy)
+    assert judged.screened is passes
+    assert judged.score == verdict({}).score
+    assert passes or judged.reasons == ("monitor units: 601 for each Gy, screened at ≤ 600",)
+
+
 @pytest.mark.parametrize("name", available_protocols())
 def test_terms_of_the_packages_protocols(name: str) -> None:
     protocol = load_protocol(name)

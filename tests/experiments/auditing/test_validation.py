@@ -57,10 +57,10 @@ def judged_again() -> Callable[..., Plan]:
     """`replay.judged_again`, that judges what no test has changed once."""
     plans: dict[tuple[str, bytes], Plan] = {}
 
-    def judged_again(system: PlanningSystem, step: Record, fluence: Any) -> Plan:
+    def judged_again(system: PlanningSystem, step: Record, fluence: Any, delivery: Any) -> Plan:
         asked = json.dumps(step), fluence.tobytes()
         if asked not in plans:
-            plans[asked] = genuine(system, step, fluence)
+            plans[asked] = genuine(system, step, fluence, delivery)
         return plans[asked]
 
     genuine = replay.judged_again
