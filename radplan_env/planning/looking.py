@@ -28,11 +28,8 @@ def dose_at_points(system: PlanningSystem, plan: Plan, points: JudgedPoints) -> 
     ndarray of float32, shape (points,)
         Total dose of the scaled plan in Gy.
     """
-    judge, delivery = system.judge, plan.delivery
-    if delivery is None:
-        beams, bixels = system.columns(plan)
-        return judge.prepared(beams, points).dose_of_bixels(bixels, plan.fluence)
-    fields = delivery.apertures.beams(delivery.isocentre_mm, delivery.sad_mm, delivery.parts)
-    gap_mm = delivery.machine.dosimetric_leaf_gap_mm
-    rasters = delivery.apertures.rasters(judge.beam_model, gap_mm, delivery.fractions, delivery.parts)
-    return judge.prepared(fields, points).dose(rasters)
+    judge, held = system.judge, plan.delivery
+    if held is not None:
+        return judge.prepared(held.beams(held.parts), points).dose(held.rasters(judge.beam_model, held.parts))
+    beams, bixels = system.columns(plan)
+    return judge.prepared(beams, points).dose_of_bixels(bixels, plan.fluence)
