@@ -302,6 +302,32 @@ class ConverseOptions(LanguageModelOptions, TaskOptions):
 
 
 @dataclass
+class MCPOptions(TaskOptions):
+    """Which episode is served."""
+
+    suite: str | None = None
+    """Suite whose task is served, on one of its cases: prostate-v1, head-and-neck-v1 (needs --data)."""
+
+    case: str | None = None
+    """Id of the case; by default the first."""
+
+    cases: tyro.conf.Suppress[tuple[str, ...]] = ("1",)
+
+    split: Literal["train", "validation", "test", "hard-test"] = "validation"
+    """Part of a synthetic or OpenKBP cohort."""
+
+    http: int | None = None
+    """Port to serve at over HTTP, http://127.0.0.1:PORT/mcp; by default over standard input and output."""
+
+    send_images_off_site: bool = False
+    """Show the client pictures of patients of your own: CT slices of a head show a face, and the client's model may be
+    anywhere. Synthetic, OpenKBP and phantom patients are no secret."""
+
+    out: Path = Path("results/mcp")
+    """Folder for the records: each episode gets a results folder of its own in it."""
+
+
+@dataclass
 class TrainOptions:
     """What is trained, on which patients and for how long."""
 
@@ -333,7 +359,7 @@ class TrainOptions:
     """YAML file of your own, as those in experiments/radplan_experiments/training/hyperparameters."""
 
     install: bool = False
-    """Put the policy into agents/policies, where compare.py finds it."""
+    """Copy the policy to your data folder, where compare.py --agents ALGORITHM:own finds it. The package's stays."""
 
     out: Path | None = None
     """Folder of the training; results/train/ALGORITHM-SITE by default."""

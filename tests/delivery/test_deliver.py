@@ -73,6 +73,7 @@ def test_the_rtplan_gives_the_same_dose(system: PlanningSystem, delivered: Deliv
     assert abs(doses[0] - doses[1]).max() < 1e-3 * doses[0].max()
 
 
+@pytest.mark.slow
 def test_the_same_plan_is_delivered_to_the_last_bit(system: PlanningSystem, delivered: DeliverablePlan) -> None:
     again = system.deliver(replace(delivered.plan, deliverable=None, delivery=None), "step-and-shoot")
     np.testing.assert_array_equal(again.apertures.left_mm, delivered.apertures.left_mm)

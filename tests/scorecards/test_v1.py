@@ -17,6 +17,7 @@ from radplan_env.scorecards.v1_section import TermOfV1
 
 V1 = load_scorecard("v1")
 HEAD_AND_NECK = load_protocol("head_and_neck")
+PROSTATE = load_protocol("prostate")
 
 values = st.floats(-20, 200)
 
@@ -105,6 +106,19 @@ def test_what_a_physicist_refuses_at_a_glance(doses: dict[str, float], reason: s
     refused = verdict(doses)
     assert refused.screened is False
     assert any(reason in each for each in refused.reasons)
+
+
+def test_a_rectum_given_up_is_refused() -> None:
+    pelvis = {"OutsideTargets": 15.0, "Beyond20mm": 10.0, "PTV_7020": 71.0, "PTV_7020.core": 71.5}
+    doses = {"Body": np.full(200, 20.0)} | {name: np.full(150, gy) for name, gy in pelvis.items()}
+
+    def reasons(above_50_gy: int) -> str:
+        rectum = np.repeat([20.0, 60.0], [150 - above_50_gy, above_50_gy])
+        seen = DoseView(doses | {"Rectum": rectum}, 0.1, PROSTATE.prescription_gy, 26)
+        return " ".join(V1.verdict(seen, PROSTATE).reasons)
+
+    assert reasons(70) == ""
+    assert "rectum given up" in reasons(80)
 
 
 @pytest.mark.parametrize(("factor", "passes"), [(0.969, False), (0.971, True), (1.029, True), (1.031, False)])

@@ -75,19 +75,31 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     EpisodeInterruptedError
         If the agent cannot go on for reasons that are not its own: there is nothing to record.
     """
-    settings, (agent, case, seed) = folder.settings, key
-    env = _environment_of(settings, case)
+    env = _environment_of(folder.settings, key[1])
     started = time.perf_counter()
     plans, agent_record, error = _attempt(env, folder, key, model)
     base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
+    record = record_of_plans(base, folder, key, plans, agent_record, error)
+    return {**record, "seconds": round(time.perf_counter() - started, 3)}
+
+
+def record_of_plans(
+    env: RadPlanEnv,
+    folder: RunFolder,
+    key: Key,
+    plans: Sequence[Plan],
+    agent_record: dict[str, Any] | None = None,
+    error: Failure | None = None,
+) -> Record:
+    """Return the record of an episode, whoever has played it; its fluences and the plan handed over are saved first."""
+    settings, (agent, case, seed) = folder.settings, key
     came_to = outcome([plan.summary() for plan in plans])
-    against = delivered = None
+    plans, against, delivered = list(plans), None, None
     if (chosen := came_to["handed_over"]) is not None:
-        plans[chosen] = base.system.with_rounding(plans[chosen])
-        delivered = deliver(settings, base.system, plans[chosen])
+        plans[chosen] = env.system.with_rounding(plans[chosen])
+        delivered = deliver(settings, env.system, plans[chosen])
         keep(folder, key, plans, delivered or plans[chosen])
-        against = base.system.against_reference(delivered or plans[chosen])
-    seconds = time.perf_counter() - started
+        against = env.system.against_reference(delivered or plans[chosen])
     told = told_of(delivered)
     return {
         "status": COMPLETE if error is None else FAILED,
@@ -109,7 +121,7 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "steps": [plan.summary() for plan in plans],
         "agent_record": agent_record,
         "agent_source": source_digest(agent),
-        "seconds": round(seconds, 3),
+        "seconds": 0.0,
         "versions": versions(),
     }
 
@@ -304,7 +316,12 @@ def versions() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]:
-    """The environment of one case; the last one is kept, as a case's episodes follow each other.
+    """The environment of one case; the last one is kept, as a case's episodes follow each other."""
+    return environment_of_case(settings, case_id)
+
+
+def environment_of_case(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]:
+    """Make the environment of one case.
 
     It is reset here once: a matrix that cannot be read is no agent's failure.
     """

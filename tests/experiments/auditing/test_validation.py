@@ -105,6 +105,7 @@ def path_of(folder: Path, kind: str) -> Path:
     return folder / kind / "random" / "openkbp-pt_1" / "seed_1.npz"
 
 
+@pytest.mark.slow
 def test_a_run_is_confirmed_as_it_was_written(validate: Validate, folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert validate(PLANS) == ""
