@@ -171,7 +171,7 @@ class ApertureColumns:
         """
         price = (self.k.matrix.T @ pull.astype(np.float32)).astype(float)
         column, interval, opened = self._opened(leaves)
-        by_units = np.bincount(interval, opened * price[column], minlength=leaves.units.size)
+        by_units = np.bincount(interval, opened * price[column], minlength=leaves.units.size).astype(float)
         column, variable, slope = self._changes(leaves)
         by_ends = np.bincount(variable, slope * price[column], minlength=2 * leaves.left.size)
         by_left, by_right = by_ends.reshape(2, *leaves.left.shape)
