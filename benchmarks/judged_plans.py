@@ -26,6 +26,7 @@ from radplan_env.scorecards import Goals, Verdict
 from radplan_env.scorecards.v1 import V1, value_of
 from radplan_env.scorecards.v1_section import TermOfV1, read_section
 from radplan_env.sources import openkbp, synthetic
+from radplan_env.verdict import VerdictKind
 from radplan_env.verdict.points import VERDICT, verdict_points
 
 RANDOM = "action"
@@ -87,6 +88,10 @@ class Judged:
     """Score v0 of the verdict's dose."""
     step_cpu_s: float | None = None
     """CPU seconds of a step of the episode, K apart."""
+    verdict_cpu_s: float | None = None
+    """CPU seconds of a full verdict of traced beams."""
+    sampled_cpu_s: float | None = None
+    """CPU seconds of a sampled verdict of traced beams."""
 
 
 class Watched(V1):
@@ -141,7 +146,15 @@ class Bench:
         found.old = self.by_v0._evaluate_rows(plan.solution.dose_gy, self.by_v0._seen).score
         found.v0 = self.by_v0.judge.judge(k.beams, k.bixels, fluence).evaluation.score
         found.rounding = system.with_rounding(plan).complexity["rounding_costs"]
-        found.sampled = system.judge.judge(k.beams, k.bixels, fluence, "sampled").evaluation.score
+
+        def judged(kind: VerdictKind) -> tuple[float, float]:
+            system.judge.judge(k.beams, k.bixels, fluence, kind)  # traces
+            began = process_time()
+            score = system.judge.judge(k.beams, k.bixels, fluence, kind).evaluation.score
+            return score, process_time() - began
+
+        _, found.verdict_cpu_s = judged("full")
+        found.sampled, found.sampled_cpu_s = judged("sampled")
         if self.asked.halved:
             points = verdict_points(system.case, system.protocol, system.judge.regions, VERDICT.times(0.5))
             traced = prepare(system.case, k.beams, points.positions_mm, beam_model=system.judge.beam_model.name)

@@ -7,7 +7,7 @@ Agents plan with `--budget` solves; the plan with the best verdict of each count
   and with `--halved` the verdict on points at half the spacing;
 - the agents' mean scores: v0 on the rows that plans were optimised on (what plans were once judged by), v0 and v1 on
   the verdict; plans refused by v1's screen;
-- the CPU seconds of a step, K apart;
+- the CPU seconds of a step, K apart, and of a full and a sampled verdict once beams are traced;
 
 and Kendall's tau between fidelities over the agents' mean scores. A budget of few solves says nothing of agents whose
 first plan is the template.
@@ -63,6 +63,8 @@ def print_differences(found: Sequence[Judged]) -> None:
         "half the spacing less verdict": [each.halved - each.verdict for each in found if each.halved is not None],
         "rounding to ten levels costs": [each.rounding for each in found],
         "CPU s of a step": [each.step_cpu_s for each in found],
+        "CPU s of a full verdict": [each.verdict_cpu_s for each in found],
+        "CPU s of a sampled verdict": [each.sampled_cpu_s for each in found],
     }
     for name, values in lines.items():
         print(f"{name}: {described(values)}")
