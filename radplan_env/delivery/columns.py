@@ -18,6 +18,8 @@ from radplan_env.influence import DoseInfluence
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
+_NEAR_MM = 0.05  # over which slopes by leaf ends are taken
+
 
 @dataclass(frozen=True, eq=False)
 class Leaves:
@@ -146,45 +148,81 @@ class ApertureColumns:
         pairs = self.pairs
         return Leaves(apertures.left_mm[:, pairs], apertures.right_mm[:, pairs], mu_to_units * apertures.monitor_units)
 
+    def dose(self, leaves: Leaves) -> Array:
+        """Return the dose in Gy on K's rows, shape (rows,)."""
+        column, interval, opened = self._opened(leaves)
+        fluence = np.bincount(column, leaves.units[interval] * opened, minlength=len(self.k.bixels))
+        dose: Array = (self.k.matrix @ fluence.astype(np.float32)).astype(float)
+        return dose
+
+    def slopes(self, leaves: Leaves, pull: Array) -> tuple[Array, Array, Array]:
+        """Return how a function of the dose changes with left ends, right ends and units.
+
+        Parameters
+        ----------
+        leaves : Leaves
+        pull : ndarray, shape (rows,)
+            How the function changes with the dose of each row.
+
+        Returns
+        -------
+        tuple of ndarray
+            Shapes (control points, pairs) twice, and (intervals,).
+        """
+        price = (self.k.matrix.T @ pull.astype(np.float32)).astype(float)
+        column, interval, opened = self._opened(leaves)
+        by_units = np.bincount(interval, opened * price[column], minlength=leaves.units.size).astype(float)
+        column, variable, slope = self._changes(leaves)
+        by_ends = np.bincount(variable, slope * price[column], minlength=2 * leaves.left.size)
+        by_left, by_right = by_ends.reshape(2, *leaves.left.shape)
+        return by_left, by_right, by_units
+
+    def curvature(self, leaves: Leaves, weights: Array) -> tuple[Array, Array]:
+        """Return about how a sum of squares of doses bends, by the ends of each pair and by units.
+
+        Parameters
+        ----------
+        leaves : Leaves
+        weights : ndarray, shape (rows,)
+            Of the rows' squares.
+
+        Returns
+        -------
+        tuple of ndarray
+            Shapes (control points times pairs,) and (intervals,).
+        """
+        matrix, energy = self.k.matrix, np.zeros(len(self.k.bixels))
+        opening.energies(matrix.indptr, matrix.indices, matrix.data, weights, energy)
+        column, variable, slope = self._changes(leaves)
+        by_ends = np.bincount(variable, slope.astype(float) ** 2 * energy[column], minlength=2 * leaves.left.size)
+        by_units = weights @ self.unit_doses(leaves).astype(float) ** 2
+        return by_ends.reshape(2, -1).sum(axis=0), by_units
+
     def unit_doses(self, leaves: Leaves) -> NDArray[np.float32]:
         """Return the dose in Gy of one unit of each interval's fluence on K's rows, shape (rows, intervals)."""
-        most = int((self.end - self.begin).sum())
-        column, interval, fluence = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
-        left, right = self._open(leaves)
-        arguments: tuple[Any, ...] = (left, right, *self._intervals(), column, interval, fluence)
-        opening.openings(*arguments)
-        return self._times(column, interval, fluence, np.arange(self.k.matrix.shape[0]), leaves.units.size)
-
-    def slopes(self, leaves: Leaves, reach_mm: float, rows: Index) -> NDArray[np.float32]:
-        """Return how the dose of some rows changes with left ends, then right ends, shape (rows, ends).
-
-        Slopes are means over `reach_mm` to both sides: a bixel's edge is no kink, and the step may be long.
-        """
-        most = int((4 * (self.end - self.begin)).sum())
-        column, variable, slope = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
-        left, right = self._open(leaves)
-        arguments: tuple[Any, ...] = (left, right, leaves.units, *self._intervals(), reach_mm, column, variable, slope)
-        found = opening.changes(*arguments)
-        return self._times(column[:found], variable[:found], slope[:found], rows, 2 * leaves.left.size)
-
-    def _times(
-        self, column: Index, variable: Index, value: NDArray[np.float32], rows: Index, variables: int
-    ) -> NDArray[np.float32]:
-        """Return some rows of K times a sparse matrix of (column, variable, value)."""
+        column, interval, opened = self._opened(leaves)
         order = np.argsort(column, kind="stable")
         starts = np.searchsorted(column[order], np.arange(len(self.k.bixels) + 1))
-        matrix, out = self.k.matrix, np.zeros((rows.size, variables), dtype=np.float32)
-        opening.multiply(
-            matrix.indptr,
-            matrix.indices,
-            matrix.data,
-            rows,
-            starts,
-            variable[order].astype(np.int32),
-            value[order],
-            out,
-        )
+        matrix, out = self.k.matrix, np.zeros((self.k.matrix.shape[0], leaves.units.size), dtype=np.float32)
+        opening.multiply(matrix.indptr, matrix.indices, matrix.data, starts, interval[order], opened[order], out)
         return out
+
+    def _opened(self, leaves: Leaves) -> tuple[Index, Index, NDArray[np.float32]]:
+        """Bixels, intervals, and the fluence that one unit of the interval lets through the bixel."""
+        most = int((self.end - self.begin).sum())
+        column, interval, fluence = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
+        arguments: tuple[Any, ...] = (*self._open(leaves), *self._intervals(), column, interval, fluence)
+        opening.openings(*arguments)
+        return column, interval, fluence
+
+    def _changes(self, leaves: Leaves) -> tuple[Index, Index, NDArray[np.float32]]:
+        """Bixels, ends (all left, then all right), and how the bixel's fluence changes with the end."""
+        most = int((4 * (self.end - self.begin)).sum())
+        column, variable, slope = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
+        open_ = self._open(leaves)
+        arguments: tuple[Any, ...] = (*open_, leaves.units, *self._intervals(), _NEAR_MM, column, variable, slope)
+        found = opening.changes(*arguments)
+        return column[:found], variable[:found], slope[:found]
 
     def _open(self, leaves: Leaves) -> tuple[Array, Array]:
         """Ends as the beam sees them: rounded leaves let more through."""

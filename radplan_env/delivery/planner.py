@@ -45,7 +45,7 @@ _LONGEST_S, _LEAST_MU = 2.0, 1.0  # of an interval: with the lowest dose rate, i
 _MOST = 2.5  # of an interval's units, relative to their mean
 _COARSE_MM = 2.0  # lattice of the dose that K leaves out
 
-COLD, WARM = Effort(rounds=20), Effort(rounds=6, reach_mm=1.5)
+COLD, WARM = Effort(rounds=6), Effort(rounds=2)
 
 
 def checked_fields(

@@ -117,9 +117,13 @@ def test_an_episode_hands_over_a_delivered_plan(box_case: Case) -> None:
 
 
 @pytest.mark.slow
-def test_an_arc_of_a_phantom(system: PlanningSystem, delivered: DeliverablePlan) -> None:
-    arc = system.deliver(delivered.plan)
-    assert not arc.violations
-    assert arc.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-4)
-    assert arc.seconds < 140
-    assert arc.points_lost < 10
+@pytest.mark.parametrize("arcs", [1, 2])
+def test_arcs_of_a_phantom(system: PlanningSystem, delivered: DeliverablePlan, arcs: int) -> None:
+    found = system.deliver(delivered.plan, arcs=arcs)
+    assert not found.violations
+    assert found.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-4)
+    assert [field.is_arc for field in found.apertures.fields] == [True] * arcs
+    assert found.seconds < 140 * arcs
+    assert found.points_lost < 10
+    directions = [np.sign(field.gantry_deg[-1] - field.gantry_deg[0]) for field in found.apertures.fields]
+    assert directions == [1, -1][:arcs]
