@@ -30,6 +30,7 @@ def delivered(system: PlanningSystem) -> DeliverablePlan:
     return system.deliver(system.plan(system.protocol.start_parameters()), "step-and-shoot")
 
 
+@pytest.mark.slow
 def test_segments_cover_the_target_within_the_machines_limits(delivered: DeliverablePlan) -> None:
     assert not delivered.violations
     assert delivered.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-4)
@@ -40,6 +41,7 @@ def test_segments_cover_the_target_within_the_machines_limits(delivered: Deliver
     assert delivered.plan.stage.kind == "deliverable"
 
 
+@pytest.mark.slow
 def test_the_dose_is_that_of_the_apertures(system: PlanningSystem, delivered: DeliverablePlan) -> None:
     held = delivered.delivery
     beams = held.apertures.beams(held.isocentre_mm, held.sad_mm)
@@ -50,6 +52,7 @@ def test_the_dose_is_that_of_the_apertures(system: PlanningSystem, delivered: De
     assert at_isocentre == pytest.approx(delivered.dose_gy[index], rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_delivered_plan_is_saved_and_replayed(
     system: PlanningSystem, delivered: DeliverablePlan, tmp_path: Path
 ) -> None:
@@ -62,6 +65,7 @@ def test_a_delivered_plan_is_saved_and_replayed(
     np.testing.assert_array_equal(again.dose_gy, delivered.dose_gy)
 
 
+@pytest.mark.slow
 def test_the_rtplan_gives_the_same_dose(system: PlanningSystem, delivered: DeliverablePlan, tmp_path: Path) -> None:
     held = delivered.delivery
     read = read_rtplan(export_rtplan(system.case, held, {"PTV_7020": 70.2}, tmp_path / "RTPLAN.dcm"))
@@ -80,6 +84,7 @@ def test_the_same_plan_is_delivered_to_the_last_bit(system: PlanningSystem, deli
     np.testing.assert_array_equal(again.apertures.monitor_units, delivered.apertures.monitor_units)
 
 
+@pytest.mark.slow
 def test_errors_say_what_to_do(system: PlanningSystem, delivered: DeliverablePlan) -> None:
     with pytest.raises(ValueError, match="unknown technique 'tomo': choose from none, step-and-shoot, vmat"):
         system.deliver(delivered.plan, "tomo")

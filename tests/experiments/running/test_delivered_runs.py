@@ -72,7 +72,7 @@ def play(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.TempPa
     return play
 
 
-@pytest.fixture(params=["each", "final"])
+@pytest.fixture(params=[pytest.param("each", marks=pytest.mark.slow), "final"])
 def folder(request: pytest.FixtureRequest, play: Callable[..., Path]) -> RunFolder:
     return read_run_folder(play(request.param))
 
@@ -98,6 +98,7 @@ def test_records_hold_what_is_handed_over_as_it_is_delivered(folder: RunFolder) 
     assert scores["template"] == (0 if delivered["screened"] is False else delivered["score"])
 
 
+@pytest.mark.slow
 def test_every_plan_is_confirmed_and_tampered_apertures_are_not(
     folder: RunFolder, in_this_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_run_is_continued_and_another_technique_refused(folder: RunFolder) -> 
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["each"], indirect=True)
 def test_a_machine_that_was_exchanged_is_refused(folder: RunFolder) -> None:
     machine = machine_named("millennium120")
@@ -172,6 +174,7 @@ def test_a_machine_that_was_exchanged_is_refused(folder: RunFolder) -> None:
         read_run_folder(folder.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["each"], indirect=True)
 def test_parts_are_merged_with_their_apertures(
     folder: RunFolder, tmp_path: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch
