@@ -119,10 +119,14 @@ def minimise(
             watch, dose = everywhere.narrowed(loss, whole)
         value, slope, curvature = watch.loss.derivatives(dose)
         active = np.flatnonzero(curvature)  # where it is 0, so is the slope
-        gradient, diagonal = matrix.adjoint_and_diagonal(slope[active], curvature[active], watch.rows[active])
+        if iteration == 0:  # later, the diagonal that says which bixels are likely has changed little
+            gradient, diagonal = matrix.adjoint_and_diagonal(slope[active], curvature[active], watch.rows[active])
+            diagonal = diagonal if smoothness is None else diagonal + smoothness.diagonal
+        else:
+            gradient = matrix.adjoint(slope[active], watch.rows[active])
         if smoothness is not None:
             value += smoothness.value(fluence)
-            gradient, diagonal = gradient + smoothness.gradient(fluence), diagonal + smoothness.diagonal
+            gradient = gradient + smoothness.gradient(fluence)
         residual = kkt_residual(fluence, gradient, max(value, negligible))
         # A change of multipliers too small for the tolerance still asks for a step, or they would never take effect.
         if residual == 0 or (residual <= tolerance and iteration > 0) or iteration == max_iterations:
