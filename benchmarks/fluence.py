@@ -2,6 +2,9 @@
 
     python benchmarks/fluence.py --case tg119
     python benchmarks/fluence.py --case openkbp --data ../shared/data/openkbp/provided-data --patient pt_17
+    python benchmarks/fluence.py --against main --case synthetic --patients 0 1 2
+
+With --against, our inner loop of another revision is the peer: see `benchmarks/against.py`.
 
 Cold: a fresh solver and no start. Warm: from the solution before, along a random walk that multiplies each weight and
 each objective dose by 0.5 to 1.5 a step. Batch: 16 such parameter sets at once, against one after the other, all cold.
@@ -31,10 +34,13 @@ import numba
 import numpy as np
 import tyro
 from scipy import sparse
+from threadpoolctl import threadpool_info
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.against import against
 from benchmarks.machine import peak_memory_gb, print_figures, print_machine
+from radplan_env import threads
 from radplan_env.beams import Bixels
 from radplan_env.fluence import (
     FluenceProblem,
@@ -44,10 +50,13 @@ from radplan_env.fluence import (
     inner_solver,
     lagrangian,
     solver,
-    threads,
 )
 
 BATCH = 16
+PATIENTS = {
+    "openkbp": ("pt_5", "pt_9", "pt_13", "pt_17", "pt_18", "pt_20"),
+    "synthetic": ("0", "1", "2", "3", "4", "5"),
+}
 PARTS = {
     "K x": ("matrix.py", "dose"),
     "gradient": ("matrix.py", "adjoint_and_diagonal"),
@@ -63,8 +72,13 @@ PARTS = {
 class Args:
     """Time the inner loop against pyRadPlan's."""
 
-    case: Literal["tg119", "openkbp"] = "tg119"
-    """The problem of FACTS: TG-119 with 7 beams at 5 mm; or an OpenKBP patient with 9 beams."""
+    case: Literal["tg119", "openkbp", "synthetic"] = "tg119"
+    """The problem of FACTS: TG-119 with 7 beams at 5 mm; or an OpenKBP patient with 9 beams; with --against, training
+    patients of OpenKBP or synthetic prostates."""
+    against: str | None = None
+    """Revision whose solver to compare with, on `patients`."""
+    patients: tuple[str, ...] = ()
+    """Of --against: OpenKBP's names or numbers of synthetic prostates; six of either by default."""
     data: Path = Path("../shared/data/openkbp/provided-data")
     """Folder of the OpenKBP patients."""
     patient: str = "pt_17"
@@ -114,6 +128,15 @@ class Peer:
 
 def main(args: Args) -> None:
     print_machine()
+    if args.against is not None or args.case == "synthetic":
+        if args.against is None or args.case == "tg119":
+            raise SystemExit("--against takes --case openkbp or synthetic, and --case synthetic takes --against")
+        patients = args.patients or PATIENTS[args.case]
+        print(
+            f"BLAS: {', '.join(sorted({blas['architecture'] for blas in threadpool_info() if 'architecture' in blas}))}"
+        )
+        print_figures("fluence", {**against(args.against, args.case, args.data, patients, args.seed)})
+        return
     peer = tg119() if args.case == "tg119" else openkbp(args)
     terms = peer.terms
     print(

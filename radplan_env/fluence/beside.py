@@ -46,5 +46,12 @@ class Beside:
         """Take the dose of a fluence (bixels,)."""
         if self._beyond_k is None or fluence is self._known:
             return
-        dose, self._known = self._beyond_k(fluence), fluence
-        self.dose = with_means(dose, self._means)
+        self._take(fluence, self._beyond_k(fluence))
+
+    def start_from(self, fluence: Vector, dose: Vector, of_k: Vector) -> None:
+        """Take what a start's dose, shape (voxels,), has beside K x."""
+        if self._beyond_k is not None:
+            self._take(fluence, dose - of_k[: dose.size])
+
+    def _take(self, fluence: Vector, dose: Vector) -> None:
+        self._known, self.dose = fluence, with_means(dose, self._means)

@@ -12,11 +12,14 @@ from scipy.linalg import blas, lapack
 from radplan_env import threads
 from radplan_env.compiled import compiled
 
+from .pulls import Pulls
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
 _PANEL = 384
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 class NotPositiveDefiniteError(ArithmeticError):
@@ -37,14 +40,16 @@ class FreeBlock:
     ridge : float
         Added to the diagonal.
     free : ndarray of bool, shape (n,)
+    pulls : Pulls, optional
+        On doses: what those exert that switch is a further variable, which borders the system like the others.
 
     Raises
     ------
     NotPositiveDefiniteError
     """
 
-    def __init__(self, lower: Matrix, ridge: float, free: NDArray[np.bool_]) -> None:
-        self._lower, self._ridge = lower, ridge
+    def __init__(self, lower: Matrix, ridge: float, free: NDArray[np.bool_], pulls: Pulls | None = None) -> None:
+        self._lower, self._ridge, self._pulls = lower, ridge, pulls
         self._base = np.flatnonzero(free)
         self._factor = np.zeros((self._base.size, self._base.size), dtype=lower.dtype)
         _gather(lower, self._base, lower.dtype.type(ridge), self._factor)
@@ -53,14 +58,17 @@ class FreeBlock:
         self._place[self._base] = np.arange(self._base.size)
         self._borders: dict[int, int] = {}
         self._solved = np.zeros((self._base.size, 0), dtype=lower.dtype)
+        self._products = np.zeros((0, 0))
         self._triangular: Any = lapack.get_lapack_funcs("trtrs", (lower,))
 
     def changes(self, free: NDArray[np.bool_]) -> Rows:
         """Return the variables that joined or left the factorised set."""
         return np.flatnonzero(free != (self._place >= 0))
 
-    def solve(self, right: Vector, given: Vector, free: NDArray[np.bool_]) -> Vector:
-        """Return the free variables' values (n,), the others as given.
+    def solve(
+        self, right: Vector, given: Vector, free: NDArray[np.bool_], switched: Rows = _NONE
+    ) -> tuple[Vector, Vector]:
+        """Return the free variables' values (n,), the others as given, and what switched pulls exert against H.
 
         Parameters
         ----------
@@ -68,28 +76,45 @@ class FreeBlock:
             r − H·given, where `given` is zero for the free variables.
         given : ndarray, shape (n,)
         free : ndarray of bool, shape (n,)
+        switched : ndarray of int
+            Pulls that act and are not in H, or are in H and do not act.
+
+        Returns
+        -------
+        values : ndarray, shape (n,)
+        against : ndarray, shape (n,)
+            To be added to H·values.
         """
         changed = self.changes(free)
         base = self._forward(right[self._base].astype(self._factor.dtype))
-        result = given.copy()
-        if changed.size:
-            borders = self._border(changed)
-            joined = changed[free[changed]]
-            inner = np.zeros((changed.size, changed.size))
+        result, against = given.copy(), np.zeros(given.size)
+        if changed.size or switched.size:
+            borders = self._border(changed, switched)
             where = np.flatnonzero(free[changed])
-            inner[np.ix_(where, where)] = self._block(joined)
-            schur = inner - (borders.T @ borders).astype(float)
+            joined = changed[where]
+            schur = -self._products[np.ix_(borders, borders)]
+            schur[np.ix_(where, where)] += self._block(joined)
             # A variable that left stands at its given value, which `right` has accounted for: its step is zero here.
-            outer = np.where(free[changed], right[changed], 0.0) - (borders.T @ base).astype(float)
-            bordering = np.linalg.solve(schur, outer)
-            base = base - borders @ bordering.astype(base.dtype)
+            outer = np.where(free[changed], right[changed], 0.0)
+            if self._pulls is not None and switched.size:
+                rows, last = self._pulls.rows(switched), changed.size + np.arange(switched.size)
+                schur[last, last] += self._pulls.corner[switched]
+                schur[np.ix_(last, where)] += rows[:, joined]
+                schur[np.ix_(where, last)] += rows[:, joined].T
+                outer = np.concatenate([outer, self._pulls.lacking[switched] - rows @ given])
+            bordering = np.linalg.solve(schur, outer - (base @ self._solved)[borders])
+            weights = np.zeros(self._solved.shape[1], dtype=base.dtype)
+            weights[borders] = bordering
+            base = base - self._solved @ weights
             result[joined] = bordering[where]
+            if self._pulls is not None and switched.size:
+                against = bordering[changed.size :] @ rows
         values = np.zeros(result.size)
         if self._base.size:
             values[self._base] = self._triangular(self._factor.T, base, lower=0, trans=0)[0]
         stayed = free & (self._place >= 0)
         result[stayed] = values[stayed]
-        return result
+        return result, against
 
     def _forward(self, right: Matrix) -> Matrix:
         if self._base.size == 0:  # LAPACK complains of it
@@ -103,19 +128,31 @@ class FreeBlock:
         block[np.diag_indices_from(block)] += block.dtype.type(self._ridge)
         return block
 
-    def _border(self, changed: Rows) -> Matrix:
-        """Return L⁻¹ applied to each changed variable's column: that of H if it joined, a unit vector if it left."""
-        new = [index for index in changed if index not in self._borders]
-        if new:
-            columns = np.zeros((self._base.size, len(new)), dtype=self._factor.dtype, order="F")
-            for k, index in enumerate(new):
+    def _border(self, changed: Rows, switched: Rows) -> Rows:
+        """Return where `_solved` holds L⁻¹ applied to the column of each changed variable, then of each switched pull.
+
+        A variable that joined has that of H, one that left a unit vector.
+        """
+        size, known = self._place.size, self._solved.shape[1]
+        wanted = np.concatenate([changed, size + switched]).tolist()
+        new = np.array([index for index in wanted if index not in self._borders], dtype=np.int64)
+        if new.size:
+            columns = np.zeros((self._base.size, new.size), dtype=self._factor.dtype, order="F")
+            for k, index in enumerate(new[new < size]):
                 if self._place[index] >= 0:
                     columns[self._place[index], k] = 1.0
                 else:
                     columns[:, k] = self._lower[np.maximum(self._base, index), np.minimum(self._base, index)]
-                self._borders[index] = self._solved.shape[1] + k
+            if self._pulls is not None and new[-1] >= size:
+                columns[:, new >= size] = self._pulls.rows(new[new >= size] - size)[:, self._base].T
+            self._borders.update(zip(new.tolist(), range(known, known + new.size), strict=True))
             self._solved = np.asfortranarray(np.hstack([self._solved, self._forward(columns)]))
-        return self._solved[:, [self._borders[index] for index in changed]]
+            added = (self._solved.T @ self._solved[:, known:]).astype(float)
+            products = np.empty((known + new.size, known + new.size))
+            products[:known, :known] = self._products
+            products[:, known:], products[known:, :known] = added, added[:known].T
+            self._products = products
+        return np.array([self._borders[index] for index in wanted], dtype=np.int64)
 
 
 def factorise(matrix: Matrix) -> None:

@@ -34,9 +34,11 @@ class _IpoptMinimiser:
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence
 
-    def minimise(self, loss: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool) -> Minimum:
+    def minimise(
+        self, loss: Loss, bounds: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool
+    ) -> Minimum:
         return minimise(
-            self._matrix, loss, start, tolerance=tolerance, negligible=negligible, smoothness=self._smoothness
+            self._matrix, loss + bounds, start, tolerance=tolerance, negligible=negligible, smoothness=self._smoothness
         )
 
 

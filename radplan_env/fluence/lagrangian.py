@@ -24,12 +24,14 @@ _ROUGH_TOLERANCE = 1e-2  # of the solve without constraints that a cold start be
 _BLAS_THREADS = 1  # more fight over the cores (measured: 120 s instead of 10 s on two busy ones) and change rounding
 _MAX_UPDATES = 30
 _RENEWALS = 1  # of the dose beyond K, after the first rounds: later ones change little (docs/inner-loop.md)
-_RENEWED = 5e-4  # relative error of a constraint up to which the dose of the last round's fluence may still be off
-_UPDATES_THAT_CHOOSE = 8  # afterwards the exempt voxels stay, so that the multipliers can settle
+# Relative error of a constraint up to which the dose of the last round's fluence may still be off: that of an equality,
+# and that of a limit, whose margin it must not use up.
+_RENEWED, _RENEWED_LIMIT = 5e-4, CONSTRAINT_TOLERANCE
+_UPDATES_THAT_CHOOSE = 16  # afterwards the exempt voxels stay, so that the multipliers can settle
 # Of the objective without any dose: 1 % of a target's dose, squared. A smaller objective counts as this.
 _NEGLIGIBLE = 1e-4
 _PENALTY = 10.0  # of the constraints' terms, relative to the curvature the heaviest term would have on the target
-_HIGHEST_PENALTY = 4.0**6  # relative to the first one; a bound out of reach must not drown everything else
+_HIGHEST_PENALTY = 4.0**3  # relative to the first one; beyond it, single precision's rounding governs the steps
 _SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
 _STALLED, _PATIENCE = 0.9, 4  # upper bounds are out of reach when so many updates leave more than this of the error
 
@@ -41,12 +43,16 @@ class Minimiser(Protocol):
         """Return a better start than a uniform fluence, or the fluence itself."""
         ...
 
-    def minimise(self, loss: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool) -> Minimum:
-        """Minimise a loss.
+    def minimise(
+        self, loss: Loss, bounds: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool
+    ) -> Minimum:
+        """Minimise a loss and bounds on doses.
 
         Parameters
         ----------
         loss : Loss
+        bounds : Loss
+            Stiff one-sided pieces, added to the loss.
         start : ndarray, shape (bixels,)
             Not negative.
         tolerance : float
@@ -109,7 +115,6 @@ class LagrangianSolver:
             for each in multipliers:
                 if (known := problem.start.multipliers.get(each.constraint.key)) is not None:
                     each.lower, each.upper = known[0].copy(), known[1].copy()
-        cold = problem.start is None
         minimum, iterations = _minimise_lagrangian(
             self._minimiser(matrix, problem.smoothness),
             matrix,
@@ -117,7 +122,7 @@ class LagrangianSolver:
             multipliers,
             fluence,
             Beside(problem.beyond_k, problem.constraints, matrix.shape[0]),
-            cold=cold,
+            start_gy=None if problem.start is None else problem.start.dose_gy,
         )
         return FluenceSolution.of(
             problem,
@@ -147,7 +152,7 @@ def _minimise_lagrangian(
     fluence: Vector,
     beside: Beside,
     *,
-    cold: bool,
+    start_gy: Vector | None,
 ) -> tuple[Minimum, int]:
     """Alternate between fluence and multipliers; a cold start first solves without the constraints.
 
@@ -155,24 +160,32 @@ def _minimise_lagrangian(
     """
     negligible = _NEGLIGIBLE * objective.loss.derivatives(np.zeros(matrix.shape[0]))[0]
     total, voxels = 0, matrix.shape[0]
-    if cold:
+    if start_gy is None:
         fluence = minimiser.improved(objective.loss, fluence)
         tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
-        minimum = minimiser.minimise(objective.loss, fluence, tolerance=tolerance, negligible=negligible, near=False)
+        none = Loss.zero(voxels)
+        minimum = minimiser.minimise(
+            objective.loss, none, fluence, tolerance=tolerance, negligible=negligible, near=False
+        )
         total, fluence = minimum.iterations, minimum.fluence
         if not multipliers and not beside.follows:
             return minimum, total
-    beside.renew(fluence)
+    of_k = matrix.dose(fluence)
+    if start_gy is None:
+        beside.renew(fluence)
+    else:
+        beside.start_from(fluence, start_gy, of_k)
     for each in multipliers:
-        each.choose_voxels(matrix.dose(fluence) + beside.dose)
+        each.choose_voxels(of_k + beside.dose)
     errors = [np.inf] * len(multipliers)
     limited = any(each.constraint.relation == "≤" for each in multipliers)
     lowest, stalled = np.inf, 0
     tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
     highest = [_HIGHEST_PENALTY * each.penalty for each in multipliers]
     for update in range(_MAX_UPDATES):
-        loss = sum((each.loss(voxels) for each in multipliers), objective.loss).beside(beside.dose)
-        minimum = minimiser.minimise(loss, fluence, tolerance=tolerance, negligible=negligible, near=update > 0)
+        loss = objective.loss.beside(beside.dose)
+        bounds = sum((each.loss(voxels) for each in multipliers), Loss.zero(voxels)).beside(beside.dose)
+        minimum = minimiser.minimise(loss, bounds, fluence, tolerance=tolerance, negligible=negligible, near=update > 0)
         total += minimum.iterations
         fluence = minimum.fluence
         if update < _RENEWALS:
@@ -185,7 +198,7 @@ def _minimise_lagrangian(
             if minimum.kkt_residual <= KKT_TOLERANCE:
                 beside.renew(fluence)
                 dose = minimum.dose + beside.dose
-                if all(each.constraint.error(dose) <= _RENEWED for each in multipliers):
+                if all(each.constraint.error(dose) <= _renewed(each.constraint) for each in multipliers):
                     break
             tolerance = KKT_TOLERANCE
             continue
@@ -203,6 +216,10 @@ def _minimise_lagrangian(
                 each.choose_voxels(dose)
     beside.renew(fluence)
     return replace(minimum, dose=minimum.dose + beside.dose), total
+
+
+def _renewed(constraint: DoseConstraint) -> float:
+    return _RENEWED if constraint.relation == "=" else _RENEWED_LIMIT
 
 
 def first_penalty(terms: Sequence[Term], constraint: DoseConstraint, rows: Rows) -> float:

@@ -78,6 +78,11 @@ class Loss:
         near[self.rows[acts]] = True
         return near
 
+    def acting(self, dose: Vector) -> int:
+        """Return how many pieces act at this dose."""
+        excess = dose[self.rows] - self.threshold
+        return int(np.count_nonzero(np.where(excess > 0, self.over, self.under)))
+
     def derivatives(self, dose: Vector) -> tuple[float, Vector, Vector]:
         """Return value, gradient and curvature with respect to the dose, the last two per voxel."""
         slope, curvature = np.zeros(self.voxels), np.zeros(self.voxels)

@@ -17,6 +17,7 @@ from . import bounded_qp
 from .gram import Gram
 from .loss import Loss
 from .matrix import DoseOperator, Rows, Vector
+from .pulls import Pulls
 from .smoothness import Smoothness
 
 # Relative to the mean diagonal of the Hessian; measured on TG-119 and OpenKBP (benchmarks/fluence.py).
@@ -33,6 +34,8 @@ _STEPS_BETWEEN_LOOKS = 5
 _WORTH_ADDING = 0.2  # of the pull on bixels: what those not yet in the Hessian must have for it to grow
 _MARGIN = 0.25  # of the threshold
 _LIKELY = 0.002  # a bixel's gradient below this share of what would take the largest fluence to zero
+_CROWD = 1.0  # more bounds that act, relative to the bixels needed, are left to the local quadratic
+_MOST_PIVOTS = 15  # of a step with bounds; more of them find little
 _LONGEST_STEP = 4.0
 _LARGEST_SCALE = 10.0
 _HEADROOM = 1.5
@@ -83,6 +86,7 @@ def minimise(
     negligible: float = 0.0,
     ridge: float = FIRST_RIDGE,
     smoothness: Smoothness | None = None,
+    bounds: Loss | None = None,
 ) -> Minimum:
     """Minimise a piecewise quadratic function of the dose, and the fluence's roughness if asked to, over x ≥ 0.
 
@@ -103,11 +107,15 @@ def minimise(
         Of the first step, relative to the mean diagonal of the Hessian: the better the start, the smaller.
     smoothness : Smoothness, optional
         Added to the loss.
+    bounds : Loss, optional
+        Stiff one-sided pieces, added to the loss: see `pulls.Pulls`.
 
     Returns
     -------
     Minimum
     """
+    bounds = Loss.zero(loss.voxels) if bounds is None else bounds
+    loss = loss + bounds
     dose = matrix.dose(start)
     scale = loss.best_step(np.zeros_like(dose), dose, _LARGEST_SCALE)
     fluence, dose = scale * start, scale * dose
@@ -119,10 +127,14 @@ def minimise(
             watch, dose = everywhere.narrowed(loss, whole)
         value, slope, curvature = watch.loss.derivatives(dose)
         active = np.flatnonzero(curvature)  # where it is 0, so is the slope
-        gradient, diagonal = matrix.adjoint_and_diagonal(slope[active], curvature[active], watch.rows[active])
+        if iteration == 0:  # later, the diagonal that says which bixels are likely has changed little
+            gradient, diagonal = matrix.adjoint_and_diagonal(slope[active], curvature[active], watch.rows[active])
+            diagonal = diagonal if smoothness is None else diagonal + smoothness.diagonal
+        else:
+            gradient = matrix.adjoint(slope[active], watch.rows[active])
         if smoothness is not None:
             value += smoothness.value(fluence)
-            gradient, diagonal = gradient + smoothness.gradient(fluence), diagonal + smoothness.diagonal
+            gradient = gradient + smoothness.gradient(fluence)
         residual = kkt_residual(fluence, gradient, max(value, negligible))
         # A change of multipliers too small for the tolerance still asks for a step, or they would never take effect.
         if residual == 0 or (residual <= tolerance and iteration > 0) or iteration == max_iterations:
@@ -138,7 +150,10 @@ def minimise(
             needed |= gradient < 0
         likely = gradient < _LIKELY * diagonal * fluence.max()
         gram.update(watch.spread(curvature), needed, likely)
-        step = _step(gram, ridge, gradient, fluence)
+        pulls = None
+        if bounds.rows.size and bounds.acting(seen := watch.spread(dose)) <= _CROWD * np.count_nonzero(needed):
+            pulls = Pulls(matrix, bounds, seen, gram.columns, gram.dtype)
+        step = _step(gram, ridge, gradient, fluence, pulls)
         change = matrix.dose(step, watch.rows)
         shrinking = step < 0
         longest = min(float((fluence[shrinking] / -step[shrinking]).min(initial=_LONGEST_STEP)), _LONGEST_STEP)
@@ -191,7 +206,7 @@ def _along(smoothness: Smoothness | None, fluence: Vector, step: Vector) -> tupl
     return float(change @ fluence), float(change @ step)
 
 
-def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector) -> Vector:
+def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector, pulls: Pulls | None) -> Vector:
     """Minimise the local model over the Gram matrix's columns; the others stay where they are, at zero."""
     columns = gram.columns
     mean = max(float(np.diagonal(gram.lower).mean()), np.finfo(float).tiny) if columns.size else 1.0
@@ -201,6 +216,8 @@ def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector) -> Vector
         ridge * mean,
         gradient[columns],
         fluence[columns],
+        pulls,
         negligible=_FEW if ridge > _ROUGH_RIDGE else 0.0,
+        max_pivots=_MOST_PIVOTS,
     )
     return step

@@ -19,7 +19,7 @@ from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Vector
 from .smoothness import Smoothness
 
-_UPDATE_RIDGE = 1e-3  # between updates of the multipliers little changes
+_UPDATE_RIDGE = 1e-4  # between updates of the multipliers little changes
 _MAX_ITERATIONS = (25, 60)  # in single, and then in double precision
 _SINGLE_PRECISION_FROM = 1000  # bixels; below, double precision costs next to nothing
 
@@ -51,7 +51,9 @@ class _NewtonMinimiser:
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence if self._coarse is None else self._coarse.start(loss, fluence)
 
-    def minimise(self, loss: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool) -> newton.Minimum:
+    def minimise(
+        self, loss: Loss, bounds: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool
+    ) -> newton.Minimum:
         ridge = _UPDATE_RIDGE if near else newton.FIRST_RIDGE
         iterations = 0
         for gram, most in zip(self._grams, _MAX_ITERATIONS[-len(self._grams) :], strict=True):
@@ -65,6 +67,7 @@ class _NewtonMinimiser:
                 negligible=negligible,
                 ridge=ridge,
                 smoothness=self._smoothness,
+                bounds=bounds,
             )
             iterations += minimum.iterations
             if minimum.kkt_residual <= tolerance:

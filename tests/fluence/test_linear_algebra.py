@@ -15,7 +15,9 @@ from radplan_env import threads
 from radplan_env.fluence import bounded_qp
 from radplan_env.fluence.cholesky import FreeBlock, NotPositiveDefiniteError, factorise
 from radplan_env.fluence.gram import Gram
+from radplan_env.fluence.loss import Loss
 from radplan_env.fluence.matrix import InfluenceMatrix
+from radplan_env.fluence.pulls import Pulls
 
 PRECISIONS = (np.float32, np.float64)
 seeds = st.integers(0, 10_000)
@@ -127,7 +129,7 @@ def test_variables_that_join_or_leave_border_the_factor(seed: int, dtype: Any) -
     for _ in range(3):
         now = free ^ (rng.random(60) < 0.15)
         given_values, gradient = np.where(now, 0.0, rng.normal(size=60)), rng.normal(size=60)
-        solution = block.solve(-gradient - whole @ given_values, given_values, now)
+        solution, _ = block.solve(-gradient - whole @ given_values, given_values, now)
         assert np.array_equal(solution[~now], given_values[~now])
         np.testing.assert_allclose((whole @ solution + gradient)[now], 0, atol=2e5 * np.finfo(dtype).eps)
 
@@ -143,3 +145,29 @@ def test_the_quadratic_program_agrees_with_nnls(seed: int, dtype: Any) -> None:
     expected, _ = optimize.nnls(held, np.concatenate([b, np.sqrt(ridge) * x]))
     step = bounded_qp.minimise(hessian, ridge, a.T @ (a @ x - b), x)
     np.testing.assert_allclose(x + step, expected, atol=1e-9 if dtype is np.float64 else 2e-4)
+
+
+@settings(max_examples=20)
+@given(seeds, st.sampled_from(PRECISIONS), st.sampled_from([0.5, 50.0]))
+def test_with_bounds_on_doses_it_ends_where_the_gradient_does(seed: int, dtype: Any, stiffness: float) -> None:
+    rng = np.random.default_rng(seed)
+    a, b, x = rng.normal(size=(60, 25)), rng.normal(size=60), np.maximum(rng.normal(size=25), 0)
+    rows = np.sort(rng.integers(0, 90, 30))
+    below = rng.random(30) < 0.5
+    matrix = InfluenceMatrix(random_matrix(seed, bixels=25))
+    weight = rng.uniform(0.5, 1.5, 30) * stiffness
+    threshold = matrix.dose(x)[rows] + rng.normal(scale=0.3, size=30)
+    bounds = Loss(rows, threshold, np.where(below, 0, weight), np.where(below, weight, 0), voxels=90)
+
+    def gradient(fluence: Any) -> Any:
+        _, slope, _ = bounds.derivatives(matrix.dose(fluence))
+        return a.T @ (a @ fluence - b) + matrix.adjoint(slope, np.arange(90))
+
+    pulls = Pulls(matrix, bounds, matrix.dose(x), np.arange(25), dtype, reach=np.inf)
+    k, acting = random_matrix(seed, bixels=25).toarray(), bounds.derivatives(matrix.dose(x))[2]
+    hessian = (a.T @ a + k.T @ (acting[:, None] * k)).astype(dtype)
+    end = x + bounded_qp.minimise(hessian, 1e-9, gradient(x), x, pulls)
+    tolerance = 1e-6 if dtype is np.float64 else 2e-2
+    assert (end >= 0).all()
+    assert (gradient(end) >= -tolerance).all()
+    np.testing.assert_allclose(gradient(end) * end, 0, atol=tolerance)

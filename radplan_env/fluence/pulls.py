@@ -1,0 +1,92 @@
+"""Bounds on doses as a Newton step sees them: pulls that set in where a dose crosses its threshold.
+
+A term w · max(0, ±(t − d))² of an augmented Lagrangian is stiff, and which of them act changes within one step: a local
+quadratic, which takes those that act now, is right for a small fraction of it. `bounded_qp` therefore lets pulls switch
+as it lets bixels leave zero. With s = 1 for a bound from below and -1 for one from above, and k the row of K, one that
+sets in adds 2w k kᵀ to the Hessian H and one that ceases takes it off: as a further variable ν,
+
+    Hp + s k ν = −g,   s kᵀp ∓ ν / 2w = s (t − d),
+
+with − for one that sets in and + for one that ceases.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .loss import Loss
+from .matrix import DoseOperator, Rows, Vector
+
+Matrix = NDArray[Any]
+
+REACH = 0.1
+"""Share of a threshold: doses farther beyond it do not meet it within a step."""
+
+
+class Pulls:
+    """The bounds that a step from a dose may meet.
+
+    Parameters
+    ----------
+    matrix : DoseOperator
+    bounds : Loss
+        One-sided pieces.
+    dose : ndarray, shape (voxels,)
+    columns : ndarray of int
+        Bixels that the step may change.
+    dtype : type
+        Of `rows`.
+    reach : float
+        Bounds whose dose is farther beyond the threshold, relative to it, are left out.
+
+    Attributes
+    ----------
+    lacking : ndarray, shape (pulls,)
+        s (t − d): how much dose each lacks, or has to spare if negative.
+    corner : ndarray, shape (pulls,)
+        ∓1 / 2w, in Gy per unit of pull.
+    scale_gy : float
+        Largest of the thresholds.
+    """
+
+    def __init__(
+        self,
+        matrix: DoseOperator,
+        bounds: Loss,
+        dose: Vector,
+        columns: Rows,
+        dtype: type[np.floating[Any]],
+        *,
+        reach: float = REACH,
+    ) -> None:
+        sign = np.where(bounds.under > 0, 1.0, -1.0)
+        lacking = sign * (bounds.threshold - dose[bounds.rows])
+        near = np.flatnonzero(lacking > -reach * np.abs(bounds.threshold))
+        near = near[np.argsort(bounds.rows[near], kind="stable")]
+        self.lacking = lacking[near]
+        self.corner = np.where(self.lacking > 0, 0.5, -0.5) / (bounds.under + bounds.over)[near]
+        self.scale_gy = float(np.abs(bounds.threshold[near]).max(initial=0.0))
+        self._voxels, self._sign = bounds.rows[near], sign[near]
+        self._matrix, self._columns, self._dtype = matrix, columns, dtype
+        self._place = np.full(near.size, -1)
+        self._dense: Matrix = np.zeros((0, columns.size), dtype=dtype)
+
+    def along(self, step: Vector) -> Vector:
+        """Return s kᵀp of every pull for a step (columns,)."""
+        whole = np.zeros(self._matrix.shape[1])
+        whole[self._columns] = step
+        product: Vector = self._sign * self._matrix.dose(whole, self._voxels)
+        return product
+
+    def rows(self, some: Rows) -> Matrix:
+        """Return s k of some pulls, in ascending order, shape (some, columns)."""
+        new = some[self._place[some] < 0]
+        if new.size:
+            self._place[new] = len(self._dense) + np.arange(new.size)
+            added, _ = self._matrix.scaled_rows(self._sign[new], self._voxels[new], self._columns, self._dtype)
+            self._dense = np.concatenate([self._dense, added])
+        found: Matrix = self._dense[self._place[some]]
+        return found
