@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
+# Two processes of one thread each, for two cores.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: compare test test-slow lint clean
 
@@ -9,10 +11,10 @@ compare: .venv/installed  ## the three agents on synthetic prostates: tables and
 	$(RUN) experiments/compare.py $(ARGS)
 
 test: .venv/ready
-	$(RUN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-slow: .venv/ready
-	$(RUN) -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 lint: .venv/ready
 	.venv/bin/ruff check .

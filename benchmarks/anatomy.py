@@ -60,7 +60,7 @@ def measure(masks: Mapping[str, Mask], voxel_mm: float) -> dict[str, float]:
     cc = voxel_mm**3 / 1000
     target, clinical = masks["PTV_7020"], masks["CTV_7020"]
     named = ("PTV_7020", "CTV_7020", "SeminalVes", *ORGANS)
-    found = {f"{name} cc": np.count_nonzero(masks[name]) * cc for name in named if name in masks}
+    found: dict[str, float] = {f"{name} cc": np.count_nonzero(masks[name]) * cc for name in named if name in masks}
     for organ in ("Rectum", "Bladder"):
         shared = np.count_nonzero(masks[organ] & target) * cc
         found[f"{organ} in PTV cc"] = shared

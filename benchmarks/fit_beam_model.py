@@ -80,7 +80,8 @@ def spread(side_mm: float, ssd_mm: float, x_mm: float) -> Array:
     covered = np.clip(np.minimum(CELLS + 0.5, side_mm / 2) - np.maximum(CELLS - 0.5, -side_mm / 2), 0, 1)
 
     def gaussian(sigma: float, centre: float) -> Array:
-        return np.exp(-((CELLS - centre) ** 2) / 2 / sigma**2) / np.sqrt(2 * np.pi) / sigma
+        bell: Array = np.exp(-((CELLS - centre) ** 2) / 2 / sigma**2) / np.sqrt(2 * np.pi) / sigma
+        return bell
 
     return np.array(
         [
@@ -135,7 +136,7 @@ def main() -> None:
     found = Fit.of(optimize.least_squares(residuals, start, x_scale=scale).x)
     build_up = np.array([round(beta, digits) for beta, digits in zip(found.build_up, (3, 5, 5), strict=True)])
     rounded = Fit(found.weight, round(found.attenuation, 5), build_up, round(found.head_share, 3))
-    per_fluence = max(rounded.dose(100, 1000, depth) for depth in np.arange(13, 18, 0.05))
+    per_fluence = max(rounded.dose(100, 1000, float(depth)) for depth in np.arange(13, 18, 0.05))
     print(f"attenuation_per_mm: {rounded.attenuation:g}")
     print(f"build_up_per_mm: {rounded.build_up.tolist()}")
     print("kernels.weight:", *(row.round(5).tolist() for row in rounded.weight / per_fluence), sep="\n  ")

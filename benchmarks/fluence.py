@@ -29,6 +29,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import numba
 import numpy as np
@@ -49,7 +50,6 @@ from radplan_env.fluence import (
     Term,
     inner_solver,
     lagrangian,
-    solver,
 )
 
 BATCH = 16
@@ -285,12 +285,8 @@ def _stream_bandwidth() -> float:
 
 def _optimum(peer: Peer) -> float:
     """Solve far beyond the usual tolerance."""
-    usual = solver.KKT_TOLERANCE
-    lagrangian.KKT_TOLERANCE = 1e-6
-    try:
+    with mock.patch.object(lagrangian, "KKT_TOLERANCE", 1e-6):
         exact = solve(peer.ours(), peer.terms)
-    finally:
-        lagrangian.KKT_TOLERANCE = usual
     print(f"optimum: {exact.objective:.4f}, certified within {exact.kkt_residual:.0e}")
     return exact.objective
 

@@ -93,7 +93,7 @@ def main(args: Args) -> None:
 def water_rows(model: BeamModel) -> list[Row]:
     """Compute what is published."""
     water = Water(model)
-    depth = np.arange(0, 320, 0.5)
+    depth = np.arange(0, 320, 0.5, dtype=np.float64)
     curve = water.depth_dose(100, depth)
     of_depth = 100 * curve / curve.max()
 
@@ -102,9 +102,9 @@ def water_rows(model: BeamModel) -> list[Row]:
 
     tpr = 1.2661 * pdd(200) / pdd(100) - 0.0595
     output = {side: water.output(side) / water.output(100) for side in (20, 30, 40, 60, 80, 200)}
-    profile = water.profile(200, np.arange(-80, 81, 5.0))
+    profile = water.profile(200, np.arange(-80, 81, 5.0, dtype=np.float64))
     flatness = float(profile.max() / profile.min())
-    across = np.arange(0, 100, 0.25)
+    across = np.arange(0, 100, 0.25, dtype=np.float64)
     narrow = water.profile(100, across)
     edge = [float(np.interp(-share, -narrow / narrow[0], across)) for share in (0.8, 0.5, 0.2)]
     far = water.profile(100, np.array([0.0, 90.0, 150.0]))
@@ -149,7 +149,8 @@ class Water:
         beam = Beam(0.0, (0.0, self._model.sad_mm - ssd_mm, 0.0), self._model.sad_mm)
         lines = np.array([-side_mm / 2, side_mm / 2])
         points = np.stack(np.broadcast_arrays(0.0 * x_mm, depth_mm, x_mm), axis=1)
-        return dose_at(self._case, [beam], [Raster(lines, lines, np.ones((1, 1)))], points, beam_model=self._model)
+        field = Raster(lines, lines, np.ones((1, 1)))
+        return dose_at(self._case, [beam], [field], points, beam_model=self._model).astype(np.float64)
 
     def depth_dose(self, side_mm: float, depth_mm: Array) -> Array:
         """Dose on the axis per unit fluence at SSD 1000 mm."""
@@ -203,7 +204,7 @@ def dose_points(case: Case, files: Sequence[Any]) -> tuple[Array, Array]:
         [z0 + np.array(file.GridFrameOffsetVector, dtype=float)[k], y0 + rows * j, x0 + columns * i], axis=1
     )
     place = np.rint((points - case.grid.origin_mm) / case.grid.spacing_mm).astype(int)
-    inside = ((place >= 0) & (place < case.grid.shape)).all(axis=1)
+    inside = np.all((place >= 0) & (place < np.array(case.grid.shape)), axis=1)
     inside[inside] = case.structures["Body"][tuple(place[inside].T)]
     return points[inside], total[k, j, i][inside]
 

@@ -129,7 +129,7 @@ def cost(case: Case, k: DoseInfluence, fluence: Array, points: Array, repeats: i
         dose = prepared.dose_of_bixels(k.bixels, fluence)
         apply.append(process_time() - start)
         start = process_time()
-        prepared.adjoint(k.bixels, dose)
+        prepared.adjoint(k.bixels, dose.astype(np.float64))
         adjoint.append(process_time() - start)
     depth_mb = prepared.depth_mm.nbytes / 1e6
     result = {

@@ -169,7 +169,7 @@ class ActionMap:
             which no action can say: hand such parameters themselves to `RadPlanEnv.step`.
         """
         if not isinstance(parameters, PlanningParameters):
-            parameters = PlanningParameters.from_dict({"structures": parameters})
+            parameters = PlanningParameters.from_dict(parameters)
         if parameters.gantry_angles_deg is not None or parameters.collimator_angles_deg is not None:
             raise ValueError(
                 "an action cannot change the beams: give gantry_angles_deg and collimator_angles_deg to the environment"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from radplan_env import notebook
 from radplan_env.errors import CaseError
 from radplan_env.grid import Grid
 from radplan_env.structure_names import is_target, map_names, naming_problem
@@ -216,6 +217,13 @@ class Case:
 
     def __repr__(self) -> str:
         return f"<Case {self.id}: {', '.join(self.structures)}>"
+
+    def _repr_html_(self) -> str:
+        voxels = " × ".join(str(size) for size in self.grid.shape)
+        spacing = " × ".join(f"{mm:g}" for mm in self.grid.spacing_mm)
+        caption = f"{self.id}: {voxels} voxels of {spacing} mm (z, y, x)"
+        rows = [(name, f"{self.volume_cc(name):.1f}") for name in self.structures]
+        return notebook.table(caption, ("structure", "cc"), rows)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Case:
         return self  # nothing in it changes, and gymnasium copies an environment's arguments again and again

@@ -36,6 +36,8 @@ class DoseView:
         Factor that the plan was scaled by so that its primary target is covered.
     in_targets_percent : Mapping[str, float]
         How much of each structure lies in targets, where that is known.
+    mu_per_gy : float, optional
+        Monitor units of a delivered plan by Gy of prescription.
     """
 
     doses: Mapping[str, Doses]
@@ -44,6 +46,7 @@ class DoseView:
     fractions: int | None = None
     scaled_by: float = 1.0
     in_targets_percent: Mapping[str, float] = field(default_factory=dict)
+    mu_per_gy: float | None = None
     _known: dict[tuple[str, str], float] = field(default_factory=dict, init=False, repr=False)
 
     @property

@@ -35,6 +35,8 @@ from radplan_env.systems import SystemCache
 from radplan_env.verdict import VerdictKind
 
 Action = NDArray[np.float32]
+Parameters = PlanningParameters | Mapping[str, Any]
+"""Planning parameters, or the plain values that `PlanningParameters.from_dict` reads."""
 Info = dict[str, Any]
 
 DEFAULT_CASES = 20
@@ -75,7 +77,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
     `step` also takes `PlanningParameters` themselves, for planners that need more than the box can say: a `Limit`,
     such as "Rectum V31Gy at most 34 %", is held by the inner loop whatever the weights. Weights and objective doses
-    keep to the same ranges, and it is one solve like any other.
+    keep to the same ranges, and it is one solve like any other. So does ``info["start_parameters"]``, or any dict that
+    `PlanningParameters.from_dict` reads.
 
     With `relative_step` an action is a change of the current parameters: ``relative_step * action`` is added
     to ``observation["planning_parameters"]`` and the sum stops at the ends of the box. Zero plans again with the
@@ -291,7 +294,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             episode.image = CaseImage(system.case, rx_gy, self._observations.image_size, system.grid)
         return self._observe(episode), {**episode.task(self.action_map, self.budget)}
 
-    def step(self, action: Action | PlanningParameters) -> tuple[Observation, float, bool, bool, Info]:
+    def step(self, action: Action | Parameters) -> tuple[Observation, float, bool, bool, Info]:
         """Plan with the parameters the action stands for, or with parameters as they are: one solve; see the class."""
         plan = self._make_plan(self.request(action))
         episode = self._running()
@@ -306,7 +309,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         info: Info = {"plan": episode.summary(), "reward_terms": terms}
         return self._observe(episode), float(reward), terminated, truncated, info
 
-    def request(self, action: Action | PlanningParameters) -> PlanRequest:
+    def request(self, action: Action | Parameters) -> PlanRequest:
         """What `step` would ask the planning system for this action; nothing is solved and nothing changes.
 
         Raises
@@ -320,6 +323,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         if episode.over:
             raise ResetNeeded("the episode is over: call reset before the next step")
         structures = episode.system.protocol.structures
+        if isinstance(action, Mapping):
+            action = PlanningParameters.from_dict(action)
         if isinstance(action, PlanningParameters):
             self.action_map.to_action(replace(action, limits=()))  # the same ranges and beams for everyone
             parameters = action

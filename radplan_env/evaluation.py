@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env import notebook
 from radplan_env.dose_view import DoseView
 from radplan_env.info import CriterionReport
 from radplan_env.metrics import Doses, Volumes, dvh
@@ -116,6 +117,20 @@ class Evaluation:
         """Whether every criterion is met."""
         return all(result.passed for result in self.criteria)
 
+    def _repr_html_(self) -> str:
+        screened = {True: "passes the screen", False: "refused: " + "; ".join(self.verdict.reasons), None: ""}
+        caption = ", ".join(filter(None, (f"score {self.score:.1f}", screened[self.screened])))
+        rows = [
+            (
+                f"{result.criterion.structure} {result.criterion.metric}",
+                f"{result.value:.2f}",
+                f"{'≤' if result.criterion.upper else '≥'} {result.criterion.limit:g} {result.criterion.unit}".rstrip(),
+                "met" if result.passed else "not met",
+            )
+            for result in self.criteria
+        ]
+        return notebook.table(caption, ("criterion", "value", "limit", ""), rows)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, floats and bools, fit for JSON."""
         return {
@@ -165,6 +180,7 @@ def evaluate(
     *,
     scaled_by: float = 1.0,
     in_targets_percent: Mapping[str, float] | None = None,
+    mu_per_gy: float | None = None,
 ) -> Evaluation:
     """Return metrics, criteria and score of a dose distribution.
 
@@ -180,7 +196,7 @@ def evaluate(
         The protocol, bound to the case.
     scorecard : Scorecard, optional
         v0 by default.
-    scaled_by, in_targets_percent
+    scaled_by, in_targets_percent, mu_per_gy
         What scorecards ask for beside doses; see `DoseView`.
 
     Raises
@@ -188,7 +204,8 @@ def evaluate(
     ValueError
         If a structure's dose is missing, has no voxels, or holds NaN, infinite or negative values.
     """
-    view = _view(doses, voxel_cc, protocol, scaled_by=scaled_by, in_targets_percent=in_targets_percent or {})
+    beside = {"scaled_by": scaled_by, "in_targets_percent": in_targets_percent or {}, "mu_per_gy": mu_per_gy}
+    view = dose_view(doses, voxel_cc, protocol, **beside)
     reported = (*protocol.structures, OUTSIDE_TARGETS)
     metrics = {
         structure: {metric: view.metric(structure, metric) for metric in _metrics_of(structure, protocol)}
@@ -212,10 +229,10 @@ def _metrics_of(structure: str, protocol: BoundProtocol) -> list[str]:
     return list(dict.fromkeys([*standing, *(c.metric for c in protocol.criteria if c.structure == structure)]))
 
 
-def _view(
+def dose_view(
     doses: Mapping[str, Doses], voxel_cc: float | Mapping[str, Volumes], protocol: BoundProtocol, **beside: Any
 ) -> DoseView:
-    """Return the doses by protocol name, checked; sorted once, as order statistics of each are read often."""
+    """Return doses, given as to `evaluate`, by protocol name, checked; sorted once, as they are read often."""
     given = {**protocol.case_name, OUTSIDE_TARGETS: OUTSIDE_TARGETS}
     if missing := [name for name in given.values() if name not in doses]:
         raise ValueError(f"no dose for {', '.join(missing)}")

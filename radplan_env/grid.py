@@ -66,6 +66,14 @@ class Grid:
         """Voxel centres along one axis."""
         return self.origin_mm[axis] + self.spacing_mm[axis] * np.arange(self.shape[axis], dtype=np.float64)
 
+    def voxel_of(self, position_mm: Triple) -> tuple[int, int, int]:
+        """Index of the voxel whose centre is nearest to a point (z, y, x)."""
+        z, y, x = (
+            min(max(round((at - origin) / step), 0), size - 1)
+            for at, origin, step, size in zip(position_mm, self.origin_mm, self.spacing_mm, self.shape, strict=True)
+        )
+        return z, y, x
+
     def nearest(self, other: Grid) -> NDArray[np.int64]:
         """Flat index of the voxel nearest to each voxel centre of another grid, shape ``other.shape``."""
         index = [

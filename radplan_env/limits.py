@@ -10,6 +10,7 @@ from typing import Any
 from radplan_env.bound import Bound
 from radplan_env.metrics import parse_metric
 
+_HELD = ("D%", "Dcc", "DCcc", "VGy", "mean", "max", "min")
 _HOTTEST, _COLDEST = 0.0, 100.0  # q of the D_q that is the maximum, and the minimum
 
 
@@ -46,6 +47,8 @@ class Limit:
         object.__setattr__(self, "metric", metric.name)
         if metric.unit == "":
             raise ValueError(f"{self.name}: only doses and volumes can be held, {metric.name} is an index")
+        if metric.kind not in _HELD:
+            raise ValueError(f"{self.name}: D_q, V_d, mean, max and min can be held, {metric.name} cannot")
         if (self.at_most is None) == (self.at_least is None):
             raise ValueError(f"{self.name}: give one of at_most and at_least")
         if not math.isfinite(self.value) or self.value < 0 or (metric.unit == "Gy" and self.value == 0):

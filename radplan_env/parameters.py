@@ -122,18 +122,20 @@ class PlanningParameters:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PlanningParameters:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` wrote, or its structures alone, as ``info["start_parameters"]`` has them.
 
         Raises
         ------
         ValueError
             If a key is unknown or missing.
         """
+        if "structures" not in data:
+            data = {"structures": data}
         if unknown := set(data) - {"structures", "gantry_angles_deg", "collimator_angles_deg", "limits", "smoothness"}:
             raise ValueError(f"unknown keys in planning parameters: {', '.join(sorted(unknown))}")
         try:
             structures = {name: StructureParameters(**values) for name, values in data["structures"].items()}
-        except (KeyError, TypeError) as error:
+        except (AttributeError, TypeError) as error:
             wanted = "{weight, objective_dose_gy} per structure"
             raise ValueError(f"planning parameters need {wanted}: {error}") from error
         limits = tuple(Limit.from_dict(limit) for limit in data.get("limits", ()))

@@ -93,7 +93,9 @@ def test_whole_numbers_of_numpy_are_budgets(box_case: Case, budget: Any) -> None
     assert env.budget == 2 and type(env.budget) is int
 
 
-@pytest.mark.parametrize("observe_image", [False, True], ids=["numbers", "image"])
+@pytest.mark.parametrize(
+    "observe_image", [pytest.param(False, id="numbers"), pytest.param(True, id="image", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_the_checkers_have_nothing_to_say(make: Any, env_id: str, observe_image: bool) -> None:
     with warnings.catch_warnings():
@@ -345,6 +347,15 @@ def test_parameters_are_the_action_they_stand_for(make: Any) -> None:
         parameters = parameters.replace("Rectum", weight=weight)
         action = by_action.unwrapped.action_map.to_action(parameters)
         assert data_equivalence(by_action.step(action), by_parameters.step(parameters), exact=True)
+
+
+def test_step_takes_the_start_parameters_that_info_holds(make: Any) -> None:
+    env = make()
+    _, info = env.reset(seed=0)
+    plan = env.step(info["start_parameters"])[4]["plan"]
+    assert plan["parameters"] == info["start_parameters"]
+    with pytest.raises(ValueError, match="weight, objective_dose_gy"):
+        env.step({"Rectum": 5})
 
 
 def test_a_plan_holds_the_limits_of_its_parameters_and_costs_one_solve(make: Any) -> None:

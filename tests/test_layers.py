@@ -16,18 +16,20 @@ PACKAGES = {
 """From the lowest to the highest."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("compiled", "errors", "grid", "threads", "version", "reference", "structure_names", "plugins"),
+    ("compiled", "errors", "grid", "notebook", "threads", "version", "reference", "structure_names", "plugins"),
     ("radiobiology", "metrics", "distance"),
     ("yaml_files", "beam_angles", "beam_models", "info"),
     ("bound", "criterion", "dose_view", "limits", "beams", "tracing", "case", "skin", "sites"),
     ("scorecards", "slots", "protocol_checks"),
     ("parameters", "sources", "influence", "dose", "fluence", "delivery"),
     ("protocol",),
-    ("evaluation", "actions"),
+    ("evaluation", "actions", "render"),
     ("verdict",),
     ("planning", "observations", "rewards"),
-    ("systems", "discrete", "render"),
+    ("systems", "discrete"),
     ("export", "export_plan", "episode", "env"),
+    ("console",),
+    ("integrations",),
     ("vector",),
     ("stable_baselines",),
 )

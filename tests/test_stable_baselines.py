@@ -49,6 +49,7 @@ def played(envs: VecEnv) -> list[Any]:
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminates", [False, True])
 def test_it_gives_what_a_dummy_vec_env_gives(settings: dict[str, Any], terminates: bool) -> None:
     protocol = load_protocol("prostate")
@@ -121,6 +122,7 @@ def test_episodes_begin_with_the_start_plan(settings: dict[str, Any]) -> None:
     np.testing.assert_allclose(observations["progress"], 1 / 3)  # of the next episodes
 
 
+@pytest.mark.slow
 def test_a_start_plan_that_leaves_nothing_to_do_is_no_episode(settings: dict[str, Any]) -> None:
     protocol = load_protocol("prostate")
     protocol = protocol.model_copy(update={"criteria": protocol.criteria[:1]})  # coverage, which the solver grants

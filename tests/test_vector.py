@@ -96,6 +96,7 @@ def played(envs: Any, steps: int = 5) -> list[Any]:
 # --- the same as Gymnasium's vector environment --------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_it_gives_what_gymnasiums_gives(make: Any, mode: AutoresetMode) -> None:
     chosen = {"budget": 2, "autoreset_mode": mode, "relative_step": 0.5}
@@ -169,6 +170,7 @@ print(*(plan.evaluation.score for plan in plans))
 """
 
 
+@pytest.mark.slow
 def test_threads_are_safe_on_every_threading_layer_of_numba(make: Any, settings: dict[str, Any]) -> None:
     """Its workqueue, the fallback, ends a process whose threads run parallel kernels at the same time."""
     envs = make(num_envs=1, relative_step=1)

@@ -33,6 +33,9 @@ _BUILT_IN = {
     "gpt-radplan:no-remedies": "radplan_agents.gpt_radplan.variants:NoRemedies",
     "gpt-radplan:fixed-references": "radplan_agents.gpt_radplan.variants:FixedReferences",
     "gpt-radplan:no-references": "radplan_agents.gpt_radplan.variants:NoReferences",
+    "menu-random": "radplan_agents.gpt_radplan.menu:MenuRandom",
+    "menu-rule": "radplan_agents.gpt_radplan.menu:MenuRule",
+    "tool-planner": "radplan_agents.tool_planner:ToolPlannerAgent",
     "bayes-gp": "radplan_agents.search.bayes_gp:BayesGPAgent",
     "bayes-tpe": "radplan_agents.search.bayes_tpe:BayesTPEAgent",
     "cma-es": "radplan_agents.search.cma_es:CmaEsAgent",
@@ -42,6 +45,9 @@ _BUILT_IN = {
     "ppo": "radplan_agents.reinforcement.agent:PPOAgent",
     "sac": "radplan_agents.reinforcement.agent:SACAgent",
     "dqn": "radplan_agents.reinforcement.agent:DQNAgent",
+    "ppo:own": "radplan_agents.reinforcement.agent:OwnPPOAgent",
+    "sac:own": "radplan_agents.reinforcement.agent:OwnSACAgent",
+    "dqn:own": "radplan_agents.reinforcement.agent:OwnDQNAgent",
 }
 
 REGISTRY: Registry[str] = Registry(GROUP, _BUILT_IN, lambda plugin: plugin.value)
@@ -49,7 +55,7 @@ REGISTRY: Registry[str] = Registry(GROUP, _BUILT_IN, lambda plugin: plugin.value
 
 EXTRAS: dict[str, str] = {
     **dict.fromkeys(("bayes-gp", "bayes-tpe", "cma-es", "mimic"), "search"),
-    **dict.fromkeys(("ppo", "sac", "dqn"), "rl"),
+    **dict.fromkeys(("ppo", "sac", "dqn", "ppo:own", "sac:own", "dqn:own"), "rl"),
 }
 """What to install for agents that need more than the environment does: name → extra of the package."""
 

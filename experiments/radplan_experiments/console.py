@@ -10,6 +10,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "compare": ("compare", "let agents plan the same cases with the same budget, and compare what they reach"),
     "converse": ("converse", "plan one patient in conversation with a language model"),
+    "mcp": ("mcp", "serve an episode at the planner's console to any agent that speaks the Model Context Protocol"),
     "train": ("train", "train a planner by reinforcement learning"),
     "pareto": ("pareto", "trace what two dose metrics of a patient trade for each other"),
     "ablate": ("ablate_evaluator", "take GPT-RadPlan apart: which of its parts are worth their calls"),
@@ -20,7 +21,7 @@ COMMANDS = {
     "rescore": ("rescore", "judge the plans of a results folder by the protocol as it is now"),
     "merge": ("merge", "put results folders together"),
     "attack-scorecard": ("attack_scorecard", "make plans that no physicist would sign, and see how they score"),
-    "render-prompts": ("render_prompts", "write what the model of gpt-radplan sees to docs/prompts"),
+    "render-prompts": ("render_prompts", "write what language models see to docs/prompts"),
 }
 """By name: the module in `radplan_experiments.commands` and a line of help."""
 

@@ -77,6 +77,24 @@ class TaskOptions:
 
 
 @dataclass
+class DeliveryOptions:
+    """How plans are delivered; by default they are ideal fluences, before sequencing."""
+
+    technique: Literal["none", "step-and-shoot", "vmat"] = "none"
+    """How plans are delivered, and so judged: "none" leaves them ideal. See docs/delivery.md."""
+
+    machine: str = "millennium120"
+    """Machine that delivers them, or the YAML file of one of your own."""
+
+    arcs: int = 1
+    """Arcs of a vmat plan."""
+
+    deliver: Literal["each", "final"] = "each"
+    """Whether the plan of every solve is delivered, which agents then see, or only the one that an episode hands
+    over."""
+
+
+@dataclass
 class ModelOptions:
     """How the language model is called. Its key is read from OPENAI_API_KEY and written nowhere."""
 
@@ -180,7 +198,8 @@ class ResultsOptions:
     """Do something with results that are there, and play nothing. One of these at a time."""
 
     validate: Path | None = None
-    """Compute the plans of a results folder again, from their fluences, and confirm every number recorded of them."""
+    """Compute the plans of a results folder again, from their fluences and apertures, and confirm every number recorded
+    of them."""
 
     report: Path | None = None
     """Write tables, figures and report of a results folder again."""
@@ -194,18 +213,18 @@ class ResultsOptions:
 
 
 @dataclass
-class CompareOptions(RunOptions):
+class CompareOptions(DeliveryOptions, RunOptions):
     """What compare.py is asked to do."""
 
     suite: str | None = None
-    """Benchmark to run: prostate-v1, head-and-neck-v1 (needs --data). It sets site, source, split, cases, budget, seeds
-    and fidelity."""
+    """Benchmark to run: prostate-v1, head-and-neck-v1 (needs --data). It sets site, source, split, cases, budget,
+    seeds, fidelity and how plans are delivered."""
 
     results: tyro.conf.OmitArgPrefixes[ResultsOptions] = field(default_factory=ResultsOptions)
 
 
 @dataclass
-class AblationOptions(RunOptions):
+class AblationOptions(DeliveryOptions, RunOptions):
     """Which variants of GPT-RadPlan are compared."""
 
     agents: tuple[str, ...] = (
@@ -283,6 +302,32 @@ class ConverseOptions(LanguageModelOptions, TaskOptions):
 
 
 @dataclass
+class MCPOptions(TaskOptions):
+    """Which episode is served."""
+
+    suite: str | None = None
+    """Suite whose task is served, on one of its cases: prostate-v1, head-and-neck-v1 (needs --data)."""
+
+    case: str | None = None
+    """Id of the case; by default the first."""
+
+    cases: tyro.conf.Suppress[tuple[str, ...]] = ("1",)
+
+    split: Literal["train", "validation", "test", "hard-test"] = "validation"
+    """Part of a synthetic or OpenKBP cohort."""
+
+    http: int | None = None
+    """Port to serve at over HTTP, http://127.0.0.1:PORT/mcp; by default over standard input and output."""
+
+    send_images_off_site: bool = False
+    """Show the client pictures of patients of your own: CT slices of a head show a face, and the client's model may be
+    anywhere. Synthetic, OpenKBP and phantom patients are no secret."""
+
+    out: Path = Path("results/mcp")
+    """Folder for the records: each episode gets a results folder of its own in it."""
+
+
+@dataclass
 class TrainOptions:
     """What is trained, on which patients and for how long."""
 
@@ -314,7 +359,7 @@ class TrainOptions:
     """YAML file of your own, as those in experiments/radplan_experiments/training/hyperparameters."""
 
     install: bool = False
-    """Put the policy into agents/policies, where compare.py finds it."""
+    """Copy the policy to your data folder, where compare.py --agents ALGORITHM:own finds it. The package's stays."""
 
     out: Path | None = None
     """Folder of the training; results/train/ALGORITHM-SITE by default."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env.beams import Bixels
 from radplan_env.delivery import opening
 from radplan_env.delivery.apertures import Apertures, Field, turns
 from radplan_env.delivery.machine import Machine
@@ -16,6 +17,8 @@ from radplan_env.influence import DoseInfluence
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+
+_NEAR_MM = 0.05  # over which slopes by leaf ends are taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,31 @@ class Leaves:
     left: Array
     right: Array
     units: Array
+
+
+def fields_of(bixels: Bixels, layout: Layout, machine: Machine) -> tuple[Field, ...]:
+    """Return a layout's fields, with jaws round the bixels of their beams.
+
+    Raises
+    ------
+    ValueError
+        If the target lies beyond the leaf bank, or is wider than its leaves can uncover.
+    """
+    fields, beam = [], 0
+    pair, low = machine.pair_at(bixels.centres_mm[:, 1]), bixels.centres_mm[:, 0] - bixels.width_mm / 2
+    for gantry, collimator in zip(layout.gantry_deg, layout.collimator_deg, strict=True):
+        beams = len(gantry) - 1 if turns(gantry) else 1
+        own = (bixels.beam >= beam) & (bixels.beam < beam + beams)
+        x = low[own].min(), low[own].max() + bixels.width_mm
+        z = machine.boundaries_mm[pair[own].min()], machine.boundaries_mm[pair[own].max() + 1]
+        if (width := x[1] - x[0]) > 2 * machine.leaf_span_mm:
+            raise ValueError(
+                f"the target is {width:.0f} mm wide at gantry {gantry[0] % 360:g}: leaves of machine "
+                f"{machine.name!r} uncover {2 * machine.leaf_span_mm:g} mm at most in one field"
+            )
+        fields.append(Field(gantry, collimator, (float(x[0]), float(x[1]), float(z[0]), float(z[1]))))
+        beam += beams
+    return tuple(fields)
 
 
 class ApertureColumns:
@@ -62,7 +90,7 @@ class ApertureColumns:
         self.pairs, self.pair = np.unique(pair, return_inverse=True)
         self.low = np.ascontiguousarray(centres[:, 0] - bixels.width_mm / 2)
         bounds = machine.boundaries_mm
-        self.fields = self._fields(layout, bounds[[self.pairs[0], self.pairs[-1] + 1]])
+        self.fields = fields_of(bixels, layout, machine)
         empty = np.zeros((sum(f.control_points for f in self.fields), machine.pairs))
         units = np.zeros(sum(f.intervals for f in self.fields))
         self._closed = Apertures(self.fields, bounds, empty, empty, units)
@@ -75,23 +103,6 @@ class ApertureColumns:
         edges = np.searchsorted(bixels.beam, np.arange(len(k.beams) + 1))
         self.begin, self.end = edges[self.beam], edges[self.beam + 1]
         self.lowest, self.highest = self._ranges()
-
-    def _fields(self, layout: Layout, z_mm: Array) -> tuple[Field, ...]:
-        fields, beam = [], 0
-        for gantry, collimator in zip(layout.gantry_deg, layout.collimator_deg, strict=True):
-            beams = len(gantry) - 1 if turns(gantry) else 1
-            own = (self.k.bixels.beam >= beam) & (self.k.bixels.beam < beam + beams)
-            x = self.low[own].min(), self.low[own].max() + self.width_mm
-            rows = self.pairs[np.unique(self.pair[own])]
-            z = self.machine.boundaries_mm[rows[0]], self.machine.boundaries_mm[rows[-1] + 1]
-            if (width := x[1] - x[0]) > 2 * self.machine.leaf_span_mm:
-                raise ValueError(
-                    f"the target is {width:.0f} mm wide at gantry {gantry[0] % 360:g}: leaves of machine "
-                    f"{self.machine.name!r} uncover {2 * self.machine.leaf_span_mm:g} mm at most in one field"
-                )
-            fields.append(Field(gantry, collimator, (float(x[0]), float(x[1]), float(z[0]), float(z[1]))))
-            beam += beams
-        return tuple(fields)
 
     def _ranges(self) -> tuple[Array, Array]:
         """How far each pair's bixels reach at each control point; the field's centre where it has none."""
@@ -137,45 +148,81 @@ class ApertureColumns:
         pairs = self.pairs
         return Leaves(apertures.left_mm[:, pairs], apertures.right_mm[:, pairs], mu_to_units * apertures.monitor_units)
 
+    def dose(self, leaves: Leaves) -> Array:
+        """Return the dose in Gy on K's rows, shape (rows,)."""
+        column, interval, opened = self._opened(leaves)
+        fluence = np.bincount(column, leaves.units[interval] * opened, minlength=len(self.k.bixels))
+        dose: Array = (self.k.matrix @ fluence.astype(np.float32)).astype(float)
+        return dose
+
+    def slopes(self, leaves: Leaves, pull: Array) -> tuple[Array, Array, Array]:
+        """Return how a function of the dose changes with left ends, right ends and units.
+
+        Parameters
+        ----------
+        leaves : Leaves
+        pull : ndarray, shape (rows,)
+            How the function changes with the dose of each row.
+
+        Returns
+        -------
+        tuple of ndarray
+            Shapes (control points, pairs) twice, and (intervals,).
+        """
+        price = (self.k.matrix.T @ pull.astype(np.float32)).astype(float)
+        column, interval, opened = self._opened(leaves)
+        by_units = np.bincount(interval, opened * price[column], minlength=leaves.units.size).astype(float)
+        column, variable, slope = self._changes(leaves)
+        by_ends = np.bincount(variable, slope * price[column], minlength=2 * leaves.left.size)
+        by_left, by_right = by_ends.reshape(2, *leaves.left.shape)
+        return by_left, by_right, by_units
+
+    def curvature(self, leaves: Leaves, weights: Array) -> tuple[Array, Array]:
+        """Return about how a sum of squares of doses bends, by the ends of each pair and by units.
+
+        Parameters
+        ----------
+        leaves : Leaves
+        weights : ndarray, shape (rows,)
+            Of the rows' squares.
+
+        Returns
+        -------
+        tuple of ndarray
+            Shapes (control points times pairs,) and (intervals,).
+        """
+        matrix, energy = self.k.matrix, np.zeros(len(self.k.bixels))
+        opening.energies(matrix.indptr, matrix.indices, matrix.data, weights, energy)
+        column, variable, slope = self._changes(leaves)
+        by_ends = np.bincount(variable, slope.astype(float) ** 2 * energy[column], minlength=2 * leaves.left.size)
+        by_units = weights @ self.unit_doses(leaves).astype(float) ** 2
+        return by_ends.reshape(2, -1).sum(axis=0), by_units
+
     def unit_doses(self, leaves: Leaves) -> NDArray[np.float32]:
         """Return the dose in Gy of one unit of each interval's fluence on K's rows, shape (rows, intervals)."""
-        most = int((self.end - self.begin).sum())
-        column, interval, fluence = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
-        left, right = self._open(leaves)
-        arguments: tuple[Any, ...] = (left, right, *self._intervals(), column, interval, fluence)
-        opening.openings(*arguments)
-        return self._times(column, interval, fluence, np.arange(self.k.matrix.shape[0]), leaves.units.size)
-
-    def slopes(self, leaves: Leaves, reach_mm: float, rows: Index) -> NDArray[np.float32]:
-        """Return how the dose of some rows changes with left ends, then right ends, shape (rows, ends).
-
-        Slopes are means over `reach_mm` to both sides: a bixel's edge is no kink, and the step may be long.
-        """
-        most = int((4 * (self.end - self.begin)).sum())
-        column, variable, slope = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
-        left, right = self._open(leaves)
-        arguments: tuple[Any, ...] = (left, right, leaves.units, *self._intervals(), reach_mm, column, variable, slope)
-        found = opening.changes(*arguments)
-        return self._times(column[:found], variable[:found], slope[:found], rows, 2 * leaves.left.size)
-
-    def _times(
-        self, column: Index, variable: Index, value: NDArray[np.float32], rows: Index, variables: int
-    ) -> NDArray[np.float32]:
-        """Return some rows of K times a sparse matrix of (column, variable, value)."""
+        column, interval, opened = self._opened(leaves)
         order = np.argsort(column, kind="stable")
         starts = np.searchsorted(column[order], np.arange(len(self.k.bixels) + 1))
-        matrix, out = self.k.matrix, np.zeros((rows.size, variables), dtype=np.float32)
-        opening.multiply(
-            matrix.indptr,
-            matrix.indices,
-            matrix.data,
-            rows,
-            starts,
-            variable[order].astype(np.int32),
-            value[order],
-            out,
-        )
+        matrix, out = self.k.matrix, np.zeros((self.k.matrix.shape[0], leaves.units.size), dtype=np.float32)
+        opening.multiply(matrix.indptr, matrix.indices, matrix.data, starts, interval[order], opened[order], out)
         return out
+
+    def _opened(self, leaves: Leaves) -> tuple[Index, Index, NDArray[np.float32]]:
+        """Bixels, intervals, and the fluence that one unit of the interval lets through the bixel."""
+        most = int((self.end - self.begin).sum())
+        column, interval, fluence = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
+        arguments: tuple[Any, ...] = (*self._open(leaves), *self._intervals(), column, interval, fluence)
+        opening.openings(*arguments)
+        return column, interval, fluence
+
+    def _changes(self, leaves: Leaves) -> tuple[Index, Index, NDArray[np.float32]]:
+        """Bixels, ends (all left, then all right), and how the bixel's fluence changes with the end."""
+        most = int((4 * (self.end - self.begin)).sum())
+        column, variable, slope = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
+        open_ = self._open(leaves)
+        arguments: tuple[Any, ...] = (*open_, leaves.units, *self._intervals(), _NEAR_MM, column, variable, slope)
+        found = opening.changes(*arguments)
+        return column[:found], variable[:found], slope[:found]
 
     def _open(self, leaves: Leaves) -> tuple[Array, Array]:
         """Ends as the beam sees them: rounded leaves let more through."""

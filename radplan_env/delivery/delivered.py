@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from radplan_env.beam_models import BeamModel
+from radplan_env.beams import Beam
 from radplan_env.delivery.apertures import Apertures, Field
 from radplan_env.delivery.complexity import mean_gap_mm, modulation_complexity
 from radplan_env.delivery.limits import Violation, total_seconds, violations
 from radplan_env.delivery.machine import Machine
+from radplan_env.dose import Raster
 from radplan_env.grid import Triple
 
 
@@ -57,6 +60,14 @@ class Delivery:
     def violations(self) -> tuple[Violation, ...]:
         """Limits of the machine that the apertures break."""
         return violations(self.apertures, self.machine)
+
+    def beams(self, parts: int = 1) -> tuple[Beam, ...]:
+        """Return a beam in the middle of each part of each interval: see `Apertures.beams`."""
+        return self.apertures.beams(self.isocentre_mm, self.sad_mm, parts)
+
+    def rasters(self, model: BeamModel, parts: int = 1) -> list[Raster]:
+        """Return the fluence of all fractions, a raster for each of `beams`."""
+        return self.apertures.rasters(model, self.machine.dosimetric_leaf_gap_mm, self.fractions, parts)
 
     def summary(self) -> dict[str, Any]:
         """Return the figures in plain numbers."""

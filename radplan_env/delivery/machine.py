@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from radplan_env.yaml_files import YAMLFileError, parse_yaml, read_yaml
 
 MACHINES = ("millennium120",)
 """Machines that come with the package."""
+DEFAULT_MACHINE = MACHINES[0]
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,16 @@ class Machine:
         pairs: NDArray[np.int64] = np.searchsorted(bounds, z_mm, side="right") - 1
         return pairs
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the machine's numbers."""
+        numbers = {key: value for key, value in asdict(self).items() if key not in ("name", "title")}
+        return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+
+    def to_yaml(self) -> str:
+        """Return the machine as a YAML file that `read_machine` reads."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the machine in plain values, its name among them."""
         return asdict(self)
@@ -138,18 +152,30 @@ def machine_named(name: str) -> Machine:
     ValueError
         If there is none, or its file lacks a key, has one too many or a value that cannot be.
     """
+    if name in MACHINES:
+        return _machine(
+            name, parse_yaml((files("radplan_env.delivery") / "machines" / f"{name}.yaml").read_text("utf-8"))
+        )
+    if name.endswith((".yaml", ".yml")):
+        return read_machine(Path(name))
+    raise ValueError(f"unknown machine {name!r}: choose from {', '.join(MACHINES)}, or give the path of a YAML file")
+
+
+def read_machine(path: Path) -> Machine:
+    """Return the machine of a YAML file, by the name that it gives or else by the file's.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, lacks a key, has one too many or a value that cannot be.
+    """
     try:
-        if name in MACHINES:
-            data = parse_yaml((files("radplan_env.delivery") / "machines" / f"{name}.yaml").read_text("utf-8"))
-        elif name.endswith((".yaml", ".yml")):
-            data = read_yaml(name)
-        else:
-            raise ValueError(
-                f"unknown machine {name!r}: choose from {', '.join(MACHINES)}, or give the path of a YAML file"
-            )
+        data = read_yaml(path)
     except YAMLFileError as error:
-        raise ValueError(f"machine file {name}: {error}") from error
-    return _machine(Path(name).stem, data)
+        raise ValueError(f"machine file {path}: {error}") from error
+    if not isinstance(data, dict):
+        return _machine(path.stem, data)
+    return _machine(str(data.get("name", path.stem)), {key: value for key, value in data.items() if key != "name"})
 
 
 def _machine(name: str, data: Any) -> Machine:

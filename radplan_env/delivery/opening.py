@@ -104,10 +104,19 @@ def changes(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def multiply(indptr, indices, data, rows, starts, variable, slope, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Write some rows of K S to `out` (rows, variables); S by bixel: its entries starts[c] to starts[c + 1]."""
-    for r in range(rows.size):
-        for at in range(indptr[rows[r]], indptr[rows[r] + 1]):
+def multiply(indptr, indices, data, starts, variable, share, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Write K S to `out` (rows, variables); S by bixel: its entries starts[c] to starts[c + 1]."""
+    for r in range(indptr.size - 1):
+        for at in range(indptr[r], indptr[r + 1]):
             c = indices[at]
             for e in range(starts[c], starts[c + 1]):
-                out[r, variable[e]] += data[at] * slope[e]
+                out[r, variable[e]] += data[at] * share[e]
+
+
+@compiled
+def energies(indptr, indices, data, weights, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Add each column's weighted sum of squares to `out` (columns,)."""
+    for r in range(indptr.size - 1):
+        if weights[r] != 0.0:
+            for at in range(indptr[r], indptr[r + 1]):
+                out[indices[at]] += weights[r] * data[at] ** 2

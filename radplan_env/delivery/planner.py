@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from radplan_env.beam_models import BeamModel
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
-from radplan_env.delivery.apertures import Apertures
-from radplan_env.delivery.columns import ApertureColumns, Leaves
+from radplan_env.delivery.apertures import Apertures, Field
+from radplan_env.delivery.columns import ApertureColumns, Leaves, fields_of
 from radplan_env.delivery.limits import rounded
 from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
@@ -21,6 +21,8 @@ from radplan_env.delivery.techniques import Layout
 from radplan_env.dose import prepare
 from radplan_env.fluence import DoseConstraint, FluenceProblem
 from radplan_env.influence import Fidelity, influence
+from radplan_env.influence.bixels import bixels_covering_target
+from radplan_env.influence.matrix import setup_of
 from radplan_env.influence.rows import Rows, Sampling
 
 Array = NDArray[np.float64]
@@ -43,7 +45,28 @@ _LONGEST_S, _LEAST_MU = 2.0, 1.0  # of an interval: with the lowest dose rate, i
 _MOST = 2.5  # of an interval's units, relative to their mean
 _COARSE_MM = 2.0  # lattice of the dose that K leaves out
 
-COLD, WARM = Effort(rounds=20), Effort(rounds=6, reach_mm=1.5)
+COLD, WARM = Effort(rounds=6), Effort(rounds=2)
+
+
+def checked_fields(
+    case: Case, targets: Sequence[str], layout: Layout, machine: Machine, model: BeamModel, rows: Rows
+) -> tuple[Field, ...]:
+    """Return the fields that apertures of a case would have, without K.
+
+    Raises
+    ------
+    ValueError
+        As `AperturePlanner`.
+    """
+    _check_apertures(model)
+    gantry, collimator = zip(*layout.beams_deg, strict=True)
+    setup = setup_of(case, gantry, targets, ROWS, collimator, model.name, rows)
+    return fields_of(bixels_covering_target(setup), layout, machine)
+
+
+def _check_apertures(model: BeamModel) -> None:
+    if model.kernels.pencils_only:
+        raise ValueError(f"beam model {model.name!r} computes bixels only: choose generic-6x to deliver plans")
 
 
 class AperturePlanner:
@@ -80,8 +103,7 @@ class AperturePlanner:
         dose_per_fraction_gy: float,
         fractions: int,
     ) -> None:
-        if model.kernels.pencils_only:
-            raise ValueError(f"beam model {model.name!r} computes bixels only: choose generic-6x to deliver plans")
+        _check_apertures(model)
         self.machine, self.model, self.fractions = machine, model, fractions
         gantry, collimator = zip(*layout.beams_deg, strict=True)
         k = influence(

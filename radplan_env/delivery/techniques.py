@@ -12,6 +12,8 @@ import numpy as np
 from radplan_env.delivery.apertures import turns
 from radplan_env.delivery.machine import Machine
 
+Technique = Literal["none", "step-and-shoot", "vmat"]
+"""How plans are delivered; "none" leaves them ideal."""
 TECHNIQUES = ("step-and-shoot", "vmat")
 """Ways of delivering a plan."""
 

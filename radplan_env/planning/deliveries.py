@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from radplan_env.case import Case
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.machine import Machine, machine_named
+from radplan_env.delivery.planner import checked_fields
 from radplan_env.delivery.techniques import FINE_PARTS, DeliverWhen, Layout, checked_technique, layout_of
 from radplan_env.influence.rows import Rows
 from radplan_env.protocol import BoundProtocol
 from radplan_env.verdict import Judge
 
+from .delivered_dose import DeliveredDose
 from .delivering import DeliverablePlan, Deliverer, IdealPlanner
 from .plan import Plan
 
@@ -56,6 +58,12 @@ class DeliverySettings:
             object.__setattr__(self, "machine", machine_named(self.machine))
 
     @property
+    def chosen_machine(self) -> Machine:
+        """The machine itself, where its name was given."""
+        assert isinstance(self.machine, Machine)
+        return self.machine
+
+    @property
     def each(self) -> bool:
         """Whether every plan is delivered."""
         return self.technique != "none" and self.when == "each"
@@ -86,7 +94,11 @@ class Deliveries:
     shown: Rows
     ideal: Callable[[Layout], IdealPlanner]
     settings: DeliverySettings
+    _dose: DeliveredDose = field(init=False, repr=False)
     _held: dict[tuple[Machine, Layout], Deliverer] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_dose", DeliveredDose(self.case, self.judge, self.shown))
 
     def deliver(
         self, plan: Plan, settings: DeliverySettings, *, warm_start: Plan | None, final: bool
@@ -96,6 +108,12 @@ class Deliveries:
             raise ValueError(f"a plan of {plan.case_id} cannot be delivered to {self.case.id}")
         deliverer, parts = self._deliverer(plan, settings), FINE_PARTS if final else 1
         return deliverer.deliver(plan, parts=parts, verdict=plan.verdict, warm_start=warm_start)
+
+    def check(self, settings: DeliverySettings, *angles_deg: tuple[float, ...]) -> None:
+        """Raise ValueError if plans of these gantry and collimator angles cannot be delivered."""
+        targets = [self.protocol.case_name[target.structure] for target in self.protocol.targets]
+        machine, layout = settings.chosen_machine, self._layout(settings, *angles_deg)
+        checked_fields(self.case, targets, layout, machine, self.judge.beam_model, self.shown)
 
     def each(self, plan: Plan, warm_start: Plan | None) -> Plan:
         """Return a plan that an episode makes: delivered, where every plan is."""
@@ -109,27 +127,35 @@ class Deliveries:
             return plan
         if delivered.delivery is None:
             return self.deliver(plan, self.settings, warm_start=None, final=True).plan
+        if delivered.delivery.parts == FINE_PARTS and delivered.verdict == plan.verdict:
+            return delivered
         finely = replace(delivered.delivery, parts=FINE_PARTS)
-        return self._deliverer(plan, self.settings).scaled(plan, finely, plan.verdict, delivered.coarse)
+        return self._dose.scaled(plan, finely, plan.verdict, delivered.coarse)
 
     def again(self, plan: Plan, delivery: Delivery | None) -> Plan:
-        """Return a plan with the dose and verdict of apertures, without optimising."""
+        """Return a plan with the dose and verdict of apertures, without optimising.
+
+        Raises
+        ------
+        ValueError
+            If the apertures are for another number of fractions than the protocol's.
+        """
         if delivery is None:
             return plan
-        arcs = sum(each.is_arc for each in delivery.apertures.fields)
-        settings = DeliverySettings(delivery.technique, delivery.machine, arcs)
-        return self._deliverer(plan, settings).again(plan, delivery, plan.verdict)
+        if delivery.fractions != (fractions := self.protocol.protocol.fractions):
+            raise ValueError(f"apertures of {delivery.fractions} fractions do not fit a protocol of {fractions}")
+        return self._dose.again(plan, delivery, plan.verdict)
+
+    def _layout(self, settings: DeliverySettings, *angles_deg: tuple[float, ...]) -> Layout:
+        fields = _MANY_FIELDS if len(self.protocol.targets) == 1 else _FEWER_FIELDS
+        return layout_of(settings.technique, settings.chosen_machine, settings.arcs, fields, *angles_deg)
 
     def _deliverer(self, plan: Plan, settings: DeliverySettings) -> Deliverer:
-        machine = settings.machine
-        assert isinstance(machine, Machine)
-        fields = _MANY_FIELDS if len(self.protocol.targets) == 1 else _FEWER_FIELDS
-        angles = plan.gantry_angles_deg, plan.collimator_angles_deg
-        key = machine, layout_of(settings.technique, machine, settings.arcs, fields, *angles)
+        key = settings.chosen_machine, self._layout(settings, plan.gantry_angles_deg, plan.collimator_angles_deg)
         if key not in self._held:
             self._held.clear()  # each holds a K
             own = self.case, self.protocol, self.judge, settings.technique, *key
             ideal = self.ideal(key[1])
             ideal.judge = self.judge  # whose points and traced beams are large
-            self._held[key] = Deliverer(*own, ideal, self.masks, self.shown)
+            self._held[key] = Deliverer(*own, ideal, self.masks, self._dose)
         return self._held[key]

@@ -13,22 +13,20 @@ from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.delivery.apertures import Apertures
 from radplan_env.delivery.delivered import Delivery
-from radplan_env.delivery.limits import Violation, rounded
+from radplan_env.delivery.limits import Violation
 from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.planner import COLD, ROWS, WARM, AperturePlanner
 from radplan_env.delivery.techniques import Layout
-from radplan_env.dose import Raster, prepare
 from radplan_env.evaluation import Evaluation
-from radplan_env.influence.rows import Rows, sampled_rows
+from radplan_env.influence.rows import sampled_rows
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import BoundProtocol
-from radplan_env.verdict import Judge, Judgement, VerdictKind
+from radplan_env.verdict import Judge, VerdictKind
 
+from .delivered_dose import DeliveredDose
 from .inner_problem import InnerProblem
 from .plan import Plan
 from .stage import Volume
-
-_NOTICEABLE_MU = 0.005  # by which rounding may change an interval before its dose is computed anew
 
 
 class IdealPlanner(Protocol):
@@ -118,8 +116,7 @@ class Deliverer:
         Of the layout's coarse fields.
     masks : Mapping of str to ndarray of bool
         What the inner loop's rows are members of.
-    shown : Rows
-        Where doses are shown.
+    dose : DeliveredDose
     """
 
     def __init__(
@@ -132,9 +129,9 @@ class Deliverer:
         layout: Layout,
         ideal: IdealPlanner,
         masks: Mapping[str, NDArray[np.bool_]],
-        shown: Rows,
+        dose: DeliveredDose,
     ) -> None:
-        self._judge, self._technique, self._ideal, self._shown = judge, technique, ideal, shown
+        self._technique, self._ideal, self._dose = technique, ideal, dose
         self._fractions = protocol.protocol.fractions
         targets = [protocol.case_name[target.structure] for target in protocol.targets]
         assert ROWS.sampling is not None
@@ -142,7 +139,6 @@ class Deliverer:
         self._inner = InnerProblem(protocol, case.id, rows)
         dose_gy = protocol.primary.prescription_gy / self._fractions
         self.planner = AperturePlanner(case, targets, layout, machine, judge.beam_model, rows, dose_gy, self._fractions)
-        self._shown_dose = prepare(case, self.planner.beams, shown.points_mm, beam_model=judge.beam_model)
 
     def deliver(
         self, plan: Plan, *, parts: int, verdict: VerdictKind, warm_start: Plan | None = None
@@ -167,36 +163,10 @@ class Deliverer:
             parts=parts,
             ideal_score=ideal.evaluation.score,
         )
-        return DeliverablePlan(self.scaled(plan, delivery, verdict, ideal), ideal)
-
-    def scaled(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
-        """Return a plan with apertures scaled to cover the primary target, in steps of the machine."""
-        judged = self._judged(delivery, verdict)
-        exact = delivery.apertures.scaled(judged.scaled_by)
-        delivery = replace(delivery, apertures=rounded(exact, self.planner.machine))
-        if abs(delivery.apertures.monitor_units - exact.monitor_units).max(initial=0) > _NOTICEABLE_MU:
-            judged = self._judged(delivery, verdict)
-        return self._with_stage(plan, delivery, judged, coarse)
-
-    def again(self, plan: Plan, delivery: Delivery, verdict: VerdictKind) -> Plan:
-        """Return a plan with the dose and verdict of apertures computed anew, without optimising."""
-        return self._with_stage(plan, delivery, self._judged(delivery, verdict), None)
+        return DeliverablePlan(self._dose.scaled(plan, delivery, verdict, ideal), ideal)
 
     def _usable(self, known: Plan | None) -> Plan | None:
         """A plan to start from: of the same fields."""
         if known is None or known.delivery is None:
             return None
         return known if known.delivery.apertures.fields == self.planner.columns.fields else None
-
-    def _judged(self, delivery: Delivery, verdict: VerdictKind) -> Judgement:
-        beams = delivery.apertures.beams(delivery.isocentre_mm, delivery.sad_mm, delivery.parts)
-        return self._judge.judge_rasters(beams, self._rasters(delivery, delivery.parts), verdict)
-
-    def _rasters(self, delivery: Delivery, parts: int = 1) -> list[Raster]:
-        gap_mm = delivery.machine.dosimetric_leaf_gap_mm
-        return delivery.apertures.rasters(self.planner.model, gap_mm, delivery.fractions, parts)
-
-    def _with_stage(self, plan: Plan, delivery: Delivery, judgement: Judgement, coarse: Plan | None) -> Plan:
-        dose = np.zeros(plan.grid.shape, dtype=np.float32)
-        dose.flat[self._shown.index] = self._shown_dose.dose(self._rasters(delivery))
-        return plan.delivered(dose, judgement.evaluation, delivery, coarse)

@@ -6,11 +6,13 @@ import json
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env import notebook
+from radplan_env.case import Case
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.evaluation import Evaluation
 from radplan_env.fluence import FluenceSolution
@@ -22,6 +24,9 @@ from radplan_env.scorecards import ScorecardIdentity
 from radplan_env.verdict import VerdictKind
 
 from .stage import Stage, Volume
+
+if TYPE_CHECKING:
+    from radplan_env.render.drawing import Drawing
 
 FORMAT = 2
 """Of plan files."""
@@ -120,6 +125,47 @@ class Plan:
     def dose_on(self, grid: Grid) -> Volume:
         """Return the dose in Gy on another grid, by linear interpolation."""
         return resample(self.dose_gy, self.grid, grid)
+
+    def show(self, case: Case, *, title: str | None = None) -> Drawing:
+        """Draw the plan: dose on three planes, DVHs, criteria, parameters; a figure that notebooks show.
+
+        Parameters
+        ----------
+        case : Case
+            Whose plan it is.
+        title : str, optional
+
+        Raises
+        ------
+        ValueError
+            If the plan is of another case.
+        """
+        from radplan_env.render import plan_figure  # matplotlib is slow to import
+
+        if case.id != self.case_id:
+            raise ValueError(f"this is a plan of {self.case_id}, not of {case.id}")
+        return plan_figure(
+            case,
+            self.dose_on(case.grid),
+            self.summary(),
+            prescription_gy=self.protocol.primary.prescription_gy,
+            title=title,
+            reference_dose_gy=case.reference_dose_gy,
+        )
+
+    def dvh(self, *, title: str | None = None) -> Drawing:
+        """Draw the dose-volume histograms of the last stage, as the verdict sees them."""
+        from radplan_env.render import dvh_figure  # matplotlib is slow to import
+
+        prescription_gy = self.protocol.primary.prescription_gy
+        return dvh_figure(self.evaluation.dvh, prescription_gy=prescription_gy, title=title or self.case_id)
+
+    def _repr_html_(self) -> str:
+        chosen = self.parameters
+        caption = f"{self.stage.kind} plan of {self.case_id}, {self.fidelity}"
+        rows = [(name, f"{one.weight:g}", f"{one.objective_dose_gy:g}") for name, one in chosen.structures.items()]
+        parameters = notebook.table(caption, ("structure", "weight", "objective dose, Gy"), rows)
+        return parameters + self.evaluation._repr_html_()
 
     def summary(self) -> PlanSummary:
         """Return the last stage in plain dicts, lists and numbers: what agents read and records hold."""

@@ -19,7 +19,7 @@ from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.planner import BIXEL_MM, OFFSET
 from radplan_env.delivery.techniques import Layout
-from radplan_env.dose import dose_at, prepare
+from radplan_env.dose import prepare
 from radplan_env.evaluation import Evaluation, evaluate
 from radplan_env.fluence import FluenceProblem, FluenceSolution, inner_solver
 from radplan_env.influence import Fidelity, dose_grid, fidelity_named, goes_beyond_k, influence, rows_of
@@ -33,6 +33,7 @@ from radplan_env.verdict.against_reference import AgainstReference, compared, ju
 
 from .beam_set import BeamSet
 from .complexity import complexity, rounded
+from .delivered_dose import dose_of
 from .deliveries import Deliveries, DeliverySettings
 from .delivering import DeliverablePlan
 from .inner_problem import InnerProblem, with_outside
@@ -133,9 +134,8 @@ class PlanningSystem:
             return BeamSet(k, inner_solver(backend, k.matrix, k.bixels), inner.target, traced_seen, traced_shown)
 
         self._settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
-        self._settings |= {"collimator_angles_deg": collimator_angles_deg, "scorecard": self.scorecard}
-        self._settings |= {"verdict": verdict, "beam_model": beam_model, "engine": engine}
-        self._settings |= {"cache_dir": cache_dir, "progress": progress}
+        self._settings |= {"collimator_angles_deg": collimator_angles_deg, "cache_dir": cache_dir, "progress": progress}
+        self._settings |= {"scorecard": self.scorecard, "verdict": verdict, "beam_model": beam_model, "engine": engine}
         settings = {**self._settings, "fidelity": replace(fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET)}
         ideal = partial(_coarse, case, self.protocol, settings)
         self.delivery = DeliverySettings() if delivery is None else delivery
@@ -228,6 +228,10 @@ class PlanningSystem:
         """
         settings = DeliverySettings(technique, machine, arcs)
         return self._deliveries.deliver(plan, settings, warm_start=warm_start, final=final)
+
+    def check_delivery(self, settings: DeliverySettings) -> None:
+        """Raise ValueError if a plan of the system's beams cannot be delivered so, without planning or computing K."""
+        self._deliveries.check(settings, self.gantry_angles_deg, self.collimator_angles_deg)
 
     def columns(self, plan: Plan) -> tuple[tuple[Beam, ...], Bixels]:
         """Return the beams of a plan of this system, and what the values of its fluence belong to."""
@@ -387,10 +391,9 @@ class PlanningSystem:
         """
         if self.case.reference_dose_gy is None:
             return None
-        regions, k = self.judge.regions, self._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
-        voxels = judged_voxels(self.protocol, regions)
+        voxels = judged_voxels(self.protocol, regions := self.judge.regions)
         points = voxel_points(self.case, voxels)
-        dose = dose_at(self.case, k.beams, plan.fluence, points, bixels=k.bixels, beam_model=self.judge.beam_model.name)
+        dose = dose_of(plan, self.case, self.judge.beam_model, self.columns(plan), points)
         return compared(self.case, self.protocol, regions, voxels, dose.reshape(len(voxels), -1).mean(axis=1))
 
     def _angles(self, parameters: PlanningParameters) -> Angles:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from radplan_env.delivery.apertures import Apertures
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import interval_seconds
+from radplan_env.render.drawing import Drawing
 
 _VIEWS = (2, 5)
 _LEAVES, _OPEN = "#5b6b7a", "#f3d67a"
@@ -30,8 +30,7 @@ def delivery_figure(delivery: Delivery) -> Figure:
     -------
     Figure
     """
-    figure = Figure(figsize=(14, 9), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Drawing(14, 9, layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(2, 1))
     views, curves = parts
     apertures = delivery.apertures

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from radplan_env.case import Case
 from radplan_env.metrics import dvh
 from radplan_env.render.colors import drawing_order, structure_colors
+from radplan_env.render.drawing import Drawing
 from radplan_env.structure_names import is_target
 
 Curves = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
@@ -83,10 +82,9 @@ def draw_dvh(axes: Axes, curves: Curves, *, prescription_gy: float, reference: C
 
 def dvh_figure(
     curves: Curves, *, prescription_gy: float, reference: Curves | None = None, title: str | None = None
-) -> Figure:
+) -> Drawing:
     """Return the DVH plot with a legend as a figure of its own; arguments as for `draw_dvh`."""
-    figure = Figure(figsize=(8.6, 4.8), dpi=100, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = Drawing(8.6, 4.8)
     axes = figure.add_axes((0.075, 0.115, 0.72, 0.76))
     draw_dvh(axes, curves, prescription_gy=prescription_gy, reference=reference)
     colors = structure_colors(curves)

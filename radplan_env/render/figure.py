@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from radplan_env.case import Case
-from radplan_env.planning import Summary
+from radplan_env.info import PlanSummary
 from radplan_env.render.dose_bar import draw_dose_bar
+from radplan_env.render.drawing import Drawing
 from radplan_env.render.dvh import draw_dvh, dvh_curves
 from radplan_env.render.inputs import check_prescription, dose_on_ct
 from radplan_env.render.planes import planes_of
@@ -35,12 +36,12 @@ _TITLE_LENGTH = 64
 def plan_figure(
     case: Case,
     dose_gy: NDArray[Any],
-    evaluation_summary: Summary,
+    evaluation_summary: PlanSummary,
     *,
     prescription_gy: float,
     title: str | None = None,
     reference_dose_gy: NDArray[Any] | None = None,
-) -> Figure:
+) -> Drawing:
     """Draw a plan as a planner expects to see it.
 
     Axial, coronal and sagittal slices through the primary target's centroid with dose wash, isodose lines and
@@ -63,8 +64,8 @@ def plan_figure(
 
     Returns
     -------
-    matplotlib.figure.Figure
-        A figure on an Agg canvas; pyplot knows nothing of it, so there is nothing to close.
+    Drawing
+        A figure on an Agg canvas, shown by notebooks; pyplot knows nothing of it, so there is nothing to close.
 
     Raises
     ------
@@ -74,8 +75,7 @@ def plan_figure(
     dose = dose_on_ct(dose_gy, case, "dose_gy")
     reference = None if reference_dose_gy is None else dose_on_ct(reference_dose_gy, case, "reference_dose_gy")
     check_prescription(prescription_gy)
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=100, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = Drawing(_WIDTH, _HEIGHT)
     _draw_header(figure, case, evaluation_summary, title)
     places = [(_COLUMNS[0], _ROWS[0]), (_COLUMNS[1], _ROWS[0]), (_COLUMNS[0], _ROWS[1])]
     for plane, place in zip(planes_of(case), places, strict=True):
@@ -114,7 +114,7 @@ def _axes(figure: Figure, left: float, bottom: float, width: float, height: floa
     return figure.add_axes((left / _WIDTH, bottom / _HEIGHT, width / _WIDTH, height / _HEIGHT))
 
 
-def _draw_header(figure: Figure, case: Case, summary: Summary, title: str | None) -> None:
+def _draw_header(figure: Figure, case: Case, summary: PlanSummary, title: str | None) -> None:
     y = 1 - 0.34 / _HEIGHT
     heading = title or case.id
     if case.synthetic:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from radplan_env.planning import Summary
+from radplan_env.info import PlanSummary
 from radplan_env.render.colors import FAIL, PASS, drawing_order, structure_colors
 from radplan_env.render.text import criterion_row, number
 from radplan_env.structure_names import is_target
@@ -75,7 +75,7 @@ class _Pen:
         self.top -= rows * self.row
 
 
-def draw_tables(axes: Axes, summary: Summary, structures: Sequence[str]) -> None:
+def draw_tables(axes: Axes, summary: PlanSummary, structures: Sequence[str]) -> None:
     """Draw the criteria, then the structures; rows and letters shrink so that all of them fit the axes.
 
     Parameters

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radplan_env.info import TermReport
-from radplan_env.planning import Summary
+from radplan_env.info import PlanSummary, TermReport
 
 DVH_PERCENT = (20, 40, 60, 80, 90, 95, 98, 102, 105, 107)
 """Doses that DVH tables are read at, in % of the prescription: few enough for a model to find its way.
@@ -19,7 +18,7 @@ Not at 100 %: the inner loop holds D95 there, many voxels lie on it to the last 
 """
 
 
-def plan_text(summary: Summary) -> str:
+def plan_text(summary: PlanSummary) -> str:
     """Return a plan's summary as text.
 
     Parameters
@@ -63,7 +62,7 @@ def dvh_text(curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], *, prescri
     return aligned([*header, *rows], "<" + ">" * len(doses)) + f"\n(doses in Gy; Rx = {prescription_gy:g} Gy)"
 
 
-def verdict(summary: Summary) -> str:
+def verdict(summary: PlanSummary) -> str:
     """Return "score 77.5 of 100, 14 of 18 criteria met", or that there is no plan yet."""
     criteria = summary["criteria"]
     if not criteria:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -146,6 +148,47 @@ def plan_views(
     return [picture.view(name, planes, f"{what} {legend}") for name in names for planes, what in [shown[name](case)]]
 
 
+def slice_view(
+    case: Case,
+    dose_gy: NDArray[Any],
+    *,
+    prescription_gy: float,
+    z_mm: float,
+    cross_mm: Triple | None = None,
+    label: str = "",
+) -> View:
+    """Return the axial slice of a plan that lies nearest to a height, with a cross where one is asked for.
+
+    Parameters
+    ----------
+    case, dose_gy, prescription_gy
+        As for `plan_views`.
+    z_mm : float
+        Patient coordinate of the slice.
+    cross_mm : (float, float, float), optional
+        Point (z, y, x) that is marked.
+    label : str
+        What stands beside the cross.
+
+    Raises
+    ------
+    ValueError
+        As `plan_views`.
+    """
+    dose = dose_on_ct(dose_gy, case)
+    check_prescription(prescription_gy)
+    axial = planes_of(case)[0]
+    index = round((z_mm - case.grid.origin_mm[0]) / case.grid.spacing_mm[0])
+    shown = case.structures[_centre(case)].copy()
+    if cross_mm is not None:
+        shown[case.grid.voxel_of(cross_mm)] = True
+    plane = replace(axial, index=min(max(index, 0), case.grid.shape[0] - 1)).around(shown, SLICE_MARGIN_MM)
+    marked = "" if cross_mm is None else f" The cross marks {label}."
+    picture = _Picture(case, dose, prescription_gy, cross_mm, label)
+    what = f"Axial slice at z = {plane.position_mm:.0f} mm: {_AXIAL}.{marked}"
+    return picture.view("slice", [plane], f"{what} {_legend(prescription_gy)}")
+
+
 def _planes(case: Case) -> tuple[Sequence[Plane], str]:
     where = f"through the centre of {_centre(case)}"
     how = f"in the axial slice {_AXIAL}; in the coronal and the sagittal slice the head is up"
@@ -184,6 +227,8 @@ class _Picture:
     case: Case
     dose_gy: NDArray[Any]
     prescription_gy: float
+    cross_mm: Triple | None = None
+    label: str = ""
 
     def view(self, name: str, planes: Sequence[Plane], caption: str) -> View:
         figure = Figure(figsize=(SIDE / _DPI, SIDE / _DPI), dpi=_DPI, facecolor="white")
@@ -204,6 +249,8 @@ class _Picture:
             inches=(box.width / _DPI, box.height / _DPI),
             label_isodoses=box.width > SIDE / 2,
         )
+        if self.cross_mm is not None:
+            _draw_cross(axes, plane, self.cross_mm, self.label)
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
         return Panel(plane, box, (left, right), (top, bottom))
 
@@ -218,6 +265,24 @@ class _Picture:
             handles = [Line2D([], [], color=colors[name], linewidth=3, label=name) for name in drawing_order(seen)]
             corner = ((box.left + 8) / SIDE, 1 - (box.top + 8) / SIDE)
             figure.legend(handles=handles, loc="upper left", bbox_to_anchor=corner, frameon=False, fontsize=9)
+
+
+def _draw_cross(axes: Axes, plane: Plane, position_mm: Triple, label: str) -> None:
+    down, across = (
+        abs(position_mm[axis] - first) + step / 2
+        for axis, first, step in zip(
+            (plane.row_axis, plane.column_axis),
+            (plane.rows_mm()[0], plane.columns_mm()[0]),
+            plane.spacing_mm,
+            strict=True,
+        )
+    )
+    outline = [withStroke(linewidth=4, foreground="black")]
+    axes.plot([across], [down], "+", color="white", markersize=22, markeredgewidth=2, path_effects=outline)
+    axes.annotate(
+        label, (across, down), (12, 12), textcoords="offset points", color="white", fontsize=11, fontweight="bold",
+        path_effects=outline,
+    )  # fmt: skip
 
 
 def _layout(panels: int) -> tuple[list[Box], Box]:

@@ -15,6 +15,8 @@ from radplan_env.structure_names import is_target
 
 SCALED_AT_LEAST, SCALED_AT_MOST = 0.97, 1.03
 """A plan that must be scaled further to cover its target is another plan than the one that was optimised."""
+MU_PER_GY_AT_MOST = 600.0
+"""More, of a delivered plan, is leakage and time that no clinic accepts: VMAT takes 200 to 350 (from memory)."""
 
 
 class V1(Scorecard):
@@ -109,4 +111,6 @@ def _reasons(screens: Sequence[Screen], view: DoseView) -> list[str]:
             f"coverage: the plan had to be scaled by {view.scaled_by:.3f}, screened at {SCALED_AT_LEAST} to "
             f"{SCALED_AT_MOST}"
         )
+    if view.mu_per_gy is not None and view.mu_per_gy > MU_PER_GY_AT_MOST:
+        reasons.append(f"monitor units: {view.mu_per_gy:.0f} for each Gy, screened at ≤ {MU_PER_GY_AT_MOST:.0f}")
     return reasons

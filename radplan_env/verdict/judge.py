@@ -14,12 +14,13 @@ from radplan_env.beam_models import beam_model_named
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose import Prepared, Raster, prepare
-from radplan_env.evaluation import Evaluation, evaluate
+from radplan_env.dose_view import DoseView
+from radplan_env.evaluation import Evaluation, dose_view, evaluate
 from radplan_env.metrics import dose_at_volume
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol
 from radplan_env.scorecards import Scorecard
 
-from .points import JudgedPoints, verdict_points
+from .points import JudgedPoints, check_points, verdict_points
 from .regions import Regions
 
 VerdictKind = Literal["full", "sampled"]
@@ -90,6 +91,21 @@ class Judge:
         """The subset that a sampled verdict asks."""
         return self.points.reweighted(self.points.subset(SAMPLED))
 
+    @cached_property
+    def check_points(self) -> JudgedPoints:
+        """Points that planners may look at: none of them is judged on."""
+        return check_points(self.case, self.protocol, self.regions)
+
+    def prepared(self, beams: Sequence[Beam], points: JudgedPoints) -> Prepared:
+        """Return beams traced to points of this case; those of the last few are kept."""
+        return self._traced(tuple(beams), points)
+
+    def view(self, dose_gy: NDArray[Any], points: JudgedPoints, scaled_by: float = 1.0) -> DoseView:
+        """Return doses in Gy, shape (points,), scaled already by a factor, as scorecards see them."""
+        doses, volumes = self._by_region(dose_gy, points)
+        beside = {"scaled_by": scaled_by, "in_targets_percent": self.in_targets_percent}
+        return dose_view(doses, volumes, self.protocol, **beside)
+
     def _points_of(self, kind: VerdictKind) -> JudgedPoints:
         return self.points if kind == "full" else self.sampled_points
 
@@ -115,31 +131,59 @@ class Judge:
         dose = self._traced(tuple(beams), points).dose_of_bixels(bixels, np.asarray(fluence))
         return self.judge_dose(dose, points, kind)
 
-    def judge_rasters(self, beams: Sequence[Beam], rasters: Sequence[Raster], kind: VerdictKind = "full") -> Judgement:
-        """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`."""
+    def judge_rasters(
+        self,
+        beams: Sequence[Beam],
+        rasters: Sequence[Raster],
+        kind: VerdictKind = "full",
+        *,
+        scale: bool = True,
+        monitor_units: float | None = None,
+    ) -> Judgement:
+        """Judge apertures, one raster of total fluence a beam; see `radplan_env.dose.Prepared.dose`.
+
+        `monitor_units` are those of a fraction.
+        """
         points = self._points_of(kind)
-        return self.judge_dose(self._traced(tuple(beams), points).dose(rasters), points, kind)
+        dose = self._traced(tuple(beams), points).dose(rasters)
+        return self.judge_dose(dose, points, kind, scale=scale, monitor_units=monitor_units)
 
     def judge_dose(
-        self, dose_gy: NDArray[Any], points: JudgedPoints, kind: VerdictKind = "full", *, scale: bool = True
+        self,
+        dose_gy: NDArray[Any],
+        points: JudgedPoints,
+        kind: VerdictKind = "full",
+        *,
+        scale: bool = True,
+        monitor_units: float | None = None,
     ) -> Judgement:
         """Judge doses in Gy, shape (points,), at points of this case; unscaled, as under an error of delivery."""
         factor = self._factor(dose_gy, points) if scale else 1.0
+        doses, volumes = self._by_region(dose_gy, points, factor)
+        per_gy = self.protocol.protocol.fractions / self.protocol.primary.prescription_gy
+        evaluation = evaluate(
+            doses,
+            volumes,
+            self.protocol,
+            self.scorecard,
+            scaled_by=factor,
+            in_targets_percent=self.in_targets_percent,
+            mu_per_gy=None if monitor_units is None else factor * monitor_units * per_gy,
+        )
+        whole = f"{self.protocol.primary.structure}.whole"
+        return Judgement(evaluation, factor, dose_at_volume(doses[whole], 95, volumes[whole]), kind)
+
+    def _by_region(
+        self, dose_gy: NDArray[Any], points: JudgedPoints, factor: float = 1.0
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float64]]]:
+        """Scaled doses and volumes of each region's points, the coldest first, by its name in the case."""
         hottest_last = np.argsort(dose_gy, kind="stable")  # once for all regions
         dose = factor * dose_gy[hottest_last]
         volume, code = points.volume_cc[hottest_last], points.code[hottest_last]
         inside = {name: (code >> bit & 1).astype(bool) for bit, name in enumerate(points.names)}
         names = {self.protocol.case_name.get(name, name): name for name in points.names}
-        evaluation = evaluate(
-            {own: dose[inside[name]] for own, name in names.items()},
-            {own: volume[inside[name]] for own, name in names.items()},
-            self.protocol,
-            self.scorecard,
-            scaled_by=factor,
-            in_targets_percent=self.in_targets_percent,
-        )
-        whole = inside[f"{self.protocol.primary.structure}.whole"]
-        return Judgement(evaluation, factor, dose_at_volume(dose[whole], 95, volume[whole]), kind)
+        doses = {own: dose[inside[name]] for own, name in names.items()}
+        return doses, {own: volume[inside[name]] for own, name in names.items()}
 
     def _factor(self, dose_gy: NDArray[Any], points: JudgedPoints) -> float:
         primary = self.protocol.primary

@@ -154,6 +154,7 @@ def test_every_action_is_in_the_box(plans: list[tuple[float, list[float]]]) -> N
         action = agent.act({}, planned(score, dict(zip(CRITERIA, margins, strict=False)), parameters))
 
 
+@pytest.mark.slow
 def test_it_beats_the_template_and_random_search(box_case: Case) -> None:
     env = gym.make(
         "radplan_env:RadPlan/Prostate-v0",

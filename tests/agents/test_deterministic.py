@@ -12,9 +12,10 @@ from radplan_env.protocol import load_protocol
 from radplan_experiments.running.runner import episode
 
 TRAINED = {"ppo", "sac", "dqn"}
-DETERMINISTIC = {"template", "coordinate", "wish-list", "nelder-mead", *TRAINED}
+OWN = {f"{name}:own" for name in TRAINED}
+DETERMINISTIC = {"template", "coordinate", "menu-rule", "wish-list", "nelder-mead", *TRAINED, *OWN}
 PROSTATE = load_protocol("prostate")
-PLAYING = sorted(DETERMINISTIC - {name for name in TRAINED if not shipped(name, PROSTATE).exists()})
+PLAYING = sorted(DETERMINISTIC - OWN - {name for name in TRAINED if not shipped(name, PROSTATE).exists()})
 
 
 @pytest.fixture(scope="module")

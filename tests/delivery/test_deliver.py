@@ -30,6 +30,7 @@ def delivered(system: PlanningSystem) -> DeliverablePlan:
     return system.deliver(system.plan(system.protocol.start_parameters()), "step-and-shoot")
 
 
+@pytest.mark.slow
 def test_segments_cover_the_target_within_the_machines_limits(delivered: DeliverablePlan) -> None:
     assert not delivered.violations
     assert delivered.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-4)
@@ -40,6 +41,7 @@ def test_segments_cover_the_target_within_the_machines_limits(delivered: Deliver
     assert delivered.plan.stage.kind == "deliverable"
 
 
+@pytest.mark.slow
 def test_the_dose_is_that_of_the_apertures(system: PlanningSystem, delivered: DeliverablePlan) -> None:
     held = delivered.delivery
     beams = held.apertures.beams(held.isocentre_mm, held.sad_mm)
@@ -50,6 +52,7 @@ def test_the_dose_is_that_of_the_apertures(system: PlanningSystem, delivered: De
     assert at_isocentre == pytest.approx(delivered.dose_gy[index], rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_delivered_plan_is_saved_and_replayed(
     system: PlanningSystem, delivered: DeliverablePlan, tmp_path: Path
 ) -> None:
@@ -58,10 +61,11 @@ def test_a_delivered_plan_is_saved_and_replayed(
     assert loaded.summary() == delivered.plan.summary()
     np.testing.assert_array_equal(loaded.delivery.apertures.left_mm, delivered.apertures.left_mm)
     again = system.replay(loaded)
-    assert again.evaluation.score == pytest.approx(delivered.evaluation.score, abs=1e-3)
-    np.testing.assert_allclose(again.dose_gy, delivered.dose_gy, rtol=1e-4, atol=1e-3)
+    assert again.summary() == delivered.plan.summary()
+    np.testing.assert_array_equal(again.dose_gy, delivered.dose_gy)
 
 
+@pytest.mark.slow
 def test_the_rtplan_gives_the_same_dose(system: PlanningSystem, delivered: DeliverablePlan, tmp_path: Path) -> None:
     held = delivered.delivery
     read = read_rtplan(export_rtplan(system.case, held, {"PTV_7020": 70.2}, tmp_path / "RTPLAN.dcm"))
@@ -73,12 +77,14 @@ def test_the_rtplan_gives_the_same_dose(system: PlanningSystem, delivered: Deliv
     assert abs(doses[0] - doses[1]).max() < 1e-3 * doses[0].max()
 
 
+@pytest.mark.slow
 def test_the_same_plan_is_delivered_to_the_last_bit(system: PlanningSystem, delivered: DeliverablePlan) -> None:
     again = system.deliver(replace(delivered.plan, deliverable=None, delivery=None), "step-and-shoot")
     np.testing.assert_array_equal(again.apertures.left_mm, delivered.apertures.left_mm)
     np.testing.assert_array_equal(again.apertures.monitor_units, delivered.apertures.monitor_units)
 
 
+@pytest.mark.slow
 def test_errors_say_what_to_do(system: PlanningSystem, delivered: DeliverablePlan) -> None:
     with pytest.raises(ValueError, match="unknown technique 'tomo': choose from none, step-and-shoot, vmat"):
         system.deliver(delivered.plan, "tomo")
@@ -116,9 +122,13 @@ def test_an_episode_hands_over_a_delivered_plan(box_case: Case) -> None:
 
 
 @pytest.mark.slow
-def test_an_arc_of_a_phantom(system: PlanningSystem, delivered: DeliverablePlan) -> None:
-    arc = system.deliver(delivered.plan)
-    assert not arc.violations
-    assert arc.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-4)
-    assert arc.seconds < 140
-    assert arc.points_lost < 10
+@pytest.mark.parametrize("arcs", [1, 2])
+def test_arcs_of_a_phantom(system: PlanningSystem, delivered: DeliverablePlan, arcs: int) -> None:
+    found = system.deliver(delivered.plan, arcs=arcs)
+    assert not found.violations
+    assert found.evaluation.metrics["PTV_7020"]["D95%"] == pytest.approx(70.2, rel=1e-4)
+    assert [field.is_arc for field in found.apertures.fields] == [True] * arcs
+    assert found.seconds < 140 * arcs
+    assert found.points_lost < 10
+    directions = [np.sign(field.gantry_deg[-1] - field.gantry_deg[0]) for field in found.apertures.fields]
+    assert directions == [1, -1][:arcs]

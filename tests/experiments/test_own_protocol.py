@@ -47,6 +47,7 @@ def run(tiny_openkbp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_plans_load_and_hold(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = read_run_folder(run)
@@ -61,6 +62,7 @@ def test_plans_load_and_hold(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "is not the package's" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_it_is_rescored_by_its_own_protocol_or_by_another(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from radplan_experiments.reporting.prompts import rendered
+from radplan_experiments.reporting.prompts import rendered, rendered_console
 
 DOCS = Path(__file__).parents[2] / "docs" / "prompts"
 
@@ -23,3 +23,10 @@ def test_the_docs_show_what_the_model_sees(site: str) -> None:
     written = (DOCS / f"{site}.md").read_text(encoding="utf-8")
     message = "run `python experiments/render_prompts.py` after changing a prompt"
     assert without_figures(rendered(site, step=4)) == without_figures(written), message
+
+
+@pytest.mark.slow
+def test_the_docs_show_the_console() -> None:
+    written = (DOCS / "console.md").read_text(encoding="utf-8")
+    message = "run `python experiments/render_prompts.py` after changing a tool"
+    assert without_figures(rendered_console()) == without_figures(written), message

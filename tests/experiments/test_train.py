@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from stable_baselines3 import PPO
 
 from radplan_agents import make_agent
-from radplan_agents.reinforcement import ALGORITHMS
+from radplan_agents.reinforcement import ALGORITHMS, shipped
 from radplan_env import Case, RadPlanEnv
 from radplan_env.influence import Fidelity
 from radplan_env.protocol import load_protocol
@@ -22,6 +23,7 @@ from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands import train
 from radplan_experiments.options import TrainOptions
 from radplan_experiments.training.checkpoint import Progress, resume
+from radplan_experiments.training.command import install
 from radplan_experiments.training.environments import training_environments
 from radplan_experiments.training.hyperparameters import Hyperparameters, load_hyperparameters
 from radplan_experiments.training.loop import train as train_policy
@@ -114,6 +116,7 @@ def test_the_same_seed_trains_the_same_policy(box_case: Case, tmp_path: Path) ->
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.slow
 def test_a_folder_belongs_to_one_training(box_case: Case, tmp_path: Path) -> None:
     trained(setup(box_case, "ppo"), tmp_path, solves=8)
     with pytest.raises(UsageError, match="seed"):
@@ -169,3 +172,31 @@ def test_an_unknown_argument_of_the_algorithm_is_refused(box_case: Case, tmp_pat
     wrong = wanted.hyperparameters.model_copy(update={"arguments": {"tau": 1}})
     with pytest.raises(ValueError, match="tau"):
         trained(replace(wanted, hyperparameters=wrong), tmp_path)
+
+
+def test_an_installed_policy_plays_beside_the_packages(
+    box_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_: tmp_path / "data")
+    wanted = setup(box_case, "ppo")
+    env = RadPlanEnv(cases=[box_case], fidelity=COARSE, progress=False)
+    with pytest.raises(FileNotFoundError, match="ppo:own"):
+        make_agent("ppo:own", env)
+    before = shipped("ppo", wanted.protocol).read_bytes()
+    (tmp_path / "trained").mkdir()
+    for suffix in (".zip", ".json"):
+        shutil.copyfile(shipped("ppo", wanted.protocol).with_suffix(suffix), tmp_path / "trained" / f"policy{suffix}")
+    assert install(wanted, tmp_path / "trained").is_relative_to(tmp_path / "data")
+    assert make_agent("ppo:own", env).record() == make_agent("ppo", env).record()
+    assert shipped("ppo", wanted.protocol).read_bytes() == before
+
+
+@pytest.mark.slow
+def test_solves_are_whole_rollouts_and_say_so(
+    box_case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = trained(setup(box_case, "ppo"), tmp_path, solves=3)
+    assert account["solves_of_the_policy"] == 8
+    told = capsys.readouterr().err
+    assert "3 solves become 8" in told
+    assert "8/8" in told

@@ -46,6 +46,7 @@ def test_dose_is_k_times_fluence_and_zero_outside_the_body(system: PlanningSyste
     assert (corner == 0).all()
 
 
+@pytest.mark.slow
 def test_every_knob_changes_the_plan(system: PlanningSystem, template: Plan) -> None:
     start = template.parameters
     for structure, chosen in start.structures.items():

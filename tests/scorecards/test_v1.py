@@ -17,6 +17,7 @@ from radplan_env.scorecards.v1_section import TermOfV1
 
 V1 = load_scorecard("v1")
 HEAD_AND_NECK = load_protocol("head_and_neck")
+PROSTATE = load_protocol("prostate")
 
 values = st.floats(-20, 200)
 
@@ -107,9 +108,30 @@ def test_what_a_physicist_refuses_at_a_glance(doses: dict[str, float], reason: s
     assert any(reason in each for each in refused.reasons)
 
 
+def test_a_rectum_given_up_is_refused() -> None:
+    pelvis = {"OutsideTargets": 15.0, "Beyond20mm": 10.0, "PTV_7020": 71.0, "PTV_7020.core": 71.5}
+    doses = {"Body": np.full(200, 20.0)} | {name: np.full(150, gy) for name, gy in pelvis.items()}
+
+    def reasons(above_50_gy: int) -> str:
+        rectum = np.repeat([20.0, 60.0], [150 - above_50_gy, above_50_gy])
+        seen = DoseView(doses | {"Rectum": rectum}, 0.1, PROSTATE.prescription_gy, 26)
+        return " ".join(V1.verdict(seen, PROSTATE).reasons)
+
+    assert reasons(70) == ""
+    assert "rectum given up" in reasons(80)
+
+
 @pytest.mark.parametrize(("factor", "passes"), [(0.969, False), (0.971, True), (1.029, True), (1.031, False)])
 def test_plans_that_must_be_scaled_far_are_screened_out(factor: float, passes: bool) -> None:
     assert verdict({}, scaled_by=factor).screened is passes
+
+
+@pytest.mark.parametrize(("mu_per_gy", "passes"), [(None, True), (600.0, True), (601.0, False)])
+def test_delivered_plans_of_too_many_monitor_units_are_screened_out(mu_per_gy: float | None, passes: bool) -> None:
+    judged = verdict({}, mu_per_gy=mu_per_gy)
+    assert judged.screened is passes
+    assert judged.score == verdict({}).score
+    assert passes or judged.reasons == ("monitor units: 601 for each Gy, screened at ≤ 600",)
 
 
 @pytest.mark.parametrize("name", available_protocols())

@@ -219,6 +219,7 @@ def test_bodies_are_those_of_men(measured: list[Measured]) -> None:
     assert np.std([m.body_lateral_mm for m in measured]) > 10
 
 
+@pytest.mark.slow
 def test_margin_is_five_to_nine_mm_and_less_behind() -> None:
     voxel = 2.0
     for seed in (4, 7):

@@ -56,14 +56,19 @@ def lever_of(task: Task, plans: Collection[Parameters]) -> Any:
             raise PydanticCustomError("unknown_structure", "choose of {names}", {"names": ", ".join(task.structures)})
         return text
 
+    phrases = [str(lever) for lever in movable(task, plans)]
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "enum": phrases})]
+
+
+def movable(task: Task, plans: Collection[Parameters]) -> list[Lever]:
+    """Return the levers that some of the plans leave room for."""
     levers = [
         Lever(direction, parameter, structure)
         for structure in task.structures
         for parameter in _QUANTITIES
         for direction in ("raise", "lower")
     ]
-    phrases = [str(lever) for lever in levers if any(_can_move(lever, parameters, task) for parameters in plans)]
-    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "enum": phrases})]
+    return [lever for lever in levers if any(_can_move(lever, parameters, task) for parameters in plans)]
 
 
 Kind = Literal["coverage", "homogeneity", "conformity", "overlap", "high_dose", "volume"]
@@ -141,14 +146,32 @@ def kind(criterion: Mapping[str, Any], task: Task) -> Kind:
 def tried(memory: Memory) -> dict[str, list[str]]:
     """Return by lever what the remembered steps that moved it did to the score, such as "step 2: +1.3"."""
     found: dict[str, list[str]] = {}
+    for lever, trials in history(memory).items():
+        for trial in trials:
+            company = " with others" if trial.with_others else ""
+            found.setdefault(str(lever), []).append(f"step {trial.step}{company}: {trial.gain:+.1f}")
+    return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What moving a lever did once: to the score, alone or with other levers."""
+
+    step: int
+    gain: float
+    with_others: bool
+
+
+def history(memory: Memory) -> dict[Lever, list[Trial]]:
+    """Return by lever what the remembered steps that moved it did."""
+    found: dict[Lever, list[Trial]] = {}
     for step in sorted((*memory.in_brief, *memory.in_full), key=lambda step: step.number):
         if step.base is None:
             continue
         moved = _moved(step.base.parameters, step.parameters)
-        company = " with others" if len(moved) > 1 else ""
         for lever in moved:
-            gain = f"{step.score - step.base.score:+.1f}"
-            found.setdefault(str(lever), []).append(f"step {step.number}{company}: {gain}")
+            trial = Trial(step.number, step.score - step.base.score, len(moved) > 1)
+            found.setdefault(lever, []).append(trial)
     return found
 
 

@@ -15,7 +15,7 @@ A `ModelError` is the service's failure, not the model's: the run ends, and repe
 """
 
 from radplan_agents.llm.cache import Cached, ReplyStore
-from radplan_agents.llm.chat import ChatClient, Reply, Request, Usage
+from radplan_agents.llm.chat import ChatClient, Reply, Request, ToolSpec, Usage
 from radplan_agents.llm.endpoint import Endpoint, LocalModel, parse_llm
 from radplan_agents.llm.errors import (
     BudgetExceededError,
@@ -27,20 +27,21 @@ from radplan_agents.llm.errors import (
 )
 from radplan_agents.llm.extraction import FaultyReplyError, extract_json
 from radplan_agents.llm.local import serve
-from radplan_agents.llm.messages import Image, Message, Text, assistant, system, user
+from radplan_agents.llm.messages import Image, Message, Text, ToolCall, assistant, system, tool_result, user
 from radplan_agents.llm.metering import Ledger, Limits, Metered, Price
 from radplan_agents.llm.mock import MockClient
 from radplan_agents.llm.openai_client import OpenAIClient
 from radplan_agents.llm.retry import Retrying
 from radplan_agents.llm.schema import strict_schema
 from radplan_agents.llm.session import ModelSettings, Session, connect, open_client
-from radplan_agents.llm.structured import Failed, Fault, ask, json_judge, text_judge
+from radplan_agents.llm.structured import Called, Failed, Fault, ask, calls_judge, json_judge, text_judge
 from radplan_agents.llm.transcript import Transcript, read_lines, read_transcript
 
 __all__ = [
     "BudgetExceededError",
     "CacheMissError",
     "Cached",
+    "Called",
     "ChatClient",
     "Endpoint",
     "Failed",
@@ -66,10 +67,13 @@ __all__ = [
     "Session",
     "SettingsError",
     "Text",
+    "ToolCall",
+    "ToolSpec",
     "Transcript",
     "Usage",
     "ask",
     "assistant",
+    "calls_judge",
     "connect",
     "extract_json",
     "json_judge",
@@ -81,5 +85,6 @@ __all__ = [
     "strict_schema",
     "system",
     "text_judge",
+    "tool_result",
     "user",
 ]

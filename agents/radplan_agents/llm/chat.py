@@ -10,9 +10,19 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from radplan_agents.llm.messages import JSONSchema, Message
+from radplan_agents.llm.messages import JSONSchema, Message, ToolCall
 
 Format = Literal["json_schema", "json_object", "text"]
+
+
+class ToolSpec(BaseModel):
+    """A tool that the model may call: its name, what it does, and the JSON Schema of its arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str
+    schema_of_arguments: JSONSchema
 
 
 class Request(BaseModel):
@@ -24,6 +34,8 @@ class Request(BaseModel):
         The conversation so far.
     json_schema : dict, optional
         JSON Schema of the object wanted; None asks for prose.
+    tools : tuple of ToolSpec
+        What the model may call instead of an answer. A client tells of them in words where the service takes none.
     format : {"json_schema", "json_object", "text"}
         How strictly the service is asked to keep to `json_schema`: enforce it, enforce any JSON object, or trust
         the instruction in words. A client may go looser where the service refuses, and says so in the reply.
@@ -42,6 +54,7 @@ class Request(BaseModel):
 
     messages: tuple[Message, ...]
     json_schema: JSONSchema | None = None
+    tools: tuple[ToolSpec, ...] = ()
     format: Format = "json_schema"
     temperature: float | None = None
     seed: int | None = None
@@ -80,6 +93,8 @@ class Reply(BaseModel):
     ----------
     text : str
         What the model said; may be empty.
+    tool_calls : tuple of ToolCall
+        What it calls.
     refusal : str, optional
         Why it would not, where the service reports that apart.
     finish_reason : str
@@ -102,6 +117,7 @@ class Reply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     text: str
+    tool_calls: tuple[ToolCall, ...] = ()
     refusal: str | None = None
     finish_reason: str = "stop"
     model: str = ""
@@ -110,6 +126,11 @@ class Reply(BaseModel):
     adaptations: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     from_cache: bool = Field(default=False, exclude=True)
+
+    @property
+    def said(self) -> str:
+        """All that it says, calls included, as a reader sees it."""
+        return self.refusal or "\n".join(part for part in (self.text, *map(str, self.tool_calls)) if part)
 
 
 @runtime_checkable

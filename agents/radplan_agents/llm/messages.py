@@ -54,13 +54,49 @@ class Image(BaseModel):
         return Text(text=f"[picture left out, as this model sees none: {self.name}]")
 
 
-class Message(BaseModel):
-    """One turn of a conversation: who speaks, and the parts of what is said, in order."""
+class ToolCall(BaseModel):
+    """A tool that the model wants to use.
+
+    Parameters
+    ----------
+    id : str
+        By which its result refers to it.
+    name : str
+        The tool's name, as the model wrote it.
+    arguments : str
+        JSON, or what the model took for it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    role: Literal["system", "user", "assistant"]
+    id: str
+    name: str
+    arguments: str
+
+    def __str__(self) -> str:
+        return f"→ {self.name}({self.arguments})"
+
+
+class Message(BaseModel):
+    """One turn of a conversation: who speaks, and the parts of what is said, in order.
+
+    Parameters
+    ----------
+    role : {"system", "user", "assistant", "tool"}
+        "tool" is the result of a call.
+    parts : tuple of Text or Image
+    calls : tuple of ToolCall
+        What the assistant calls.
+    call_id : str
+        Whose result it is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "user", "assistant", "tool"]
     parts: tuple[Text | Image, ...]
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
 
     @property
     def text(self) -> str:
@@ -74,7 +110,8 @@ class Message(BaseModel):
 
     def without_images(self) -> Message:
         """The same message with each picture's name in its place."""
-        return Message(role=self.role, parts=tuple(p.in_words() if isinstance(p, Image) else p for p in self.parts))
+        parts = tuple(part.in_words() if isinstance(part, Image) else part for part in self.parts)
+        return self.model_copy(update={"parts": parts})
 
 
 def system(text: str) -> Message:
@@ -87,9 +124,14 @@ def user(*parts: str | Text | Image) -> Message:
     return Message(role="user", parts=tuple(Text(text=part) if isinstance(part, str) else part for part in parts))
 
 
-def assistant(text: str) -> Message:
-    """What the model said, or is shown as having said in an example."""
-    return Message(role="assistant", parts=(Text(text=text),))
+def assistant(text: str, calls: tuple[ToolCall, ...] = ()) -> Message:
+    """What the model said and called, or is shown as having said in an example."""
+    return Message(role="assistant", parts=(Text(text=text),) if text or not calls else (), calls=calls)
+
+
+def tool_result(call: ToolCall, text: str) -> Message:
+    """What came of a call."""
+    return Message(role="tool", parts=(Text(text=text),), call_id=call.id)
 
 
 JSONSchema = dict[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from radplan_agents.llm.chat import Reply, Usage
 from radplan_agents.llm.complaints import Complaint, complaint_in, service_error
+from radplan_agents.llm.messages import ToolCall
 
 
 class Oddity(StrEnum):
@@ -69,6 +71,7 @@ def to_reply(completion: object) -> Reply:
     model, usage = body.get("model"), body.get("usage")
     return Reply(
         text=text,
+        tool_calls=tuple(_tool_calls(message)),
         refusal=refusal if isinstance(refusal, str) and refusal else None,
         finish_reason=finish,
         model=model if isinstance(model, str) else "",
@@ -125,13 +128,31 @@ def _answer(message: Mapping[str, Any], finish: str) -> tuple[str, tuple[str, ..
         odd = odd or text is None
     oddities: tuple[str, ...] = (Oddity.PART_WITHOUT_TEXT.value,) if odd else ()
     answer = "".join(texts)
-    if answer.strip() or finish != "stop" or message.get("refusal") or message.get("tool_calls"):
+    if answer.strip() or finish != "stop" or message.get("refusal") or any(_tool_calls(message)):
         return answer, oddities
     for field in _REASONING:
         found = "".join(text or "" for text in _texts(message.get(field), thoughts=True))
         if found.strip():
             return found, (*oddities, Oddity.IN_REASONING.format(field=field))
     return answer, oddities
+
+
+def _tool_calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
+    """What a message calls, also where a service leaves out ids or writes arguments as an object."""
+    calls = message.get("tool_calls")
+    functions = [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
+    if isinstance(message.get("function_call"), Mapping):  # as it was before there were several
+        functions.append({"function": message["function_call"]})
+    for number, call in enumerate(functions, 1):
+        function = call.get("function")
+        if not isinstance(function, Mapping):
+            continue
+        arguments, identity = function.get("arguments"), call.get("id")
+        yield ToolCall(
+            id=identity if isinstance(identity, str) and identity else f"call_{number}",
+            name=str(function.get("name") or ""),
+            arguments=arguments if isinstance(arguments, str) else json.dumps(arguments or {}),
+        )
 
 
 def _texts(content: object, *, thoughts: bool = False) -> Iterator[str | None]:

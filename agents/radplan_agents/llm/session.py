@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel
 
 from radplan_agents.llm.cache import Cached, CacheMode, ReplyStore
-from radplan_agents.llm.chat import ChatClient, Reply, Request
+from radplan_agents.llm.chat import ChatClient, Reply, Request, ToolSpec
 from radplan_agents.llm.endpoint import Endpoint, parse_llm
 from radplan_agents.llm.local import local_name, serve
 from radplan_agents.llm.messages import JSONSchema, Message
@@ -20,7 +20,7 @@ from radplan_agents.llm.metering import FREE, Ledger, Limits, Metered, Price
 from radplan_agents.llm.openai_client import OpenAIClient
 from radplan_agents.llm.retry import Retrying
 from radplan_agents.llm.schema import strict_schema
-from radplan_agents.llm.structured import Failed, Fault, ask, json_judge, text_judge
+from radplan_agents.llm.structured import Called, Failed, Fault, ask, calls_judge, json_judge, text_judge
 from radplan_agents.llm.tally import Tally
 from radplan_agents.llm.transcript import Transcribed, Transcript
 
@@ -211,6 +211,24 @@ class Session:
             If the service gives no reply at all: the run ends and can go on later.
         """
         return self._asked(name, self._request(messages, strict_schema(model)), json_judge(model, context))
+
+    def call(self, name: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Called | Failed:
+        """Ask for a call of tools.
+
+        Parameters
+        ----------
+        name, messages
+            See `say`; results of earlier calls are messages too.
+        tools : sequence of ToolSpec
+            What may be called. Whether a call names one of them and its arguments fit is for the caller to check.
+
+        Raises
+        ------
+        ModelError
+            If the service gives no reply at all: the run ends and can go on later.
+        """
+        request = self._request(messages).model_copy(update={"tools": tuple(tools)})
+        return self._asked(name, request, calls_judge)
 
     def step(self, number: int, remark: str) -> None:
         """Say in the transcript, and nowhere else, which step of the agent's work all calls from here on belong to.

@@ -17,8 +17,9 @@ from pydantic_core import core_schema
 
 from radplan_agents.llm.chat import ChatClient, Format, Reply, Request
 from radplan_agents.llm.extraction import FaultyReplyError, extract_json
-from radplan_agents.llm.messages import assistant, user
+from radplan_agents.llm.messages import ToolCall, assistant, user
 from radplan_agents.llm.thoughts import without_thoughts
+from radplan_agents.llm.wire import HOW_TO_CALL
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -105,6 +106,16 @@ def text_judge(reply: Reply) -> str:
     FaultyReplyError
         "refused", "content_filter", "truncated", "oversized" or "empty".
     """
+    _check_whole(reply)
+    answer = without_thoughts(reply.text)
+    if not answer:
+        only_thoughts = "it holds thoughts and no answer; answer after them"
+        raise FaultyReplyError("empty", only_thoughts if reply.text.strip() else "it is empty")
+    return answer
+
+
+def _check_whole(reply: Reply) -> None:
+    """Raise FaultyReplyError where a reply was withheld, refused, cut short or is too long."""
     if reply.finish_reason == "content_filter":
         raise FaultyReplyError("content_filter", "the service's filter withheld it")
     if reply.refusal:
@@ -113,11 +124,37 @@ def text_judge(reply: Reply) -> str:
         raise FaultyReplyError("truncated", "it was cut off at the greatest length allowed; be briefer")
     if len(reply.text) > LONGEST_REPLY:
         raise FaultyReplyError("oversized", f"it is longer than {LONGEST_REPLY} characters; be briefer")
-    answer = without_thoughts(reply.text)
-    if not answer:
-        only_thoughts = "it holds thoughts and no answer; answer after them"
-        raise FaultyReplyError("empty", only_thoughts if reply.text.strip() else "it is empty")
-    return answer
+
+
+@dataclass(frozen=True)
+class Called:
+    """A reply that calls tools: the calls in order, at least one, and what was said beside them."""
+
+    calls: tuple[ToolCall, ...]
+    text: str
+
+
+def calls_judge(reply: Reply) -> Called:
+    """Return the tools that a reply calls: natively, or by a JSON object with "tool" and "arguments" in its text.
+
+    Raises
+    ------
+    FaultyReplyError
+        As `text_judge`, or "no_tool_call".
+    """
+    _check_whole(reply)
+    if reply.tool_calls:
+        return Called(reply.tool_calls, without_thoughts(reply.text))
+    text = text_judge(reply)
+    try:
+        found = extract_json(text)
+    except FaultyReplyError:
+        found = {}
+    name = found.get("tool", found.get("name"))
+    if not isinstance(name, str):
+        raise FaultyReplyError("no_tool_call", f"it calls no tool. {HOW_TO_CALL}")
+    arguments = found.get("arguments", found.get("parameters", {}))
+    return Called((ToolCall(id="call_1", name=name, arguments=json.dumps(arguments)),), "")
 
 
 def json_judge(model: type[M], context: Mapping[str, Any] | None = None) -> Callable[[Reply], M]:

@@ -63,7 +63,7 @@ class Transcript:
         self._calls += 1
         entry: dict[str, Any] = {"call": self._calls, "name": name, "request": self._stored(request)}
         if isinstance(outcome, Reply):
-            entry["reply"] = {**outcome.model_dump(mode="json"), "from_cache": outcome.from_cache}
+            entry["reply"] = {**outcome.model_dump(mode="json"), "said": outcome.said, "from_cache": outcome.from_cache}
         else:
             entry["error"] = f"{type(outcome).__name__}: {outcome}"
         self._add(entry)
@@ -77,7 +77,13 @@ class Transcript:
         keep_images = self._share_images or not request.shows_own_patient
         stored = request.model_dump(mode="json", exclude={"messages"}, exclude_none=True)
         stored["messages"] = [
-            {"role": message.role, "parts": [self._stored_part(part, keep_images) for part in message.parts]}
+            {
+                "role": message.role,
+                "parts": [
+                    *(self._stored_part(part, keep_images) for part in message.parts),
+                    *({"text": str(call)} for call in message.calls),
+                ],
+            }
             for message in request.messages
         ]
         return stored
@@ -103,7 +109,7 @@ class Transcript:
         if "error" in entry:
             return "\n\n".join([*lines, "**no reply**", _fenced(entry["error"])]) + "\n\n"
         reply = entry["reply"]
-        lines += [f"**reply** ({_summary(reply)})", _fenced(reply["refusal"] or reply["text"])]
+        lines += [f"**reply** ({_summary(reply)})", _fenced(reply["said"])]
         return "\n\n".join(lines) + "\n\n"
 
     def _rendered_parts(self, message: dict[str, Any], call: int) -> list[str]:

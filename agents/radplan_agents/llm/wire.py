@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-from radplan_agents.llm.chat import Format, Request
+from radplan_agents.llm.chat import Format, Request, ToolSpec
 from radplan_agents.llm.errors import ServiceError
 from radplan_agents.llm.messages import Image, JSONSchema, Message, Text
 
@@ -22,6 +22,7 @@ class Adaptation(StrEnum):
     MAX_COMPLETION_TOKENS = "max_tokens sent as max_completion_tokens"
     JSON_OBJECT = "response_format json_schema replaced by json_object"
     NO_FORMAT = "response_format left out"
+    NO_TOOLS = "tools told in words"
     NO_IMAGES = "pictures left out"
 
 
@@ -41,8 +42,12 @@ def from_request(
 
     if request.has_images and adapted(Adaptation.NO_IMAGES):
         request = request.without_images()
+    if request.tools and adapted(Adaptation.NO_TOOLS):
+        request = in_words(request)
     messages = [_message(message) for message in request.messages]
     body: dict[str, Any] = {"model": model, "messages": messages}
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
     if request.json_schema is not None:
         form = _allowed(request.format, adaptations)
         if form != request.format:
@@ -82,7 +87,52 @@ def _with_instruction(message: Message, schema: JSONSchema) -> Message:
     return Message(role=message.role, parts=(*message.parts, Text(text=text)))
 
 
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.schema_of_arguments}
+    return {"type": "function", "function": function}
+
+
+def in_words(request: Request) -> Request:
+    """Return a request that tells of its tools, their calls and results in plain turns, for a service without tools."""
+    tools = "\n\n".join(
+        f"{tool.name}: {tool.description}\nArguments: {json.dumps(tool.schema_of_arguments, ensure_ascii=False)}"
+        for tool in request.tools
+    )
+    first, *rest = request.messages
+    told = first.model_copy(update={"parts": (*first.parts, Text(text=f"{HOW_TO_CALL}\n\nTools:\n\n{tools}"))})
+    turns = [told]
+    for turn in map(_turn_in_words, rest):
+        if turn.role == turns[-1].role:  # many chat templates insist on alternating roles
+            turns[-1] = turns[-1].model_copy(update={"parts": (*turns[-1].parts, *turn.parts)})
+        else:
+            turns.append(turn)
+    return request.model_copy(update={"messages": tuple(turns), "tools": ()})
+
+
+HOW_TO_CALL = (
+    'Call a tool by replying with one JSON object, {"tool": NAME, "arguments": {…}}, and nothing else. '
+    "Its result is the next message."
+)
+
+
+def _turn_in_words(message: Message) -> Message:
+    if message.role == "tool":
+        return Message(role="user", parts=(Text(text="Result:"), *message.parts))
+    if not message.calls:
+        return message
+    calls = [f'{{"tool": {json.dumps(call.name)}, "arguments": {call.arguments or "{}"}}}' for call in message.calls]
+    return Message(role=message.role, parts=(*message.parts, *(Text(text=call) for call in calls)))
+
+
 def _message(message: Message) -> dict[str, Any]:
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+    if message.calls:
+        calls = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.calls
+        ]
+        return {"role": message.role, "content": message.text or None, "tool_calls": calls}
     if not message.images:  # a plain string: older services know no parts
         return {"role": message.role, "content": message.text}
     return {"role": message.role, "content": [_part(part) for part in message.parts]}
@@ -112,6 +162,7 @@ _FORMAT = re.compile(
 _MAX_TOKENS = re.compile(r"\bmax_tokens\b")
 _TEMPERATURE = re.compile(r"\btemperature\b", re.IGNORECASE)
 _SEED = re.compile(r"\bseed\b", re.IGNORECASE)
+_TOOLS = re.compile(r"\btools?\b|tool[_ -]?(use|call|choice)|function[_ -]?call", re.IGNORECASE)
 _IMAGES = re.compile(r"image|vision|multi-?modal|mmproj|content must be a string", re.IGNORECASE)
 _QUOTED = re.compile(r"""['"`“‘]([$\w]+)['"`”’]""")
 
@@ -132,10 +183,11 @@ def adaptation_to(error: ServiceError, body: Mapping[str, Any]) -> Adaptation | 
         (_MAX_TOKENS, "max_tokens" in body, Adaptation.MAX_COMPLETION_TOKENS),
         (_TEMPERATURE, "temperature" in body, Adaptation.NO_TEMPERATURE),
         (_SEED, "seed" in body, Adaptation.NO_SEED),
+        (_TOOLS, "tools" in body, Adaptation.NO_TOOLS),
         (_IMAGES, sends_images, Adaptation.NO_IMAGES),
     ]
-    if error.status == 500:  # llama.cpp's answer to pictures and grammars; of anything else a 500 says nothing
-        offers = offers[-1:]
+    if error.status == 500:  # llama.cpp's answer to tools, pictures and grammars; of anything else a 500 says nothing
+        offers = offers[-2:]
     elif error.status not in (200, 400, 404, 415, 422, 501):
         return None
     looser = {"json_schema": Adaptation.JSON_OBJECT, "json_object": Adaptation.NO_FORMAT}.get(form)

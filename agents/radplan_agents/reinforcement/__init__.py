@@ -6,6 +6,16 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("ppo, sac and dqn need pip install 'radplan_env[rl]'", name=error.name) from error
 
 from radplan_agents.reinforcement.agent import DQNAgent, PolicyAgent, PPOAgent, SACAgent
-from radplan_agents.reinforcement.policy import ALGORITHMS, Policy, load_policy, shipped
+from radplan_agents.reinforcement.policy import ALGORITHMS, Policy, installed, load_policy, shipped
 
-__all__ = ["ALGORITHMS", "DQNAgent", "PPOAgent", "Policy", "PolicyAgent", "SACAgent", "load_policy", "shipped"]
+__all__ = [
+    "ALGORITHMS",
+    "DQNAgent",
+    "PPOAgent",
+    "Policy",
+    "PolicyAgent",
+    "SACAgent",
+    "installed",
+    "load_policy",
+    "shipped",
+]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from radplan_agents.agent import Action, Info, Observation
-from radplan_agents.reinforcement.policy import Policy, load_policy, shipped, site
+from radplan_agents.reinforcement.policy import Policy, installed, load_policy, shipped, site
 from radplan_env.env import RadPlanEnv
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import Protocol
@@ -26,7 +26,7 @@ class PolicyAgent:
         Unused: nothing is drawn.
     policy : Path, str or Policy, optional
         A policy of your own; by default the class's `policy` or, where that is None, the one that comes with the
-        package for the environment's protocol.
+        package for the environment's protocol; for agents called "ppo:own" and the like, the one that you installed.
 
     Raises
     ------
@@ -39,6 +39,7 @@ class PolicyAgent:
 
     algorithm: ClassVar[str]
     policy: ClassVar[Path | str | None] = None
+    own: ClassVar[bool] = False
     deterministic = True
 
     def __init__(self, env: RadPlanEnv, *, seed: int = 0, policy: Path | str | Policy | None = None) -> None:
@@ -87,12 +88,13 @@ class PolicyAgent:
     def _path(cls, protocol: Protocol, path: Path | str | None) -> Path:
         """Where the policy lies."""
         chosen = path or cls.policy
-        place = shipped(cls.algorithm, protocol) if chosen is None else Path(chosen)
+        by_default = installed if cls.own else shipped
+        place = by_default(cls.algorithm, protocol) if chosen is None else Path(chosen)
         if missing := [str(file) for file in (place, place.with_suffix(".json")) if not file.exists()]:
             command = f"python experiments/train.py --algorithm {cls.algorithm} --site {site(protocol)} --install"
             raise FileNotFoundError(
                 f"no {cls.algorithm} policy for protocol {protocol.name!r}: there is no {' and no '.join(missing)}; "
-                f"train one with {command}"
+                f"train one with {command}, and play it as {cls.algorithm}:own"
             )
         return place
 
@@ -113,3 +115,21 @@ class DQNAgent(PolicyAgent):
     """Deep Q-network (Mnih 2015, doi 10.1038/nature14236) on discrete moves, as Shen 2020 (doi 10.1002/mp.14114)."""
 
     algorithm = "dqn"
+
+
+class OwnPPOAgent(PPOAgent):
+    """PPO with the policy that you trained and installed."""
+
+    own = True
+
+
+class OwnSACAgent(SACAgent):
+    """SAC with the policy that you trained and installed."""
+
+    own = True
+
+
+class OwnDQNAgent(DQNAgent):
+    """DQN with the policy that you trained and installed."""
+
+    own = True

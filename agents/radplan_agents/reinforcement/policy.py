@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO, SAC
@@ -52,6 +53,11 @@ class Policy:
 def shipped(algorithm: str, protocol: Protocol) -> Path:
     """Return where the package's policy of an algorithm for a protocol lies, whether it is there or not."""
     return SHIPPED / f"{algorithm}-{site(protocol)}.zip"
+
+
+def installed(algorithm: str, protocol: Protocol) -> Path:
+    """Return where `experiments/train.py --install` puts a policy of your own: your data folder, never the package."""
+    return platformdirs.user_data_path("radplan_env") / "policies" / f"{algorithm}-{site(protocol)}.zip"
 
 
 def site(protocol: Protocol) -> str:

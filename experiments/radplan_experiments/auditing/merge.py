@@ -55,6 +55,7 @@ def merge(paths: Sequence[Path], out: Path, *, command: str = "") -> int:
             copy_file(source.case_path(case), target.case_path(case))
         for key, source in tqdm(episodes.items(), desc="merge", unit="episode", file=sys.stderr):
             copy_file(source.fluences_path(key), target.fluences_path(key))
+            copy_file(source.apertures_path(key), target.apertures_path(key))
             copy_file(source.plan_path(key), target.plan_path(key))
             copy_transcript(source, target, key)
             target.append(source.records[key])
@@ -140,7 +141,8 @@ def _holder_of_episode(sources: Sequence[RunFolder], key: Key) -> RunFolder | No
         If two hold it and it went differently.
     """
     holders = [source for source in sources if key in source.records]
-    went = [(source.records[key]["status"], source.records[key]["steps"]) for source in holders]
+    told = ("status", "steps", "delivered_plan")
+    went = [[source.records[key].get(name) for name in told] for source in holders]
     for other, source in zip(went, holders, strict=True):
         if other != went[0]:
             agent, case, seed = key

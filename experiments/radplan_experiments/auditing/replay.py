@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from radplan_env.case import Case, CaseError
+from radplan_env.delivery.delivered import Delivery
 from radplan_env.planning import Plan, PlanningSystem, Summary
-from radplan_experiments.recording import fluences
+from radplan_experiments.recording import apertures, fluences
 from radplan_experiments.recording.records import Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder, read_run_folder
 from radplan_experiments.running.backends import open_backend
@@ -19,9 +20,9 @@ from radplan_experiments.running.runner import planning_system, read_case
 
 JUDGED = (
     *("stage", "score", "screened", "reasons", "verdict", "scaled_by", "as_drawn", "own_rows_score", "complexity"),
-    *("met", "metrics", "criteria", "terms"),
+    *("met", "metrics", "criteria", "terms", "delivered"),
 )
-"""What of a plan's summary follows from its fluence, the protocol and the scorecard."""
+"""What of a plan's summary follows from its fluence and apertures, the protocol and the scorecard."""
 
 Result = TypeVar("Result", covariant=True)
 
@@ -120,7 +121,9 @@ def open_case(folder: RunFolder, case: str) -> PlanningSystem:
         raise UnusableError(f"the case cannot be planned ({error})") from error
 
 
-def judged_again(system: PlanningSystem, step: Summary, fluence: fluences.Fluence) -> Plan:
+def judged_again(
+    system: PlanningSystem, step: Summary, fluence: fluences.Fluence, delivery: Delivery | None = None
+) -> Plan:
     """A plan of a run made again, and judged on all points of the verdict, as every plan of a run is.
 
     Where the step says what rounding costs, the plan does too.
@@ -128,10 +131,46 @@ def judged_again(system: PlanningSystem, step: Summary, fluence: fluences.Fluenc
     Raises
     ------
     ValueError
-        If the plan does not fit the case, or the fluence not the plan.
+        If the plan does not fit the case, or fluence or apertures not the plan.
     """
-    plan = system.restore({**step, "verdict": "full"}, fluence)
+    plan = system.restore({**step, "verdict": "full"}, fluence, delivery)
     return system.with_rounding(plan) if "rounding_costs" in step["complexity"] else plan
+
+
+def delivered_again(system: PlanningSystem, plan: Plan, delivery: Delivery) -> Plan:
+    """The delivered plan that an episode hands over made again, from the solve and from its apertures.
+
+    Raises
+    ------
+    ValueError
+        If the apertures do not fit the plan.
+    """
+    again = system.restore(plan.summary(), plan.solution.fluence, delivery)
+    return replace(again, complexity=plan.complexity)
+
+
+def stored_deliveries(folder: RunFolder, record: Record) -> list[Delivery | None]:
+    """The apertures of every solve of an episode; None of the ideal ones.
+
+    Raises
+    ------
+    UnusableError
+        If they are not all there.
+    """
+    number = len(record["steps"])
+    if folder.settings.delivery is None or folder.settings.delivery.when == "final":
+        return [None] * number
+    path = folder.apertures_path(key_of(record))
+    name = path.relative_to(folder.path)
+    try:
+        found = apertures.load(path)
+    except FileNotFoundError as error:
+        raise UnusableError(f"{name} is missing") from error
+    except ValueError as error:
+        raise UnusableError(f"{name} is damaged ({error.__cause__})") from error
+    if len(found) != number:
+        raise UnusableError(f"{name} holds apertures of {len(found)} plans, the record {number} solves")
+    return list(found)
 
 
 def stored_fluences(folder: RunFolder, record: Record) -> list[fluences.Fluence]:

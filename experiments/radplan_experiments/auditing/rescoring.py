@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from radplan_env.planning import PlanningSystem
+from radplan_env.planning import Plan, PlanningSystem
 from radplan_env.protocol import Protocol
 from radplan_env.scorecards import check_scorecard, load_scorecard
 from radplan_experiments.auditing import replay
@@ -91,7 +91,16 @@ def _settings(settings: Settings, protocol: Protocol | None, scorecard: str | No
         check_scorecard(chosen, protocol)
     except ValueError as error:
         raise RunFolderError(str(error)) from error
+    if settings.delivery is not None and _dose(protocol) != _dose(settings.protocol):
+        raise RunFolderError(
+            f"plans of this run are delivered for {_dose(settings.protocol)}: apertures cannot be judged by a protocol "
+            f"of {_dose(protocol)}"
+        )
     return replace(settings, protocol=protocol, scorecard=ScorecardChoice.of(chosen), suite=None)
+
+
+def _dose(protocol: Protocol) -> str:
+    return f"{protocol.primary.prescription_gy:g} Gy in {protocol.fractions} fractions"
 
 
 def rescore_case(
@@ -116,13 +125,15 @@ def rescore_case(
 def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, record: Record) -> Record:
     """An episode's record by the protocol and scorecard of `target`; its plans are written first."""
     solved = replay.stored_fluences(source, record) if record["steps"] else []
-    plans = [replay.judged_again(system, step, fluence) for step, fluence in zip(record["steps"], solved, strict=True)]
+    made = zip(record["steps"], solved, replay.stored_deliveries(source, record) if solved else [], strict=True)
+    plans = [replay.judged_again(system, step, fluence, delivery) for step, fluence, delivery in made]
     came_to = runner.outcome([plan.summary() for plan in plans])
-    against = None
+    against = delivered = None
     if (chosen := came_to["handed_over"]) is not None:
         plans[chosen] = system.with_rounding(plans[chosen])
-        runner.keep(target, key_of(record), solved, plans[chosen])
-        against = system.against_reference(plans[chosen])
+        delivered = _delivered(source, system, record, chosen, plans[chosen])
+        runner.keep(target, key_of(record), plans, delivered or plans[chosen])
+        against = system.against_reference(delivered or plans[chosen])
     steps: list[Any] = [
         {**step, **{name: value for name, value in plan.summary().items() if name in replay.JUDGED}}
         for step, plan in zip(record["steps"], plans, strict=True)
@@ -130,6 +141,7 @@ def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, reco
     return {
         **record,
         **came_to,
+        **runner.told_of(delivered),
         "against_reference": against,
         "protocol": target.settings.protocol.name,
         "scorecard": system.scorecard.identity,
@@ -140,6 +152,19 @@ def _rescored(target: RunFolder, source: RunFolder, system: PlanningSystem, reco
             "was": judges(source.settings),
         },
     }
+
+
+def _delivered(source: RunFolder, system: PlanningSystem, record: Record, chosen: int, plan: Plan) -> Plan | None:
+    """The plan handed over as it is delivered: by its stored apertures, where it is the same solve as before."""
+    delivery = source.settings.delivery
+    if delivery is None:
+        return None
+    if chosen == record["handed_over"]:
+        stored = Plan.load(source.plan_path(key_of(record))).delivery
+        if stored is None:
+            raise UnusableError("the plan handed over has no apertures")
+        return replay.delivered_again(system, plan, stored)
+    return runner.deliver(source.settings, system, plan)
 
 
 def judges(settings: Settings) -> str:

@@ -1,9 +1,10 @@
 """A results folder confirmed: its plans are replayed and held against what is recorded of them.
 
-Confirmed is that every plan's dose, metrics, criteria, score and objective follow from its fluence and parameters on
-the case recorded, and that what is said of an episode follows from its plans. That a fluence is the best for its
-parameters, and that an agent did what it did by itself, only a run can show; seconds, tokens and whatever else agents
-say of themselves are taken on trust.
+Confirmed is that every plan's dose, metrics, criteria, score and objective follow from its fluence, or from its
+apertures, and its parameters on the case recorded, that apertures keep the limits of the run's machine, and that what
+is said of an episode follows from its plans. That a fluence or apertures are the best for their parameters, the score
+of the ideal plan that apertures were made from, and that an agent did what it did by itself, only a run can show;
+seconds, tokens and whatever else agents say of themselves are taken on trust.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from radplan_env.delivery.delivered import Delivery
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_experiments.auditing import replay
 from radplan_experiments.auditing.replay import UnusableError
@@ -171,24 +173,72 @@ def _problems(folder: RunFolder, system: PlanningSystem, record: Record) -> Iter
     if not steps:
         return
     try:
-        solved = replay.stored_fluences(folder, record)
+        solved, deliveries = replay.stored_fluences(folder, record), replay.stored_deliveries(folder, record)
     except UnusableError as error:
         yield None, str(error)
         return
-    for index, (step, fluence) in enumerate(zip(steps, solved, strict=True)):
+    for index, (step, fluence, delivery) in enumerate(zip(steps, solved, deliveries, strict=True)):
         try:
-            plan = replay.judged_again(system, step, fluence)
+            if delivery is not None and (problem := _problem_of_delivery(folder.settings, delivery)):
+                yield index + 1, problem
+            plan = replay.judged_again(system, step, fluence, delivery)
         except (ValueError, KeyError, TypeError) as error:
             yield index + 1, f"cannot be replayed ({type(error).__name__}: {error})"
             continue
         if different := differences(_judged(step), _judged(plan.summary())):
             yield index + 1, _shortened(different)
-        if index == record["handed_over"]:
-            different = _problems_of_file(folder, record, plan)
-            recorded, found = record.get("against_reference"), system.against_reference(plan)
-            different += differences({"against_reference": recorded}, {"against_reference": found})
-            if different:
-                yield index + 1, f"plan handed over: {_shortened(different)}"
+        if index != record["handed_over"]:
+            continue
+        if different := _problems_of_plan_handed_over(folder, system, record, plan):
+            yield index + 1, f"plan handed over: {_shortened(different)}"
+
+
+def _problem_of_delivery(settings: Settings, found: Delivery) -> str | None:
+    """In what apertures are not what the run's settings ask for."""
+    wanted = settings.delivery
+    if wanted is None:
+        return "it is delivered, in a run of ideal plans"
+    arcs = sum(each.is_arc for each in found.apertures.fields)
+    if found.technique != wanted.technique or arcs != (wanted.arcs if wanted.technique == "vmat" else 0):
+        return f"its technique is {found.technique} with {counted(arcs, 'arc')}, not the run's"
+    if found.machine != wanted.chosen_machine:
+        return f"its machine is another {found.machine.name} than the run's"
+    return None
+
+
+def _problems_of_plan_handed_over(folder: RunFolder, system: PlanningSystem, record: Record, plan: Plan) -> list[str]:
+    """In what the plan handed over is not what its solve, and its apertures if it is delivered, give."""
+    path = folder.plan_path(key_of(record))
+    name = path.relative_to(folder.path)
+    try:
+        stored = Plan.load(path)
+    except FileNotFoundError:
+        return [f"{name} is missing"]
+    except ValueError as error:
+        return [f"{name} is damaged, or of another format ({error.__cause__})"]
+    if folder.settings.delivery is None and stored.delivery is None:
+        again, told = plan, runner.told_of(None)
+    elif stored.delivery is None:
+        return [f"{name} has no apertures"]
+    elif problem := _problem_of_delivery(folder.settings, stored.delivery):
+        return [problem]
+    else:
+        again = replay.delivered_again(system, plan, stored.delivery)
+        told = runner.told_of(again)
+    found = _differences_of_file(stored, again)
+    if plan.delivery is not None and not _same_apertures(system.judged_in_full(plan), stored):
+        found.append("its apertures are not those of the solve")
+    names = ("delivered", "delivered_plan", "against_reference")
+    return found + differences(
+        {name: record.get(name) for name in names}, {**told, "against_reference": system.against_reference(again)}
+    )
+
+
+def _same_apertures(one: Plan, other: Plan) -> bool:
+    assert one.delivery is not None
+    assert other.delivery is not None
+    a, b = one.delivery.arrays(), other.delivery.arrays()
+    return all(np.array_equal(a[name], b[name]) for name in a)
 
 
 def _problems_of_episode(settings: Settings, record: Record) -> Iterator[str]:
@@ -206,21 +256,14 @@ def _problems_of_episode(settings: Settings, record: Record) -> Iterator[str]:
         yield _shortened(different)
 
 
-def _problems_of_file(folder: RunFolder, record: Record, plan: Plan) -> list[str]:
-    """In what the stored plan of an episode differs from the one that its fluence gives."""
-    path = folder.plan_path(key_of(record))
-    name = path.relative_to(folder.path)
-    try:
-        stored = Plan.load(path)
-    except FileNotFoundError:
-        return [f"{name} is missing"]
-    except ValueError as error:
-        return [f"{name} is damaged, or of another format ({error.__cause__})"]
+def _differences_of_file(stored: Plan, plan: Plan) -> list[str]:
+    """In what the stored plan of an episode differs from the one that its fluence and apertures give."""
     found = differences(_whole(stored), _whole(plan))
     if not np.array_equal(stored.fluence, plan.fluence):
         found.append("its fluence is not that of the solve")
     if stored.grid != plan.grid or not _same_dose(stored, plan):
-        found.append("its dose is not that of its fluence")
+        source = "fluence" if plan.delivery is None else "apertures"
+        found.append(f"its dose is not that of its {source}")
     return found
 
 

@@ -14,6 +14,8 @@ It ends with a report (DIR/report.html), tables (DIR/tables.md, as CSV in DIR/ta
       confirm the numbers in a folder of results, yours or another's
   python experiments/compare.py --site head-and-neck --data provided-data --agents template coordinate
       the OpenKBP test patients, beside their reference plans
+  python experiments/compare.py --technique vmat --deliver final
+      ideal plans as agents make them, and an arc of the one that each episode hands over
   python experiments/compare.py --site prostate --source dicom --data PATIENT --fidelity paper
       your own patient
   python experiments/compare.py --agents coordinate mypackage.mymodule:MyAgent --seeds 5 --jobs 8
@@ -21,7 +23,8 @@ It ends with a report (DIR/report.html), tables (DIR/tables.md, as CSV in DIR/ta
   python experiments/compare.py --agents template gpt-radplan --llm MODEL --instructions "spare the rectum"
       a language model, at OpenAI (OPENAI_API_KEY), elsewhere (MODEL@URL) or on this machine (local:PATH.gguf)
 
-Plans are ideal fluences, before sequencing: they are not deliverable plans yet.
+Plans are ideal fluences, before sequencing, which no machine delivers, unless --technique says how: then they are
+judged as they are delivered (docs/delivery.md).
 """
 
 from __future__ import annotations

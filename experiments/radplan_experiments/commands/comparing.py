@@ -16,6 +16,7 @@ from radplan_experiments.suites import load_suite
 SET_BY_SUITE = (
     *("--site", "--protocol", "--scorecard", "--gantry-angles-deg", "--collimator-angles-deg", "--beam-model"),
     *("--source", "--split", "--cases", "--budget", "--seeds", "--fidelity"),
+    *("--technique", "--machine", "--arcs", "--deliver"),
 )
 
 BESIDE = {

@@ -1,6 +1,6 @@
-"""Write what the model of GPT-RadPlan sees to docs/prompts: each call of one step, for a prostate and a neck.
+"""Write what language models see to docs/prompts: GPT-RadPlan's calls of one step, and the planner's console.
 
-Both patients are made up. The first steps are played with scripted replies, so that the step shown has a history.
+The patients are made up. The first steps are played with scripted replies, so that the step shown has a history.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ score. Every so often the policy plans the validation cases, at fidelity fast, a
   DIR/checkpoint.zip                 where the training stands
   DIR/tensorboard                    curves: tensorboard --logdir DIR (pip install 'radplan_env[rl]')
 
+The bar shows the points that an episode gained over its start plan, mean of the last hundred, and what validation gave.
+
 Stop the training whenever you like: the same command goes on from the last checkpoint. A command with more --solves
 trains a finished policy further.
 
@@ -18,7 +20,7 @@ Hyperparameters are in experiments/radplan_experiments/training/hyperparameters,
   python experiments/train.py --algorithm ppo
       the prostate policy that `compare.py --agents ppo` plays
   python experiments/train.py --algorithm sac --site head-and-neck --data provided-data --install
-      a policy for head & neck, put where compare.py finds it
+      a policy for head & neck, put where compare.py --agents sac:own finds it
 """
 
 from __future__ import annotations

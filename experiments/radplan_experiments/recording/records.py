@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
 from radplan_env.info import DeliverySummary, PlanSummary
@@ -34,7 +35,16 @@ class Outcome(TypedDict):
     """Which of the steps the episode hands over. It counts from 0, where figures and reports say "solve 1"."""
 
 
-class EpisodeRecord(Outcome):
+class Delivered(TypedDict):
+    """What a record says of the delivered plan that an episode hands over; None of a run of ideal plans."""
+
+    delivered: DeliverySummary | None
+    """How it is delivered, and what the verdict says of that."""
+    delivered_plan: PlanSummary | None
+    """Its whole summary; the step that it was made from may be ideal."""
+
+
+class EpisodeRecord(Outcome, Delivered):
     """An episode, a line of episodes.jsonl."""
 
     schema: NotRequired[int]
@@ -62,8 +72,6 @@ class EpisodeRecord(Outcome):
     ran_on: NotRequired[dict[str, str]]
     command: NotRequired[str]
     rescored: NotRequired[dict[str, str]]
-    delivered: NotRequired[DeliverySummary | None]
-    """Of the plan handed over: how it is delivered, and what the verdict says of that."""
 
 
 Record = EpisodeRecord
@@ -90,8 +98,14 @@ def handed_over(record: Record) -> int:
 
 
 def plan_handed_over(record: Record) -> PlanSummary:
-    """The summary of the plan that an episode hands over; see `handed_over`."""
-    return record["steps"][handed_over(record)]
+    """The summary of the plan that an episode hands over, as it is delivered if it is; see `handed_over`."""
+    return record.get("delivered_plan") or record["steps"][handed_over(record)]
+
+
+def plans_that_count(record: Record) -> Sequence[PlanSummary]:
+    """By what an episode is scored: every plan that it made, or the delivered one that it hands over."""
+    delivered = record.get("delivered_plan")
+    return record["steps"] if delivered is None else [delivered]
 
 
 def parse(line: bytes) -> Record | None:

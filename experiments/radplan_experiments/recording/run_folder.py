@@ -2,12 +2,14 @@
 
 DIR/run.json          the settings, fixed when the folder is made
 DIR/protocol.yaml     the protocol that the run's plans are made and judged by
+DIR/machine.yaml      the machine that delivers them, where one does
 DIR/episodes.jsonl    one JSON object per episode, appended when the episode is over
 DIR/failures.txt      the tracebacks of the episodes that agents failed in
 DIR/set_aside.jsonl   lines of episodes.jsonl that could not be read; never used, never deleted
 DIR/cases/            what is known of each case before an agent sees it, its reference plan among it
 DIR/plans/            the plan that each episode handed over, whole
 DIR/fluences/         the fluence of every solve of each episode: any of its plans can be had again from it
+DIR/apertures/        the apertures of every solve of each episode, where each is delivered
 DIR/transcripts/      what language models were shown and said, by agent, case and seed
 DIR/replies.sqlite, DIR/llm_calls.sqlite
                       the replies themselves, and what was paid for them
@@ -26,12 +28,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from radplan_env.delivery.machine import read_machine
 from radplan_env.protocol import ProtocolError, load_protocol
 from radplan_experiments.recording.records import FAILED, SCHEMA, Key, Record, key_of, parse
 from radplan_experiments.recording.settings import Settings, different_settings
 from radplan_experiments.writing import UNFINISHED, slug, write_atomically, write_json, write_text
 
-PROTOCOL = "protocol.yaml"
+PROTOCOL, MACHINE = "protocol.yaml", "machine.yaml"
 
 
 class RunFolderError(Exception):
@@ -71,6 +74,10 @@ class RunFolder:
     def fluences_path(self, key: Key) -> Path:
         agent, case, seed = key
         return self.path / "fluences" / slug(agent) / slug(case) / f"seed_{seed}.npz"
+
+    def apertures_path(self, key: Key) -> Path:
+        agent, case, seed = key
+        return self.path / "apertures" / slug(agent) / slug(case) / f"seed_{seed}.npz"
 
     def transcript_path(self, key: Key) -> Path:
         agent, case, seed = key
@@ -172,6 +179,8 @@ def _check_settings(path: Path, settings: Settings, command: str, versions: dict
         for prepared in (path / "cases").glob("*.json"):
             prepared.unlink()
     write_text(path / PROTOCOL, settings.protocol.to_yaml())
+    if settings.delivery is not None:
+        write_text(path / MACHINE, settings.delivery.chosen_machine.to_yaml())
     write_json(file, {"schema": SCHEMA, "settings": settings.to_json(), "command": command, "versions": versions})
 
 
@@ -205,13 +214,16 @@ def read_run_folder(path: Path) -> RunFolder:
     """
     stored = read_settings(path)
     try:
-        folder = RunFolder(path, Settings.from_json(stored, load_protocol(path / PROTOCOL)))
-    except ProtocolError as error:
+        machine = None if stored["delivery"] is None else read_machine(path / MACHINE)
+        folder = RunFolder(path, Settings.from_json(stored, load_protocol(path / PROTOCOL), machine))
+    except (ProtocolError, ValueError) as error:
         raise RunFolderError(str(error)) from error
     except (TypeError, KeyError) as error:
         raise RunFolderError(f"cannot read {path / 'run.json'}: {error}; give another folder") from error
     if folder.settings.protocol_digest != stored["protocol_digest"]:
         raise RunFolderError(f"{path / PROTOCOL} is not the protocol that {path / 'run.json'} names: restore it")
+    if machine is not None and machine.digest != stored["delivery"]["digest"]:
+        raise RunFolderError(f"{path / MACHINE} is not the machine that {path / 'run.json'} names: restore it")
     kept, aside = _sorted_lines(folder, retry_failed=False)
     folder.records = {key_of(record): record for record in kept.values()}
     folder.set_aside = len(aside)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from radplan_env.beam_models import DEFAULT_BEAM_MODEL, beam_model_named
+from radplan_env.delivery.machine import Machine
+from radplan_env.planning import DeliverySettings
 from radplan_env.protocol import Protocol
 from radplan_env.scorecards import Scorecard, ScorecardIdentity
 from radplan_experiments.recording.records import Key
@@ -91,6 +93,9 @@ class Settings:
     gantry_angles_deg, collimator_angles_deg : tuple of float
         Beams other than the protocol's; none are the protocol's own.
     beam_model : BeamModelChoice
+    delivery : DeliverySettings, optional
+        How plans are delivered; None leaves them ideal. Of the machine run.json has the name and its digest, and
+        machine.yaml beside it the rest.
     suite : str, optional
         Suite that was asked for; whether the run is that suite, `Suite.departures` tells.
     """
@@ -114,6 +119,7 @@ class Settings:
     gantry_angles_deg: tuple[float, ...] = ()
     collimator_angles_deg: tuple[float, ...] = ()
     beam_model: BeamModelChoice = field(default_factory=lambda: BeamModelChoice.of(DEFAULT_BEAM_MODEL))
+    delivery: DeliverySettings | None = None
     suite: str | None = None
     reference_dose: bool = True
 
@@ -121,6 +127,11 @@ class Settings:
     def protocol_digest(self) -> str:
         """`Protocol.digest` of what the protocol asks and its scorecard reads of it."""
         return self.protocol.digest(self.scorecard.name)
+
+    @property
+    def solves_count(self) -> bool:
+        """Whether scores are of single solves: not where only the plan handed over is delivered."""
+        return self.delivery is None or self.delivery.each
 
     def episodes(self) -> Iterator[Key]:
         """Every (agent, case, seed) of the run; one case's episodes stand together, as they share its K."""
@@ -135,8 +146,8 @@ class Settings:
         return {**plain, "protocol": self.protocol.name, "protocol_digest": self.protocol_digest}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], protocol: Protocol) -> Settings:
-        """What `to_json` gave of a run by this protocol."""
+    def from_json(cls, data: Mapping[str, Any], protocol: Protocol, machine: Machine | None = None) -> Settings:
+        """What `to_json` gave of a run by this protocol, on this machine if its plans are delivered."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
@@ -145,12 +156,19 @@ class Settings:
         model = None if model is None else ModelChoice(**model)
         beam_model = BeamModelChoice(**values.pop("beam_model"))
         chosen = {"protocol": protocol, "scorecard": scorecard, "model": model, "beam_model": beam_model}
+        if (given := values.pop("delivery")) is not None:
+            assert machine is not None
+            chosen["delivery"] = DeliverySettings(given["technique"], machine, given["arcs"], given["deliver"])
         return cls(**{**values, **chosen})
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
+    if isinstance(value, DeliverySettings):
+        machine = value.chosen_machine
+        named = {"machine": machine.name, "digest": machine.digest}
+        return {"technique": value.technique, **named, "arcs": value.arcs, "deliver": value.when}
     return asdict(value) if isinstance(value, ModelChoice | ScorecardChoice | BeamModelChoice) else value
 
 

@@ -54,11 +54,15 @@ class BestKnown:
 def read_best_known(settings: Settings, path: Path = FILE) -> dict[str, BestKnown]:
     """Return what the file holds for the run's cases, by case, under the run's protocol and scorecard.
 
+    Of delivered plans it holds nothing.
+
     Raises
     ------
     ValueError
         If the file is no such table; the message names the line.
     """
+    if settings.delivery is not None:
+        return {}
     wanted = settings.protocol_digest, settings.scorecard.digest
     found: dict[str, BestKnown] = {}
     with path.open(encoding="utf-8", newline="") as file:

@@ -40,8 +40,9 @@ def all_figures(plans: StoredPlans, references: Mapping[str, Summary]) -> Iterat
         own = {r["agent"]: r for r in episodes if r["case"] == case and r["seed"] == 0}
         if own:
             yield f"dvh_{slug(case)}", partial(_dvhs, plans, case, own, references.get(case))
+    example = example_case(episodes)
     for record in episodes:
-        if record["seed"] == 0 and record["case"] == settings.cases[0]:
+        if record["seed"] == 0 and record["case"] == example:
             yield f"plan_{slug(record['agent'])}", partial(_plan, plans, record)
 
 

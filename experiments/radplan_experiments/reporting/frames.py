@@ -14,7 +14,7 @@ from radplan_env.planning import Summary
 from radplan_env.protocol import OUTSIDE_TARGETS
 from radplan_env.structure_names import is_target
 from radplan_experiments.recording.ranking import best_points, points, refused
-from radplan_experiments.recording.records import COMPLETE, Record, key_of, plan_handed_over
+from radplan_experiments.recording.records import COMPLETE, Record, key_of, plan_handed_over, plans_that_count
 from radplan_experiments.recording.settings import Settings
 
 REFERENCE = "reference plan (own voxels)"
@@ -70,20 +70,21 @@ def criteria(records: Iterable[Record]) -> pd.DataFrame:
 def plan_scores(records: Iterable[Record]) -> pd.DataFrame:
     """Scores by episode: method, case, seed, score (the best), handed (of the plan handed over), last, met, ….
 
-    A refused plan counts 0. `met`: whether any plan of the episode meets the whole protocol, 0 or 1; `passed`: whether
-    the best passes the screen, NaN where there is none; `highest`: the highest score, refused or not.
+    A refused plan counts 0. Where plans are delivered, all but `last` are of the delivered plan handed over. `met`:
+    whether any plan of the episode meets the whole protocol, 0 or 1; `passed`: whether the best passes the screen, NaN
+    where there is none; `highest`: the highest score, refused or not.
     """
     rows = [
         (
             r["agent"],
             r["case"],
             r["seed"],
-            best_points(r["steps"]),
+            best_points(plans_that_count(r)),
             points(plan_handed_over(r)),
             points(r["steps"][-1]),
-            any(step["met"] for step in r["steps"]),
-            _passed(r["steps"]),
-            max(step["score"] for step in r["steps"]),
+            any(plan["met"] for plan in plans_that_count(r)),
+            _passed(plans_that_count(r)),
+            max(plan["score"] for plan in plans_that_count(r)),
         )
         for r in complete(records)
     ]

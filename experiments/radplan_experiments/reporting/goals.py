@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from radplan_env.planning import Summary
 from radplan_experiments.recording.ranking import best_points, points, refused
-from radplan_experiments.recording.records import Record
+from radplan_experiments.recording.records import Record, plans_that_count
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
 from radplan_experiments.reporting.best_known import BestKnown, best_known
@@ -60,9 +60,12 @@ def reaches(plan: Summary, score: float) -> bool:
 
 
 def reached(settings: Settings, records: Iterable[Record], references: Mapping[str, Summary]) -> Iterator[Reached]:
-    """What each episode reached, of those that came to their end."""
+    """What each episode reached, of those that came to their end.
+
+    Where only the plan handed over is delivered, no solve has a score to be held against what is known.
+    """
     complete = frames.complete(records)
-    known = best_known(settings, complete)
+    known = best_known(settings, complete) if settings.solves_count else {}
     for record in complete:
         steps, case = record["steps"], record["case"]
         met = _first(step["met"] and not refused(step) for step in steps)
@@ -71,7 +74,7 @@ def reached(settings: Settings, records: Iterable[Record], references: Mapping[s
             record,
             met,
             None if met is None else steps[met - 1]["score"],
-            best_points(steps),
+            best_points(plans_that_count(record)),
             {goal: _first(reaches(step, score) for step in steps) for goal, score in goals.items()},
         )
 

@@ -1,6 +1,6 @@
-"""What the model of GPT-RadPlan sees: each call of one step, for a prostate and a neck.
+"""What language models see: each call of one step of GPT-RadPlan, and the console of `tool-planner`.
 
-Both patients are made up. The first steps are played with scripted replies, so that the step shown has a history.
+All patients are made up. The first steps are played with scripted replies, so that the step shown has a history.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from radplan_agents.gpt_radplan import GPTRadPlanAgent
-from radplan_agents.llm import Image, Message, MockClient, Request, Session
+from radplan_agents.llm import Image, Message, MockClient, Reply, Request, Session, ToolCall, ToolSpec
+from radplan_agents.tool_planner import ToolPlannerAgent
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.sources import synthetic
@@ -40,12 +41,75 @@ in tokens that the service counts its own way.
 """
 
 
+CONSOLE_HEADER = """# What the model sees: the planner's console
+
+Made by `python experiments/render_prompts.py`; do not edit. What `tool-planner` tells its model about a made-up
+prostate, the console's tools, and an exchange whose replies are scripted; a server of the Model Context Protocol
+(`radplan mcp`) offers the same tools. [console.md](../console.md) says what they are for.
+
+Tokens are counted as characters / {ratio}.
+
+| part | tokens |
+|---|---|
+{rows}
+"""
+
+EXCHANGE = tuple(
+    (text, ToolCall(id=f"call_{number}", name=name, arguments=json.dumps(arguments)))
+    for number, (text, name, arguments) in enumerate(
+        (
+            ("(scripted) The template first.", "plan", {}),
+            ("(scripted) What costs most, and where?", "worst_points", {"criterion": "Rectum D0.03cc"}),
+            (
+                "(scripted) A hot spot in the overlap: a limit, and a little more weight on the rectum.",
+                "plan",
+                {
+                    "weights": {"Rectum": 8},
+                    "limits": [{"structure": "Rectum", "metric": "D0.03cc", "at_most": 71.0}],
+                },
+            ),
+            ("(scripted) What does the limit cost?", "limits", {}),
+            ("(scripted) That will do.", "finish", {"plan": "best"}),
+        ),
+        1,
+    )
+)
+
+
 def run(args: PromptOptions) -> int:
     """Write the prompts of every site; return the exit code 0."""
     args.folder.mkdir(parents=True, exist_ok=True)
     for site in tqdm(("prostate", "head-and-neck"), desc="prompts", unit="site"):
         (args.folder / f"{site}.md").write_text(rendered(site, args.step), encoding="utf-8")
+    (args.folder / "console.md").write_text(rendered_console(), encoding="utf-8")
     return 0
+
+
+def rendered_console() -> str:
+    """Return what `tool-planner` tells its model, and an exchange with scripted replies, as Markdown."""
+    case = synthetic.load("train", 1, voxel_size_mm=5)[0]
+    env = RadPlanEnv(cases=[case], budget=10, progress=False)
+    client = MockClient([Reply(text=text, tool_calls=(call,)) for text, call in EXCHANGE])
+    agent = ToolPlannerAgent(env, session=Session(client))
+    observation, info = env.reset(seed=0)
+    agent.reset(observation, info)
+    while (action := agent.act(observation, info)) is not None:
+        observation, _, _, _, info = env.step(action)
+    opening, last = client.requests[0].messages, client.requests[-1].messages
+    told = "\n\n".join(part for message in opening for part in _message(message))
+    said = "\n\n".join(part for message in last[len(opening) :] for part in _message(message))
+    tools = "\n".join(map(_tool, client.requests[0].tools))
+    schemas = sum(len(tool.model_dump_json()) for tool in client.requests[0].tools)
+    sizes = {"system and task": sum(len(message.text) for message in opening), "tools": schemas}
+    rows = "\n".join(f"| {what} | {round(size / CHARACTERS_PER_TOKEN)} |" for what, size in sizes.items())
+    head = CONSOLE_HEADER.format(ratio=CHARACTERS_PER_TOKEN, rows=rows)
+    return f"{head}\n## Before the first call\n\n{told}\n\n## Tools\n\n{tools}\n## An exchange\n\n{said}\n"
+
+
+def _tool(tool: ToolSpec) -> str:
+    schema = json.dumps(tool.schema_of_arguments, indent=1, ensure_ascii=False)
+    form = f"<details><summary>JSON Schema of the arguments</summary>\n\n```json\n{schema}\n```\n\n</details>"
+    return f"### {tool.name}\n\n```text\n{tool.description}\n```\n\n{form}\n"
 
 
 def rendered(site: str, step: int) -> str:
@@ -132,6 +196,8 @@ def _message(message: Message) -> Iterator[str]:
     yield f"**{message.role}**"
     for part in message.parts:
         yield f"*[picture: {part.name}]*" if isinstance(part, Image) else f"```text\n{part.text}\n```"
+    for call in message.calls:
+        yield f"```text\n{call}\n```"
 
 
 def _tokens(request: Request) -> int:

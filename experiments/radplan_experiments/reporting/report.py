@@ -49,6 +49,7 @@ def _draw(plans: StoredPlans, references: Mapping[str, Any]) -> dict[str, Pictur
     pictures = {}
     below = stages.footnote(stages.stages_of_records(plans.records))
     drawings = list(all_figures(plans, references))
+    shown = html_report.shown(plans.folder.settings, plans.records)
     for name, draw in tqdm(drawings, desc="figures", unit="figure", file=sys.stderr):
         if (figure := draw()) is None:
             continue
@@ -56,7 +57,7 @@ def _draw(plans: StoredPlans, references: Mapping[str, Any]) -> dict[str, Pictur
         if not name.startswith("plan"):
             figures.add_footnote(figure, below)
         figures.save(figure, path, pdf=not name.startswith("plan"))
-        if html_report.shows(name):
+        if name in shown:
             pictures[name] = Picture.of(figure, path)
     return pictures
 

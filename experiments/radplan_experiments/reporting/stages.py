@@ -17,19 +17,23 @@ def stages_of(plans: Iterable[Mapping[str, Any]]) -> Stages:
 
 
 def stages_of_records(records: Iterable[Mapping[str, Any]]) -> Stages:
-    """Stages of the plans of some episodes."""
-    return stages_of(step for record in records for step in record["steps"])
+    """Stages of the plans of some episodes, those that they hand over as they are delivered among them."""
+    return stages_of(plan for record in records for plan in [*record["steps"], record.get("delivered_plan") or {}])
 
 
 def footnote(stages: Stages) -> str:
     """What stands below figures; nothing where all plans are deliverable."""
     said = caption(sorted(stages))
+    if "deliverable" in stages and said:
+        return f"Plans of single solves are ideal fluences, {said}; those handed over are delivered."
     return f"Our plans are ideal fluences, {said}." if said else ""
 
 
 def warning(stages: Stages) -> str:
     """What a reader must know of scores and doses; nothing where all plans are deliverable."""
     said = caption(sorted(stages))
+    if "deliverable" in stages and said:
+        return f"Scores and doses are those of delivered plans, but those of single solves: they are of plans {said}."
     return (
         f"Our plans are ideal fluences, {said}: not yet deliverable, and better than they could be delivered. Do not "
         "read a lead over a delivered plan out of them."
@@ -39,5 +43,8 @@ def warning(stages: Stages) -> str:
 
 
 def kind_of_plan(stages: Stages) -> str:
-    """What plans are, in a word: "before sequencing" or "deliverable"; those of no stage were given with the case."""
-    return caption(sorted(stages)) or ("deliverable" if stages else "given with the case")
+    """What plans are, in a word: "before sequencing" or "deliverable"; those of no stage were given with the case.
+
+    Where there are both, plans count as they are delivered.
+    """
+    return "deliverable" if "deliverable" in stages else caption(sorted(stages)) or "given with the case"

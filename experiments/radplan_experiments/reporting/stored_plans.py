@@ -14,7 +14,7 @@ from radplan_env.planning import Plan, Summary
 from radplan_env.render.dvh import Curves
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.recording.ranking import best_points
-from radplan_experiments.recording.records import Record, key_of, plan_handed_over
+from radplan_experiments.recording.records import Record, key_of, plan_handed_over, plans_that_count
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.reporting import frames
 from radplan_experiments.reporting.frames import REFERENCE
@@ -102,7 +102,7 @@ def example_case(records: Sequence[Record]) -> str | None:
     """The case of the median best score, agents and seeds averaged; of two the lower, where no median is a case."""
     scores: dict[str, list[float]] = {}
     for record in frames.complete(records):
-        scores.setdefault(record["case"], []).append(best_points(record["steps"]))
+        scores.setdefault(record["case"], []).append(best_points(plans_that_count(record)))
     ordered = sorted(scores, key=lambda case: (float(np.mean(scores[case])), case))
     return ordered[(len(ordered) - 1) // 2] if ordered else None
 

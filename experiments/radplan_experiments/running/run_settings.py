@@ -9,11 +9,18 @@ from pathlib import Path
 from radplan_agents.llm import NoModelError, SettingsError
 from radplan_agents.registry import load_agent
 from radplan_env.beam_angles import collimator_angles, gantry_angles
+from radplan_env.planning import DeliverySettings
 from radplan_env.protocol import Protocol, ProtocolError, load_protocol
 from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard, scorecard_for
 from radplan_env.sites import Site, site_id, site_of
 from radplan_experiments.cohort import Origin, UsageError, open_cohort, select, site_named, source_named, unrecognised
-from radplan_experiments.options import DEFAULT_SITE, LanguageModelOptions, RunOptions, TaskOptions
+from radplan_experiments.options import (
+    DEFAULT_SITE,
+    DeliveryOptions,
+    LanguageModelOptions,
+    RunOptions,
+    TaskOptions,
+)
 from radplan_experiments.recording.settings import BeamModelChoice, ModelChoice, ScorecardChoice, Settings
 from radplan_experiments.running import language_model
 from radplan_experiments.suites import load_suite
@@ -60,6 +67,7 @@ def settings_of(args: RunOptions) -> Settings:
         gantry_angles_deg=gantry,
         collimator_angles_deg=collimator,
         beam_model=BeamModelChoice.of(args.beam_model),
+        delivery=delivery_of(args) if isinstance(args, DeliveryOptions) else None,
     )
 
 
@@ -96,6 +104,9 @@ def settings_of_suite(name: str, args: RunOptions) -> Settings:
         collimator_angles_deg=(),
         beam_model=suite.beam_model.name,
     )
+    if isinstance(task, DeliveryOptions):
+        asked = suite.delivery
+        task.technique, task.machine, task.arcs, task.deliver = asked.options
     there = open_cohort(origin_of(task)).ids
     cases = tuple(case for case in suite.cases if case in there)
     if not cases:
@@ -201,6 +212,34 @@ def beams_of(task: TaskOptions, protocol: Protocol) -> tuple[tuple[float, ...], 
     except ValueError as error:
         raise UsageError(f"--gantry-angles-deg, --collimator-angles-deg: {error}") from error
     return gantry, collimator
+
+
+def delivery_of(args: DeliveryOptions) -> DeliverySettings | None:
+    """How the plans of a run are delivered; None leaves them ideal.
+
+    Raises
+    ------
+    UsageError
+        If there is no such machine, it delivers no such plan, or what is asked for goes with another technique.
+    """
+    default = DeliveryOptions()
+    goes = {"none": (), "step-and-shoot": ("machine", "deliver"), "vmat": ("machine", "arcs", "deliver")}[
+        args.technique
+    ]
+    others = [name for name in ("machine", "arcs", "deliver") if getattr(args, name) != getattr(default, name)]
+    if idle := [f"--{name}" for name in others if name not in goes]:
+        raise UsageError(f"{' '.join(idle)}: without effect with --technique {args.technique}; leave it out")
+    if args.technique == "none":
+        return None
+    if args.machine.endswith((".yaml", ".yml")):
+        args = replace(args, machine=str(Path(args.machine).expanduser().resolve()))
+    try:
+        chosen = DeliverySettings(args.technique, args.machine, args.arcs, args.deliver)
+    except ValueError as error:
+        raise UsageError(f"--machine: {error}") from error
+    if args.technique == "vmat" and not 1 <= args.arcs <= (most := len(chosen.chosen_machine.arc_collimator_deg)):
+        raise UsageError(f"--arcs: machine {args.machine} has collimator angles for 1 to {most}, got {args.arcs}")
+    return chosen
 
 
 def origin_of(task: TaskOptions) -> Origin:

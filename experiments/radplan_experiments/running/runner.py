@@ -24,10 +24,10 @@ from radplan_agents.registry import make_agent
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.info import PlanSummary
-from radplan_env.planning import Plan, PlanningSystem
+from radplan_env.planning import DeliverySettings, Plan, PlanningSystem
 from radplan_experiments.cohort import Origin, environment_of, open_cohort, unrecognised
-from radplan_experiments.recording import failures, fluences, ranking
-from radplan_experiments.recording.records import COMPLETE, FAILED, Failure, Key, Outcome, Record
+from radplan_experiments.recording import apertures, failures, fluences, ranking
+from radplan_experiments.recording.records import COMPLETE, FAILED, Delivered, Failure, Key, Outcome, Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.running.language_model import LanguageModel, library_of, reads_library, talks
@@ -75,18 +75,32 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     EpisodeInterruptedError
         If the agent cannot go on for reasons that are not its own: there is nothing to record.
     """
-    settings, (agent, case, seed) = folder.settings, key
-    env = _environment_of(settings, case)
+    env = _environment_of(folder.settings, key[1])
     started = time.perf_counter()
     plans, agent_record, error = _attempt(env, folder, key, model)
-    seconds = time.perf_counter() - started
     base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
+    record = record_of_plans(base, folder, key, plans, agent_record, error)
+    return {**record, "seconds": round(time.perf_counter() - started, 3)}
+
+
+def record_of_plans(
+    env: RadPlanEnv,
+    folder: RunFolder,
+    key: Key,
+    plans: Sequence[Plan],
+    agent_record: dict[str, Any] | None = None,
+    error: Failure | None = None,
+) -> Record:
+    """Return the record of an episode, whoever has played it; its fluences and the plan handed over are saved first."""
+    settings, (agent, case, seed) = folder.settings, key
     came_to = outcome([plan.summary() for plan in plans])
-    against = None
+    plans, against, delivered = list(plans), None, None
     if (chosen := came_to["handed_over"]) is not None:
-        plans[chosen] = base.system.with_rounding(plans[chosen])
-        keep(folder, key, [plan.solution.fluence for plan in plans], plans[chosen])
-        against = base.system.against_reference(plans[chosen])
+        plans[chosen] = env.system.with_rounding(plans[chosen])
+        delivered = deliver(settings, env.system, plans[chosen])
+        keep(folder, key, plans, delivered or plans[chosen])
+        against = env.system.against_reference(delivered or plans[chosen])
+    told = told_of(delivered)
     return {
         "status": COMPLETE if error is None else FAILED,
         "error": error,
@@ -101,11 +115,13 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
         "best_score": came_to["best_score"],
         "final_score": came_to["final_score"],
         "handed_over": came_to["handed_over"],
+        "delivered": told["delivered"],
+        "delivered_plan": told["delivered_plan"],
         "against_reference": against,
         "steps": [plan.summary() for plan in plans],
         "agent_record": agent_record,
         "agent_source": source_digest(agent),
-        "seconds": round(seconds, 3),
+        "seconds": 0.0,
         "versions": versions(),
     }
 
@@ -190,9 +206,29 @@ def record_of(agent: Agent | None) -> dict[str, Any] | None:
     return plain
 
 
-def keep(folder: RunFolder, key: Key, solved: Sequence[fluences.Fluence], chosen: Plan) -> None:
-    """Store the fluence of every solve of an episode, and whole the plan that it hands over."""
+def deliver(settings: Settings, system: PlanningSystem, plan: Plan) -> Plan | None:
+    """The plan that an episode hands over as it is delivered; None where plans are ideal."""
+    if (chosen := settings.delivery) is None:
+        return None
+    if chosen.when == "final":
+        return system.deliver(plan, chosen.technique, chosen.machine, chosen.arcs).plan
+    return system.judged_in_full(plan)
+
+
+def told_of(delivered: Plan | None) -> Delivered:
+    """What a record says of the delivered plan."""
+    if delivered is None:
+        return {"delivered": None, "delivered_plan": None}
+    summary = delivered.summary()
+    return {"delivered": summary["delivered"], "delivered_plan": summary}
+
+
+def keep(folder: RunFolder, key: Key, plans: Sequence[Plan], chosen: Plan) -> None:
+    """Store fluence and apertures of every solve of an episode, and whole the plan that it hands over."""
+    solved = [plan.solution.fluence for plan in plans]
     write_atomically(folder.fluences_path(key), lambda path: fluences.save(path, solved))
+    if deliveries := [plan.delivery for plan in plans if plan.delivery is not None]:
+        write_atomically(folder.apertures_path(key), lambda path: apertures.save(path, deliveries))
     write_atomically(folder.plan_path(key), chosen.save)
 
 
@@ -207,8 +243,11 @@ def outcome(steps: Sequence[PlanSummary]) -> Outcome:
 
 
 def prepare(settings: Settings, case_id: str, path: Path) -> None:
-    """See that a case can be planned, and note what is known of it before anyone plans."""
-    write_json(path, facts(planning_system(settings, read_case(settings, case_id))))
+    """See that a case can be planned and delivered, and note what is known of it before anyone plans."""
+    system = planning_system(settings, read_case(settings, case_id))
+    if settings.delivery is not None:
+        system.check_delivery(settings.delivery)
+    write_json(path, facts(system))
 
 
 def facts(system: PlanningSystem) -> dict[str, Any]:
@@ -244,7 +283,7 @@ def origin_of(settings: Settings) -> Origin:
 
 def planning_system(settings: Settings, case: Case) -> PlanningSystem:
     """The planning system that the environment uses for a case."""
-    return PlanningSystem(case, settings.protocol, progress=False, **_task(settings))
+    return PlanningSystem(case, settings.protocol, progress=False, delivery=_each(settings), **_task(settings))
 
 
 def _task(settings: Settings) -> dict[str, Any]:
@@ -256,6 +295,12 @@ def _task(settings: Settings) -> dict[str, Any]:
         "collimator_angles_deg": settings.collimator_angles_deg or None,
         "beam_model": settings.beam_model.name,
     }
+
+
+def _each(settings: Settings) -> DeliverySettings:
+    """How every plan is delivered. Where only the one handed over is, agents plan ideal ones."""
+    chosen = settings.delivery
+    return DeliverySettings() if chosen is None or chosen.when == "final" else chosen
 
 
 def versions() -> dict[str, str]:
@@ -271,12 +316,21 @@ def versions() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]:
-    """The environment of one case; the last one is kept, as a case's episodes follow each other.
+    """The environment of one case; the last one is kept, as a case's episodes follow each other."""
+    return environment_of_case(settings, case_id)
+
+
+def environment_of_case(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]:
+    """Make the environment of one case.
 
     It is reset here once: a matrix that cannot be read is no agent's failure.
     """
+    delivery = _each(settings)
     env: gymnasium.Env[Any, Any] = gymnasium.make(
         environment_of(settings.site),
+        technique=delivery.technique,
+        machine=delivery.machine,
+        arcs=delivery.arcs,
         protocol=settings.protocol,
         cases=[read_case(settings, case_id)],
         budget=settings.budget,

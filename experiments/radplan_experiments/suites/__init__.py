@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from radplan_env.delivery.machine import DEFAULT_MACHINE
+from radplan_env.delivery.techniques import DeliverWhen, Technique
 from radplan_env.influence import FIDELITIES, Fidelity
 from radplan_env.influence.rows import Sampling
+from radplan_env.planning import DeliverySettings
 from radplan_env.sites import SITES
 from radplan_env.sources import SOURCES
 from radplan_env.yaml_files import YAMLFileError, read_yaml
@@ -39,6 +42,43 @@ class SuiteBeamModel(BaseModel):
     digest: Digest
 
 
+class SuiteDelivery(BaseModel):
+    """How the plans of a suite are delivered: technique, machine with `Machine.digest`, arcs, which plans."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    technique: Technique
+    machine: str | None = None
+    digest: Digest | None = None
+    arcs: int = 1
+    deliver: DeliverWhen = "each"
+
+    @model_validator(mode="after")
+    def _names_its_machine(self) -> Self:
+        if (self.technique == "none") != (self.machine is None) or (self.machine is None) != (self.digest is None):
+            raise ValueError("a technique other than none goes with machine and digest, none goes without")
+        return self
+
+    @property
+    def options(self) -> tuple[Technique, str, int, DeliverWhen]:
+        """Technique, machine, arcs and which plans are delivered, as `DeliveryOptions` has them."""
+        return self.technique, self.machine or DEFAULT_MACHINE, self.arcs, self.deliver
+
+    def departures(self, delivery: DeliverySettings | None) -> Iterator[str]:
+        """Say in what a run's delivery differs."""
+        technique = "none" if delivery is None else delivery.technique
+        if technique != self.technique:
+            yield f"technique {technique}, not {self.technique}"
+        elif delivery is not None:
+            machine = delivery.chosen_machine
+            if machine.name != self.machine:
+                yield f"machine {machine.name}, not {self.machine}"
+            elif machine.digest != self.digest:
+                yield f"another version of machine {machine.name} (digest {machine.digest})"
+            if (delivery.arcs, delivery.when) != (self.arcs, self.deliver):
+                yield f"arcs {delivery.arcs}, deliver {delivery.when}, not {self.arcs}, {self.deliver}"
+
+
 class Suite(BaseModel):
     """One file: two who ran a suite of the same name ran the same. What has been published under a name stays.
 
@@ -54,6 +94,7 @@ class Suite(BaseModel):
         `Protocol.digest` of the protocol, the scorecard's section of it included.
     scorecard : SuiteScorecard
     beam_model : SuiteBeamModel
+    delivery : SuiteDelivery
     source, split : str
         Where the cases come from.
     fidelity : str
@@ -77,6 +118,7 @@ class Suite(BaseModel):
     protocol_digest: Digest
     scorecard: SuiteScorecard
     beam_model: SuiteBeamModel
+    delivery: SuiteDelivery
     source: str
     split: Literal["train", "validation", "test"]
     fidelity: Literal["fast", "standard", "paper"]
@@ -136,6 +178,7 @@ class Suite(BaseModel):
                 texts.append(f"{what} {run.name}, not {own.name}")
             elif run.digest != own.digest:
                 texts.append(f"another version of {what} {own.name} (digest {run.digest})")
+        texts += self.delivery.departures(settings.delivery)
         if settings.gantry_angles_deg or settings.collimator_angles_deg:
             texts.append("beams of its own")
         if others := [case for case in settings.cases if case not in self.cases]:

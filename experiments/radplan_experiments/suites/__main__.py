@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from radplan_env.beam_models import beam_model_named
+from radplan_env.delivery.machine import machine_named
 from radplan_env.protocol import load_protocol
 from radplan_env.scorecards import load_scorecard
 from radplan_experiments.cohort import Origin, open_cohort, unrecognised
@@ -28,6 +29,8 @@ def main(name: str, *data: str) -> None:
     print(f'scorecard:\n  name: {scorecard.name}\n  version: "{scorecard.version}"\n  digest: {scorecard.digest}')
     beam_model = beam_model_named(suite.beam_model.name)
     print(f"beam_model:\n  name: {beam_model.name}\n  digest: {beam_model.digest}")
+    if (machine := suite.delivery.machine) is not None:
+        print(f"machine {machine}: {machine_named(machine).digest}")
     print("cases:")
     for case in suite.cases:
         print(f"  {case}: {cases[case].digest()}", flush=True)

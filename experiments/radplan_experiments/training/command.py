@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from radplan_agents.reinforcement import shipped
+from radplan_agents.reinforcement import installed
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import TrainOptions
 from radplan_experiments.training.loop import train
@@ -31,13 +31,14 @@ def run(args: TrainOptions, command: str) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if args.install:
-        print(f"installed as {install(setup, folder)}", file=sys.stderr)
+        print(f"installed as {install(setup, folder)}: play it as {setup.algorithm}:own", file=sys.stderr)
     return 0
 
 
 def install(setup: Setup, folder: Path) -> Path:
     """Copy a trained policy to where its agent finds it; return its path."""
-    target = shipped(setup.algorithm, setup.protocol)
+    target = installed(setup.algorithm, setup.protocol)
+    target.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".zip", ".json"):
         shutil.copyfile((folder / "policy").with_suffix(suffix), target.with_suffix(suffix))
     return target

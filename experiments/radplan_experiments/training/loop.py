@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from tqdm import tqdm
 
 from radplan_agents.reinforcement import Policy
@@ -71,12 +74,22 @@ def _train(setup: Setup, folder: Path, solves: int, interval: int, command: str)
         if progress.steps < solves:
             if progress.steps > 0:
                 progress.resumed_at.append(progress.steps)
-            with tqdm(total=solves, initial=progress.steps, desc=setup.algorithm, unit="solve", file=sys.stderr) as bar:
+            whole = _whole_rollouts(model, solves)
+            if whole > solves:
+                print(f"{setup.algorithm} learns from whole rollouts: {solves} solves become {whole}", file=sys.stderr)
+            with tqdm(total=whole, initial=progress.steps, desc=setup.algorithm, unit="solve", file=sys.stderr) as bar:
                 callback.bar = bar
                 model.learn(solves - progress.steps, callback, reset_num_timesteps=False, tb_log_name=setup.algorithm)
         return callback.export()
     finally:
         envs.close()
+
+
+def _whole_rollouts(model: BaseAlgorithm, solves: int) -> int:
+    """Return how many solves Stable-Baselines3 takes when asked for so many: it ends after a whole rollout."""
+    each = model.n_steps if isinstance(model, OnPolicyAlgorithm) else model.train_freq.frequency  # type: ignore[attr-defined]
+    rollout = each * model.n_envs
+    return model.num_timesteps + math.ceil((solves - model.num_timesteps) / rollout) * rollout
 
 
 class Checkpoints(BaseCallback):
@@ -91,6 +104,7 @@ class Checkpoints(BaseCallback):
         self._setup, self._folder, self._progress, self._start = setup, folder, progress, start
         self._interval, self._command = interval, command
         self._validation = Validation(setup)
+        self._validated: dict[str, str] = {}
 
     def export(self) -> dict[str, Any]:
         """Write the best policy and the account of the training; return the account."""
@@ -102,6 +116,11 @@ class Checkpoints(BaseCallback):
     def _on_step(self) -> bool:
         self.bar.update(self.num_timesteps - self.bar.n)
         return True
+
+    def _on_rollout_end(self) -> None:
+        if episodes := self.model.ep_info_buffer:
+            gained = sum(episode["r"] for episode in episodes) / len(episodes)
+            self.bar.set_postfix(**self._validated, gained=f"{gained:+.1f}")
 
     def _on_rollout_start(self) -> None:  # the model has learnt from all there is
         if self.num_timesteps >= self._progress.steps + self._interval:
@@ -122,7 +141,8 @@ class Checkpoints(BaseCallback):
         for name, value in scores.items():
             self.logger.record(f"validation/{name}", value)
         self.logger.dump(self.num_timesteps)
-        self.bar.set_postfix(validation=f"{scores['score']:.2f}", start=f"{scores['start_score']:.2f}")
+        self._validated = {"validation": f"{scores['score']:.2f}", "start": f"{scores['start_score']:.2f}"}
+        self.bar.set_postfix(**self._validated)
         save(self._folder / CHECKPOINT, self.model, progress)
         self.export()
 

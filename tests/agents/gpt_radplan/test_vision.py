@@ -121,6 +121,7 @@ def check_picture(png: bytes, view: View, dose_gy: Any, case: Case) -> None:
             np.testing.assert_allclose(picture[panel.pixel(position_mm(case, voxel))], expected, atol=NEAR)
 
 
+@pytest.mark.slow
 def test_steps_and_examples_are_shown_beside_the_plan(
     env: RadPlanEnv, service: scripted.Service, box_case: Case
 ) -> None:

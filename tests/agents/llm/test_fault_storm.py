@@ -106,6 +106,7 @@ def storm() -> list[Reply]:
     return replies
 
 
+@pytest.mark.slow
 def test_every_call_ends_and_every_fault_is_counted(
     service: scripted.Service, endpoint: Endpoint, memory_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

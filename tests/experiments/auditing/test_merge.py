@@ -66,6 +66,7 @@ def contents(path: Path) -> dict[Path, bytes]:
     return {file.relative_to(path): file.read_bytes() for file in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [

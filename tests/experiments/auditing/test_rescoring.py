@@ -59,6 +59,7 @@ def test_the_same_protocol_says_the_same(tiny_run: Path, rescore: Any) -> None:
         assert json.loads(after.case_path(case).read_text()) == json.loads(before.case_path(case).read_text())
 
 
+@pytest.mark.slow
 def test_another_limit_changes_what_hangs_on_it_and_nothing_else(
     tiny_run: Path, rescore: Any, strict_protocol: Protocol, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +94,7 @@ def test_another_limit_changes_what_hangs_on_it_and_nothing_else(
     assert after.settings.protocol == strict_protocol
 
 
+@pytest.mark.slow
 def test_a_rescored_run_is_of_no_suite(tiny_run: Path, tmp_path: Path, rescore: Any) -> None:
     """Its agents planned for another protocol."""
     path = shutil.copytree(tiny_run, tmp_path / "run")

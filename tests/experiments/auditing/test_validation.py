@@ -57,10 +57,10 @@ def judged_again() -> Callable[..., Plan]:
     """`replay.judged_again`, that judges what no test has changed once."""
     plans: dict[tuple[str, bytes], Plan] = {}
 
-    def judged_again(system: PlanningSystem, step: Record, fluence: Any) -> Plan:
+    def judged_again(system: PlanningSystem, step: Record, fluence: Any, delivery: Any) -> Plan:
         asked = json.dumps(step), fluence.tobytes()
         if asked not in plans:
-            plans[asked] = genuine(system, step, fluence)
+            plans[asked] = genuine(system, step, fluence, delivery)
         return plans[asked]
 
     genuine = replay.judged_again
@@ -105,6 +105,7 @@ def path_of(folder: Path, kind: str) -> Path:
     return folder / kind / "random" / "openkbp-pt_1" / "seed_1.npz"
 
 
+@pytest.mark.slow
 def test_a_run_is_confirmed_as_it_was_written(validate: Validate, folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert validate(PLANS) == ""

@@ -58,6 +58,7 @@ def test_comment_undo_and_accept(
     assert by_plan[3] == by_plan[1] != by_plan[2]  # undone
 
 
+@pytest.mark.slow
 def test_end_of_piped_input_keeps_the_best_plan(
     service: scripted.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +72,7 @@ def test_end_of_piped_input_keeps_the_best_plan(
     assert round(kept.evaluation.score, 1) == max(scores)
 
 
+@pytest.mark.slow
 def test_when_the_service_fails_the_best_plan_so_far_is_kept(
     service: scripted.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,7 @@ def without_time(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name != "seconds"}
 
 
+@pytest.mark.slow
 def test_an_episode_alone_is_the_same_as_among_others(folder: RunFolder, tiny: Settings, tmp_path: Path) -> None:
     """The order of episodes does not matter: not through seeds, nor through warm starts."""
     runner._environment_of.cache_clear()

@@ -6,6 +6,8 @@ import re
 import shlex
 
 from radplan_env.beam_models import DEFAULT_BEAM_MODEL
+from radplan_env.delivery.machine import DEFAULT_MACHINE, MACHINES
+from radplan_env.planning import DeliverySettings
 from radplan_env.protocol import load_protocol
 from radplan_env.scorecards import scorecard_for
 from radplan_env.sites import SITES
@@ -50,7 +52,19 @@ def _task(settings: Settings) -> list[str]:
             words += [f"--{name.replace('_', '-')}", *(f"{angle:g}" for angle in angles)]
     if settings.beam_model.name != DEFAULT_BEAM_MODEL:
         words += ["--beam-model", settings.beam_model.name]
+    if settings.delivery is not None:
+        words += _delivery(settings.delivery)
     return [*words, "--budget", str(settings.budget), "--seeds", str(settings.seeds)]
+
+
+def _delivery(chosen: DeliverySettings) -> list[str]:
+    machine = chosen.chosen_machine
+    words = ["--technique", chosen.technique, "--deliver", chosen.when]
+    if machine.name not in MACHINES:
+        words += ["--machine", "DIR/machine.yaml"]
+    elif machine.name != DEFAULT_MACHINE:
+        words += ["--machine", machine.name]
+    return [*words, "--arcs", str(chosen.arcs)] if chosen.technique == "vmat" else words
 
 
 def _own_protocol(settings: Settings) -> list[str]:

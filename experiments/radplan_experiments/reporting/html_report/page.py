@@ -52,7 +52,7 @@ SECTIONS = (
     ("overview", "Scores"),
     ("doses", "Doses and criteria"),
     ("curves", "Score for effort"),
-    ("dvhs", "Dose-volume histograms"),
+    ("dvhs", "Plans and dose-volume histograms"),
     ("differences", "Doses, patient by patient"),
     ("trajectories", "Planning trajectories"),
     ("failures", "Failures and what is left out"),
@@ -76,9 +76,23 @@ class Trajectory:
     limits: list[str]
 
 
-def shows(name: str) -> bool:
-    """Whether the report holds a figure of this name."""
-    return name in FIGURES or name.startswith(TRAJECTORY)
+def shown(settings: Settings, records: Sequence[Record]) -> set[str]:
+    """Names of the figures that the report holds; the others lie beside it."""
+    return {*FIGURES, *_example(settings, records).values(), *(name for name, _ in _told(settings, records))}
+
+
+def _told(settings: Settings, records: Sequence[Record]) -> list[tuple[str, Record]]:
+    """The episodes whose trajectories are shown, and the names of their figures."""
+    return [(f"{TRAJECTORY}{slug(record['agent'])}", record) for record in trajectory_episodes(settings, records)]
+
+
+def _example(settings: Settings, records: Sequence[Record]) -> dict[str, str]:
+    """Figures of the example patient: the plan of the best agent that is told of, and everyone's DVHs."""
+    told = trajectory_episodes(settings, records)
+    if not told:
+        return {}
+    best = told[0]
+    return {"plan": f"plan_{slug(best['agent'])}", "dvhs": f"dvh_{slug(best['case'])}"}
 
 
 def write(
@@ -126,7 +140,8 @@ def write(
         scoring=[] if scorecard is None else scorecard.rules,
         model=notes.language_model(folder, records),
         tables={table.name: table for table in tables},
-        pictures=pictures,
+        pictures={**pictures, **_of_example(settings, records, pictures)},
+        best=next((record["agent"] for _, record in _told(settings, records)), None),
         has_references=bool(references),
         trajectories=_trajectories(folder, records, pictures),
         transcripts=said,
@@ -160,11 +175,16 @@ def _scorecard(settings: Settings) -> Scorecard | None:
 
 def _trajectories(folder: RunFolder, records: Sequence[Record], pictures: Mapping[str, Picture]) -> list[Trajectory]:
     found = []
-    for record in trajectory_episodes(folder.settings, records):
-        if (picture := pictures.get(f"{TRAJECTORY}{slug(record['agent'])}")) is not None:
+    for name, record in _told(folder.settings, records):
+        if (picture := pictures.get(name)) is not None:
             steps = record["steps"]
             found.append(Trajectory(record, picture, solves_of(steps), limits_held(plan_handed_over(record))))
     return found
+
+
+def _of_example(settings: Settings, records: Sequence[Record], pictures: Mapping[str, Picture]) -> dict[str, Picture]:
+    names = _example(settings, records)
+    return {f"example_{what}": pictures[name] for what, name in names.items() if name in pictures}
 
 
 def _failures(folder: RunFolder, records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from radplan_experiments.reporting.tables.comparisons import (
     score_differences,
 )
 from radplan_experiments.reporting.tables.complexity import complexity
+from radplan_experiments.reporting.tables.delivery import delivery
 from radplan_experiments.reporting.tables.doses import criteria_met, organ_metrics, target_metrics
 from radplan_experiments.reporting.tables.effort import effort, language_model
 from radplan_experiments.reporting.tables.goals import episodes, solves_needed
@@ -39,6 +40,7 @@ __all__ = [
     "all_tables",
     "complexity",
     "criteria_met",
+    "delivery",
     "dose_differences",
     "effort",
     "episodes",
@@ -62,7 +64,7 @@ __all__ = [
 ]
 
 
-AT_FIRST_SIGHT = ("overview", "scores_by_case", "language_model")
+AT_FIRST_SIGHT = ("delivery", "overview", "scores_by_case", "language_model")
 """Tables that a terminal shows, of all that are in tables.md."""
 
 
@@ -79,7 +81,7 @@ def all_tables(settings: Settings, records: Iterable[Record], references: Mappin
         Plan summary of the reference plan, by case, for the cases that have one.
     """
     records = list(records)
-    tables = [overview(settings, records)]
+    tables = [delivery(settings, records), overview(settings, records)]
     if frames.complete(records):
         tables += [
             scores_by_case(settings, records),

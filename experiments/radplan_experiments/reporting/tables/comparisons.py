@@ -14,7 +14,7 @@ from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
 from radplan_experiments.reporting.stages import stages_of_records
-from radplan_experiments.reporting.tables.scores import milestones
+from radplan_experiments.reporting.tables.scores import milestones, of_solves
 from radplan_experiments.reporting.tables.table import SD, WIDENED, Table, known_columns, with_interval
 
 Runs = Mapping[str, NDArray[np.float64]]
@@ -100,6 +100,7 @@ def gain_over_random(settings: Settings, records: Sequence[Record]) -> Table:
         f"count; paired by case, seeds averaged, mean [95 % bootstrap interval, {WIDENED}] over cases. Training "
         "solves, if any, come on top: see the overview."
     )
+    note += of_solves(settings)
     title = "Gain over random search, by number of solves"
     return Table("gain_over_random", title, note, pd.DataFrame(rows), decimals=1)
 

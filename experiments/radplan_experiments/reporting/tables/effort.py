@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from radplan_experiments.recording.ranking import best_points
-from radplan_experiments.recording.records import Record
+from radplan_experiments.recording.records import Record, plans_that_count
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
 from radplan_experiments.reporting.tables.table import UNKNOWN, Table, known_columns, mean_or_nan, told
@@ -42,7 +42,9 @@ def effort(settings: Settings, records: Sequence[Record]) -> Table:
         rows.append(
             {
                 "method": agent,
-                "best score": mean_or_nan([best_points(record["steps"]) for record in frames.complete(episodes)]),
+                "best score": mean_or_nan(
+                    [best_points(plans_that_count(record)) for record in frames.complete(episodes)]
+                ),
                 "episodes": len(episodes),
                 "solves": mean_or_nan(solves),
                 "training solves": told(episodes, "training_solves"),
@@ -70,7 +72,7 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
         said = [record for record in records if record["agent"] == agent and _said(record) is not None]
         if not said:
             continue
-        scores = [best_points(r["steps"]) for r in frames.complete(said)]
+        scores = [best_points(plans_that_count(r)) for r in frames.complete(said)]
         episodes = [own for record in said if (own := _said(record)) is not None]
         faults = _added(episode["faults"] for episode in episodes)
         adapted = _added(episode["adaptations"] for episode in episodes)

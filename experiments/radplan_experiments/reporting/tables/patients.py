@@ -31,7 +31,8 @@ def scores_by_case(settings: Settings, records: Sequence[Record]) -> Table:
         means = {method: mean_or_nan([own.mean() for own in runs.get(method, {}).values()]) for method in methods}
         rows.append({"case": "mean", **means})
     seeds = ", mean (SD) over seeds" if settings.seeds > 1 else ""
-    note = f"Best score of an episode{seeds}; {UNKNOWN}: failed or not played."
+    what = "Best score" if settings.delivery is None else "Score of the delivered plan"
+    note = f"{what} of an episode{seeds}; {UNKNOWN}: failed or not played."
     if len(rows) > 1 and len({frozenset(runs.get(method, ())) for method in methods}) > 1:
         note += " A mean is over the cases that its column has: do not compare those of different cases."
-    return Table("scores_by_case", "Best score, patient by patient", note, pd.DataFrame(rows), decimals=1)
+    return Table("scores_by_case", f"{what}, patient by patient", note, pd.DataFrame(rows), decimals=1)

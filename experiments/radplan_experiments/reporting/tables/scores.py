@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radplan_env.planning import caption
 from radplan_env.sources import SOURCES
 from radplan_experiments.recording.records import FAILED, Record
 from radplan_experiments.recording.settings import Settings
@@ -49,7 +50,7 @@ def overview(settings: Settings, records: Sequence[Record]) -> Table:
                 "method": method,
                 "plan": kind_of_plan(stages) if stages else UNKNOWN,
                 **(_screened(by_case) if is_screened else {}),
-                **_best_score(own),
+                **_best_score(own, "best score (IQM)" if settings.delivery is None else "delivered score (IQM)"),
                 "cases": len(by_case),
                 "episodes": len(episodes),
                 "failed": sum(r["status"] == FAILED for r in episodes),
@@ -75,6 +76,10 @@ def overview(settings: Settings, records: Sequence[Record]) -> Table:
         "made. All met: share of episodes that came to a plan which meets every criterion, 95 % interval (Wilson) over "
         "cases."
     )
+    if settings.delivery is not None:
+        note += (
+            " Scores and criteria are of the delivered plan that an episode hands over; last plan: as it was solved."
+        )
     if is_screened:
         note += (
             " Screened: share of episodes with a plan that passes the scorecard's screen, 95 % interval (Wilson) over "
@@ -130,8 +135,14 @@ def score_by_solve(settings: Settings, records: Sequence[Record]) -> Table:
         f"Columns count solves; interquartile mean [95 % bootstrap interval over cases, {WIDENED} and cut at 0 and "
         "100]. Who stopped early keeps the score reached."
     )
+    note += of_solves(settings)
     title = "Best score so far, by number of solves"
     return Table("score_by_solve", title, note, pd.DataFrame(rows), decimals=1)
+
+
+def of_solves(settings: Settings) -> str:
+    """Return what plans of single solves are, where scores are of others."""
+    return "" if settings.solves_count else f" Plans of single solves are ideal, {caption(['ideal'])}."
 
 
 def milestones(budget: int) -> list[int]:
@@ -147,8 +158,8 @@ def _screened(by_case: pd.DataFrame) -> dict[str, float]:
     return with_interval("screened [%]", 100 * passed.mean(), 100 * np.asarray(ends))
 
 
-def _best_score(own: pd.DataFrame) -> dict[str, float]:
-    column, runs = "best score (IQM)", list(runs_by_case(own, "score").values())
+def _best_score(own: pd.DataFrame, column: str) -> dict[str, float]:
+    runs = list(runs_by_case(own, "score").values())
     if not runs:
         return with_interval(column, np.nan, (np.nan, np.nan))
     matrix = stats.balanced(runs)

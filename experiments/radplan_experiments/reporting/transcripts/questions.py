@@ -43,7 +43,7 @@ class Question:
     def answer(self) -> str | None:
         """The reply that was of use; None if there was none."""
         last = self.attempts[-1]
-        return None if last.fault or last.call.reply is None else last.call.reply.text
+        return None if last.fault or last.call.reply is None else last.call.reply.said
 
     @property
     def given(self) -> dict[str, Any] | None:

@@ -158,7 +158,7 @@ def _came_to(question: Question) -> str:
 
 def _call(call: Call, fault: str, writer: Writer, anchor: str) -> ShownCall:
     here = Place(f"{anchor}-call-{call.call}", f"call {call.call}")
-    said = "" if call.reply is None else call.reply.refusal or call.reply.text
+    said = "" if call.reply is None else call.reply.said
     return ShownCall(
         anchor=here.anchor,
         number=call.call,

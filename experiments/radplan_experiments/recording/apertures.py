@@ -1,0 +1,45 @@
+"""The apertures of every solve of an episode whose plans are delivered, on disk: from them each can be replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from radplan_env.delivery.delivered import Delivery
+
+
+def save(path: Path, deliveries: Sequence[Delivery]) -> None:
+    """Write deliveries, in the order of the solves."""
+    arrays: dict[str, Any] = {}
+    for number, delivery in enumerate(deliveries, start=1):
+        arrays |= {f"{name}_{number}": array for name, array in delivery.arrays().items()}
+    headers = json.dumps([delivery.header() for delivery in deliveries])
+    with path.open("wb") as file:
+        np.savez_compressed(file, headers=np.array(headers), **arrays)
+
+
+def load(path: Path) -> list[Delivery]:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            headers, names = json.loads(str(file["headers"])), ("left_mm", "right_mm", "monitor_units")
+            return [
+                Delivery.read(header, {name: file[f"{name}_{number}"] for name in names})
+                for number, header in enumerate(headers, start=1)
+            ]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged archive can fail in as many ways as zip, json and numpy know
+        raise ValueError(f"{path} is damaged: {error}") from error

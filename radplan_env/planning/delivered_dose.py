@@ -1,0 +1,70 @@
+"""Dose and verdict of apertures: what a delivered plan is judged by, and all that replaying one takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radplan_env.beam_models import BeamModel
+from radplan_env.beams import Beam, Bixels
+from radplan_env.case import Case
+from radplan_env.delivery.delivered import Delivery
+from radplan_env.delivery.limits import rounded
+from radplan_env.dose import Prepared, dose_at, prepare
+from radplan_env.influence.rows import Rows
+from radplan_env.verdict import Judge, Judgement, VerdictKind
+
+from .plan import Plan
+
+
+def dose_of(
+    plan: Plan, case: Case, model: BeamModel, columns: tuple[tuple[Beam, ...], Bixels], points_mm: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the dose in Gy of a plan's last stage at points (n, 3): of its apertures, or of its fluence.
+
+    `columns` is what the values of the fluence belong to.
+    """
+    if (held := plan.delivery) is not None:
+        return dose_at(case, held.beams(held.parts), held.rasters(model, held.parts), points_mm, beam_model=model)
+    beams, bixels = columns
+    return dose_at(case, beams, plan.fluence, points_mm, bixels=bixels, beam_model=model)
+
+
+class DeliveredDose:
+    """Gives plans of one case their deliverable stage, from apertures.
+
+    Parameters
+    ----------
+    case : Case
+    judge : Judge
+    shown : Rows
+        Where doses are shown.
+    """
+
+    def __init__(self, case: Case, judge: Judge, shown: Rows) -> None:
+        self._judge, self._shown = judge, shown
+
+        def traced(beams: tuple[Beam, ...]) -> Prepared:
+            return prepare(case, beams, shown.points_mm, beam_model=judge.beam_model)
+
+        self._traced = lru_cache(1)(traced)
+
+    def scaled(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
+        """Return a plan with apertures scaled to cover the primary target, in steps of the machine."""
+        exact = delivery.apertures.scaled(self._judged(delivery, verdict, scale=True).scaled_by)
+        return self.again(plan, replace(delivery, apertures=rounded(exact, delivery.machine)), verdict, coarse)
+
+    def again(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
+        """Return a plan with dose and verdict of apertures as they are, unscaled."""
+        judged, dose = self._judged(delivery, verdict, scale=False), np.zeros(plan.grid.shape, dtype=np.float32)
+        rasters = delivery.rasters(self._judge.beam_model)
+        dose.flat[self._shown.index] = self._traced(delivery.beams()).dose(rasters)
+        return plan.delivered(dose, judged.evaluation, delivery, coarse)
+
+    def _judged(self, delivery: Delivery, verdict: VerdictKind, *, scale: bool) -> Judgement:
+        rasters = delivery.rasters(self._judge.beam_model, delivery.parts)
+        beams, units = delivery.beams(delivery.parts), delivery.monitor_units
+        return self._judge.judge_rasters(beams, rasters, verdict, scale=scale, monitor_units=units)

@@ -1,0 +1,54 @@
+"""The forms of GPT-RadPlan filled in by rule and at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from radplan_agents import make_agent
+from radplan_env import RadPlanEnv
+
+
+def plans_of(name: str, env: RadPlanEnv, seed: int = 0, steps: int = 99) -> list[dict[str, Any]]:
+    agent = make_agent(name, env, seed=seed)
+    observation, info = env.reset(seed=0)
+    agent.reset(observation, info)
+    plans, over = [], False
+    while not over and len(plans) < steps and (action := agent.act(observation, info)) is not None:
+        observation, _, terminated, truncated, info = env.step(action)
+        over = terminated or truncated
+        plans.append(info["plan"])
+    return plans
+
+
+def changed(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[float, float]]:
+    return [
+        (value, other["parameters"][structure][quantity])
+        for structure, values in one["parameters"].items()
+        for quantity, value in values.items()
+        if other["parameters"][structure][quantity] != value
+    ]
+
+
+@pytest.mark.slow
+def test_the_rule_moves_one_remedy_from_the_best_plan_so_far(env: RadPlanEnv) -> None:
+    plans = plans_of("menu-rule", env)
+    assert len(plans) == env.budget
+    for number, plan in enumerate(plans[1:], 1):
+        before = max(plans[:number], key=lambda each: each["score"])
+        ((old, new),) = changed(before, plan)
+        assert new / old == pytest.approx(2) or old / new == pytest.approx(2) or abs(new - old) == pytest.approx(5)
+
+
+def test_chance_differs_by_seed_and_keeps_to_the_form(env: RadPlanEnv) -> None:
+    one = plans_of("menu-random", env, seed=1)
+    same, other = (plans_of("menu-random", env, seed, steps=2) for seed in (1, 2))
+    assert one[:2] == same and one[1] != other[1] and len(one) == env.budget
+    for number, plan in enumerate(one[1:], 1):
+        assert min(len(changed(earlier, plan)) for earlier in one[:number]) <= 4
+        ranges = env.action_map.ranges()
+        for structure, values in plan["parameters"].items():
+            for quantity, value in values.items():
+                low, high = ranges[structure][quantity]
+                assert low <= value <= high
