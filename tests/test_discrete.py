@@ -29,6 +29,7 @@ def make(box_case: Case) -> Callable[..., RadPlanEnv]:
     return make
 
 
+@pytest.mark.slow
 def test_every_move_changes_its_own_coordinate(make: Callable[..., RadPlanEnv]) -> None:
     env = DiscreteMoves(make())
     assert env.action_space.n == 26  # type: ignore[attr-defined]

@@ -96,7 +96,9 @@ def test_whole_numbers_of_numpy_are_budgets(box_case: Case, budget: Any) -> None
 @pytest.mark.parametrize(
     "observe_image", [pytest.param(False, id="numbers"), pytest.param(True, id="image", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+@pytest.mark.parametrize(
+    "env_id", [PROSTATE, *(pytest.param(env_id, marks=pytest.mark.slow) for env_id in (HEAD_AND_NECK, TG119))]
+)
 def test_the_checkers_have_nothing_to_say(make: Any, env_id: str, observe_image: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -112,9 +114,8 @@ def test_the_checkers_have_nothing_to_say_at_any_fidelity(make: Any, env_id: str
     check_env(make(env_id, fidelity=fidelity).unwrapped, skip_render_check=True)
 
 
-@pytest.mark.parametrize(
-    "env_id", [PROSTATE, *(pytest.param(env_id, marks=pytest.mark.slow) for env_id in (HEAD_AND_NECK, TG119))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_worker_processes_plan_what_this_process_plans(make: Any, env_id: str) -> None:
     single = make(env_id)
     single.reset(seed=5)

@@ -113,11 +113,13 @@ def test_it_gives_what_gymnasiums_gives(make: Any, mode: AutoresetMode) -> None:
     assert len({case for result in results for case in result[-1].get("case", {}).get("id", ()) if case}) > 1
 
 
+@pytest.mark.slow
 def test_one_patient_planned_in_batches_gives_the_same(make: Any, cohort: Cohort) -> None:
     ours, theirs = (make(num_envs=4, cases=cohort[1:2], like=like) for like in ("vector_entry_point", "sync"))
     assert data_equivalence(played(ours, 2), played(theirs, 2), exact=True)
 
 
+@pytest.mark.slow
 def test_it_gives_the_same_twice(make: Any) -> None:
     assert data_equivalence(played(make(), 3), played(make(), 3), exact=True)
 

@@ -79,6 +79,7 @@ def test_a_protocol_file_alone_is_played_on_the_cases_of_any_source(run: Run, tm
     assert record["steps"][0]["metrics"]["PTV_6000"]["D95%"] == pytest.approx(60, abs=0.2)
 
 
+@pytest.mark.slow
 def test_the_environment_of_the_site_draws_cases_of_its_source(run: Run) -> None:
     code = (
         "import gymnasium; env = gymnasium.make('radplan_env:RadPlan/Brain-v0', progress=False).unwrapped;"

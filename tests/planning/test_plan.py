@@ -73,6 +73,7 @@ def test_beam_angles_are_parameters_too(system: PlanningSystem, template: Plan) 
     assert system.replay(plan).summary() == plan.summary()
 
 
+@pytest.mark.slow
 def test_a_batch_gives_the_plans_of_its_requests_whatever_their_beams(system: PlanningSystem, template: Plan) -> None:
     heavier = template.parameters.replace("Rectum", weight=50)
     turned = PlanningParameters(heavier.structures, gantry_angles_deg=(0, 120, 240))

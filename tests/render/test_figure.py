@@ -46,6 +46,7 @@ def test_the_same_plan_gives_the_same_pixels(case, dose, summary, pixels):
     np.testing.assert_array_equal(again, pixels)
 
 
+@pytest.mark.slow
 def test_threads_do_not_disturb_each_other(case, dose, summary, pixels):
     results = {}
 

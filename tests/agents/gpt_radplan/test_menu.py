@@ -41,6 +41,7 @@ def test_the_rule_moves_one_remedy_from_the_best_plan_so_far(env: RadPlanEnv) ->
         assert new / old == pytest.approx(2) or old / new == pytest.approx(2) or abs(new - old) == pytest.approx(5)
 
 
+@pytest.mark.slow
 def test_chance_differs_by_seed_and_keeps_to_the_form(env: RadPlanEnv) -> None:
     one = plans_of("menu-random", env, seed=1)
     same, other = (plans_of("menu-random", env, seed, steps=2) for seed in (1, 2))

@@ -136,6 +136,7 @@ def test_steps_and_examples_are_shown_beside_the_plan(
         assert decoded(png).shape == (SIDE, SIDE, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [400, 500])
 def test_a_service_that_refuses_pictures_is_asked_in_words(
     env: RadPlanEnv, service: scripted.Service, code: int

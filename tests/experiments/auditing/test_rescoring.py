@@ -45,6 +45,7 @@ def by_name(step: Record) -> dict[str, Record]:
     return {f"{item['structure']} {item['metric']}": item for item in step["criteria"]}
 
 
+@pytest.mark.slow
 def test_the_same_protocol_says_the_same(tiny_run: Path, rescore: Any) -> None:
     before = read_run_folder(tiny_run)
     code, after = rescore(tiny_run)

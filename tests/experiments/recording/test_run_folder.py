@@ -65,6 +65,7 @@ def test_deterministic_agents_play_each_case_once(settings: Settings) -> None:
     assert Settings.from_json(json.loads(json.dumps(thrice.to_json())), thrice.protocol) == thrice
 
 
+@pytest.mark.slow
 @given(cut=st.integers(min_value=1, max_value=2000))
 def test_half_written_line_is_set_aside_and_played_again(
     tmp_path_factory: pytest.TempPathFactory, settings: Settings, first: Record, second: Record, cut: int

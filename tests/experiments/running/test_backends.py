@@ -13,6 +13,7 @@ import pytest
 from radplan_experiments.running.backends import WorkerDiedError, open_backend
 
 
+@pytest.mark.slow
 def test_outcomes_come_as_tasks_end_and_errors_are_outcomes_too() -> None:
     with open_backend(tasks=2, jobs=2) as backend:
         naps = [outcome.value for outcome in backend.run(tasks.nap, [3.0, 0.0, 0.1])]

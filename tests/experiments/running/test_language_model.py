@@ -309,6 +309,7 @@ def model_of(service: scripted.Service, folder: RunFolder, **settings: Any) -> L
     return LanguageModel(endpoint, ModelSettings(**settings), folder.path, folder.path / "replies.sqlite")
 
 
+@pytest.mark.slow
 def test_failed_questions_are_the_agents_and_are_counted(service: scripted.Service, folder: RunFolder) -> None:
     prose = scripted.says("I would spare the cord.")
     service.script.extend([sensible, prose, prose, prose, sensible, prose, sensible])
@@ -329,6 +330,7 @@ def test_service_that_is_down_is_not_the_agents_failure(service: scripted.Servic
     assert not list(folder.path.rglob("*.npz"))
 
 
+@pytest.mark.slow
 def test_token_limit_ends_the_run_and_a_higher_one_continues_it(service: scripted.Service, folder: RunFolder) -> None:
     service.script.extend([sensible] * 4)
     key = (TALKER, CASE, 0)

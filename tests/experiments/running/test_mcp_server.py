@@ -86,6 +86,7 @@ def test_an_episode_is_played_by_a_client_and_its_record_validates(
     assert validate(folder, jobs=1) == 0
 
 
+@pytest.mark.slow
 def test_who_goes_early_leaves_a_record_and_who_plans_nothing_leaves_none(
     served: ServedEpisode, tiny: Settings, tmp_path: Path
 ) -> None:

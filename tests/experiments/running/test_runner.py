@@ -128,6 +128,7 @@ def test_an_agent_that_raises_leaves_the_plans_it_made(folder: RunFolder) -> Non
     assert Plan.load(folder.plan_path(key)).evaluation.score == record["best_score"]
 
 
+@pytest.mark.slow
 def test_what_an_agent_tells_is_recorded_and_must_be_plain_data(tiny: Settings, tmp_path: Path) -> None:
     bare = RunFolder(tmp_path, tiny)
     told = runner.play(bare, ("odd_agents:Tells", CASE, 0))
