@@ -46,3 +46,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file atomically."""
     write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def new_folder(parent: Path) -> Path:
+    """Make an empty folder, named by its number, beside those of earlier times."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        try:
+            (parent / str(number)).mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return parent / str(number)

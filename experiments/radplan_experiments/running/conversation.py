@@ -27,7 +27,7 @@ from radplan_experiments.options import ConverseOptions
 from radplan_experiments.recording import ranking
 from radplan_experiments.recording.settings import ModelChoice
 from radplan_experiments.running import comparison, language_model, run_settings
-from radplan_experiments.writing import slug
+from radplan_experiments.writing import new_folder, slug
 
 PROMPT = "[Enter] go on, words, undo, accept [N] or stop> "
 
@@ -216,7 +216,7 @@ def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
     library = None if args.library is None else language_model.library_of(str(args.library.expanduser()))
     protocol = run_settings.protocol_of(args)
     gantry, collimator = run_settings.beams_of(args, protocol)
-    folder = _new_folder(args.out / slug(case_id))
+    folder = new_folder(args.out / slug(case_id))
     case = open_cohort(run_settings.origin_of(args))[case_id]
     with ExitStack() as stack:
         model = stack.enter_context(language_model.reached(args, args.out, choice))
@@ -264,19 +264,6 @@ def _check(args: ConverseOptions) -> tuple[str, ModelChoice]:
     if len(cases) != 1:
         raise UsageError(f"--cases: a conversation is about one case, not {len(cases)}")
     return cases[0], choice
-
-
-def _new_folder(parent: Path) -> Path:
-    """An empty folder beside those of earlier conversations about the case."""
-    parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        try:
-            (parent / str(number)).mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return parent / str(number)
 
 
 def _save(dialogue: Dialogue, kept: int | None, folder: Path) -> None:

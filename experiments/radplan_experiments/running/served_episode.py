@@ -14,7 +14,7 @@ from radplan_experiments.recording.records import Key, Record
 from radplan_experiments.recording.run_folder import open_run_folder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.running import runner
-from radplan_experiments.writing import slug, write_json
+from radplan_experiments.writing import new_folder, slug, write_json
 
 
 class ServedEpisode:
@@ -73,21 +73,8 @@ class ServedEpisode:
         """Save the plans and what takes seconds to compute, once: a client that goes waits for little."""
         if self._record is not None:
             return
-        self._folder = _new_folder(self._parent)
+        self._folder = new_folder(self._parent)
         plans = [solved.plan for solved in self.console.desk.plans]
         with open_run_folder(self._folder, self._settings, command=self._command, versions=runner.versions()) as run:
             self._record = runner.record_of_plans(self._env, run, self._key, plans)
             write_json(run.case_path(self._key[1]), runner.facts(self._env.system))
-
-
-def _new_folder(parent: Path) -> Path:
-    """An empty folder beside those of earlier episodes of the case."""
-    parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        try:
-            (parent / str(number)).mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return parent / str(number)
