@@ -412,6 +412,7 @@ def test_an_action_cannot_hold_limits(env: gym.Env[Any, Any]) -> None:
         env.unwrapped.action_map.to_action(PlanningParameters({}, limits=limits))  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_every_setting_changes_a_result(make: Any) -> None:
     """Weights, objective doses, beams and fidelity each change the plan; none is silently ignored."""
 

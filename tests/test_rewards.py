@@ -36,6 +36,7 @@ def test_the_return_is_the_last_score(plans: list[tuple[float, float]]) -> None:
     assert sum(rewards) == pytest.approx(evaluations[-1].score / 100)
 
 
+@pytest.mark.slow
 @given(doses_gy, doses_gy)
 def test_terms_add_up_to_the_reward_and_name_the_criteria(
     first: tuple[float, float], second: tuple[float, float]

@@ -124,6 +124,7 @@ def test_it_gives_the_same_twice(make: Any) -> None:
     assert data_equivalence(played(make(), 3), played(make(), 3), exact=True)
 
 
+@pytest.mark.slow
 def test_pictures_are_those_of_the_sub_environments(make: Any) -> None:
     frames = []
     for like in ("vector_entry_point", "sync"):
@@ -145,6 +146,7 @@ def test_a_patient_in_use_is_read_once_for_all(make: Any, cohort: Cohort, read: 
     assert read == list(cohort.ids)
 
 
+@pytest.mark.slow
 def test_patients_planned_together_get_the_plans_they_get_alone(cohort: Cohort, settings: dict[str, Any]) -> None:
     options = {name: value for name, value in settings.items() if name != "cases"}
     systems = [PlanningSystem(case, "prostate", **options) for case in cohort]

@@ -142,6 +142,7 @@ def test_it_stops_when_there_is_nothing_left_to_move() -> None:
     assert begun().act({}, planned(50, everything, ends)) is None
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.floats(0, 100), st.lists(st.floats(-2, 1), min_size=len(CRITERIA))), max_size=12))
 def test_every_action_is_in_the_box(plans: list[tuple[float, list[float]]]) -> None:
     agent = begun()

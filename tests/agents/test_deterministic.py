@@ -29,6 +29,7 @@ def test_it_is_known_which_agents_draw(name: str) -> None:
     assert getattr(load_agent(name), "deterministic", False) == (name in DETERMINISTIC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLAYING)
 def test_episodes_of_two_seeds_are_one_and_the_same(name: str, env: RadPlanEnv, box_case: Case) -> None:
     one, other = (

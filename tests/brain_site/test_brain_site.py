@@ -90,6 +90,7 @@ def test_the_environment_of_the_site_draws_cases_of_its_source(run: Run) -> None
     assert process.stdout.startswith("Brain, 60 Gy in 30 fractions PTV_6000 Brainstem")
 
 
+@pytest.mark.slow
 def test_names_are_listed_and_a_broken_one_is_named_only_when_asked_for(run: Run) -> None:
     listed = run(COMPARE, "--help").stdout
     assert "nudge" in listed and "heads" in listed and "brain" in listed

@@ -81,6 +81,7 @@ def play(
 ANSWERS = [scripted.says(text) for text in (report(), feedback(), proposal(change("Body")))]
 
 
+@pytest.mark.slow
 def test_the_model_is_shown_the_plan_as_it_is(env: RadPlanEnv, service: scripted.Service, box_case: Case) -> None:
     service.script.extend([looks, *ANSWERS])
     agent, plans = play(env, service, steps=2)

@@ -58,6 +58,7 @@ async def play(server: Any, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
         return [await client.call_tool(name, arguments) for name, arguments in calls]
 
 
+@pytest.mark.slow
 def test_an_episode_is_played_by_a_client_and_its_record_validates(
     served: ServedEpisode, in_this_process: None
 ) -> None:

@@ -87,6 +87,7 @@ def test_every_plan_can_be_had_again_from_its_fluence(folder: RunFolder, tiny: S
     assert [judged_again(system, step, x).summary() for step, x in zip(steps, solved, strict=True)] == steps
 
 
+@pytest.mark.slow
 def test_a_protocol_of_ones_own_plans_and_judges(tiny: Settings, tiny_openkbp: Path, tmp_path: Path) -> None:
     """Other criteria and other start weights, from the file that --protocol names."""
     own = yaml.safe_load((PROTOCOLS / "head_and_neck.yaml").read_text())
