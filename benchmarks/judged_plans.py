@@ -20,6 +20,7 @@ from radplan_env.dose import prepare
 from radplan_env.dose_view import DoseView
 from radplan_env.env import RadPlanEnv
 from radplan_env.errors import CaseError
+from radplan_env.evaluation import Evaluation
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_env.protocol import load_protocol
 from radplan_env.scorecards import Goals, Verdict
@@ -136,25 +137,25 @@ class Bench:
         system = self.env.system
         k = system._beams(plan.gantry_angles_deg, plan.collimator_angles_deg).k
         fluence = plan.solution.fluence
-        evaluation = system.judge.judge(k.beams, k.bixels, fluence).evaluation
+
+        def judged(kind: VerdictKind) -> tuple[Evaluation, float]:
+            system.judge.judge(k.beams, k.bixels, fluence, kind)  # traces
+            began = process_time()
+            evaluation = system.judge.judge(k.beams, k.bixels, fluence, kind).evaluation
+            return evaluation, process_time() - began
+
+        evaluation, verdict_cpu_s = judged("full")
         assert isinstance(system.scorecard, Watched)
         values = dict(system.scorecard.values)
         found = Judged(plan.case_id, agent, plan.own_rows_score, evaluation.score, evaluation.screened, values)
-        found.fidelity, found.step_cpu_s = self.fidelity, step_cpu_s
+        found.fidelity, found.step_cpu_s, found.verdict_cpu_s = self.fidelity, step_cpu_s, verdict_cpu_s
         if agent.startswith(RANDOM):
             return found
         found.old = self.by_v0._evaluate_rows(plan.solution.dose_gy, self.by_v0._seen).score
         found.v0 = self.by_v0.judge.judge(k.beams, k.bixels, fluence).evaluation.score
         found.rounding = system.with_rounding(plan).complexity["rounding_costs"]
-
-        def judged(kind: VerdictKind) -> tuple[float, float]:
-            system.judge.judge(k.beams, k.bixels, fluence, kind)  # traces
-            began = process_time()
-            score = system.judge.judge(k.beams, k.bixels, fluence, kind).evaluation.score
-            return score, process_time() - began
-
-        _, found.verdict_cpu_s = judged("full")
-        found.sampled, found.sampled_cpu_s = judged("sampled")
+        sampled, found.sampled_cpu_s = judged("sampled")
+        found.sampled = sampled.score
         if self.asked.halved:
             points = verdict_points(system.case, system.protocol, system.judge.regions, VERDICT.times(0.5))
             traced = prepare(system.case, k.beams, points.positions_mm, beam_model=system.judge.beam_model.name)

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from radplan_env.parameters import PlanningParameters
+from radplan_env.render.text import DVH_PERCENT
 from radplan_env.render.views import View, slice_view
 
 from . import tables
@@ -38,9 +39,6 @@ from .places import told, worst_places
 
 MOST_TOGETHER = 5
 """Plans that one `what_if` tries."""
-
-DVH_PERCENT = (20, 40, 60, 80, 90, 95, 98, 102, 105, 107)
-"""Doses that `dvh` is read at where none are given, in % of the highest prescription."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import rounded
-from radplan_env.dose import Prepared, dose_at, prepare
+from radplan_env.dose import Prepared, prepare
 from radplan_env.influence.rows import Rows
 from radplan_env.verdict import Judge, Judgement, VerdictKind
 
@@ -21,16 +22,26 @@ from .plan import Plan
 
 
 def dose_of(
-    plan: Plan, case: Case, model: BeamModel, columns: tuple[tuple[Beam, ...], Bixels], points_mm: NDArray[np.float64]
+    plan: Plan,
+    model: BeamModel,
+    columns: Callable[[Plan], tuple[tuple[Beam, ...], Bixels]],
+    traced: Callable[[tuple[Beam, ...]], Prepared],
 ) -> NDArray[np.float32]:
-    """Return the dose in Gy of a plan's last stage at points (n, 3): of its apertures, or of its fluence.
+    """Return the dose in Gy of a plan's last stage, shape (points,): of its apertures, or of its fluence.
 
-    `columns` is what the values of the fluence belong to.
+    Parameters
+    ----------
+    plan : Plan
+    model : BeamModel
+    columns : callable
+        Gives the beams of a plan, and what the values of its fluence belong to; not asked of apertures, as it takes K.
+    traced : callable
+        Gives beams traced to the points.
     """
     if (held := plan.delivery) is not None:
-        return dose_at(case, held.beams(held.parts), held.rasters(model, held.parts), points_mm, beam_model=model)
-    beams, bixels = columns
-    return dose_at(case, beams, plan.fluence, points_mm, bixels=bixels, beam_model=model)
+        return traced(held.beams(held.parts)).dose(held.rasters(model, held.parts))
+    beams, bixels = columns(plan)
+    return traced(beams).dose_of_bixels(bixels, plan.fluence)
 
 
 class DeliveredDose:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from radplan_env.verdict.points import JudgedPoints
 
+from .delivered_dose import dose_of
 from .plan import Plan
 from .system import PlanningSystem
 
@@ -28,8 +29,5 @@ def dose_at_points(system: PlanningSystem, plan: Plan, points: JudgedPoints) -> 
     ndarray of float32, shape (points,)
         Total dose of the scaled plan in Gy.
     """
-    judge, held = system.judge, plan.delivery
-    if held is not None:
-        return judge.prepared(held.beams(held.parts), points).dose(held.rasters(judge.beam_model, held.parts))
-    beams, bixels = system.columns(plan)
-    return judge.prepared(beams, points).dose_of_bixels(bixels, plan.fluence)
+    judge = system.judge
+    return dose_of(plan, judge.beam_model, system.columns, lambda beams: judge.prepared(beams, points))

@@ -392,8 +392,8 @@ class PlanningSystem:
         if self.case.reference_dose_gy is None:
             return None
         voxels = judged_voxels(self.protocol, regions := self.judge.regions)
-        points = voxel_points(self.case, voxels)
-        dose = dose_of(plan, self.case, self.judge.beam_model, self.columns(plan), points)
+        points, model = voxel_points(self.case, voxels), self.judge.beam_model
+        dose = dose_of(plan, model, self.columns, lambda beams: prepare(self.case, beams, points, beam_model=model))
         return compared(self.case, self.protocol, regions, voxels, dose.reshape(len(voxels), -1).mean(axis=1))
 
     def _angles(self, parameters: PlanningParameters) -> Angles:

@@ -128,7 +128,7 @@ class Judge:
             If the fluence does not belong to the bixels, or is negative or not finite.
         """
         points = self._points_of(kind)
-        dose = self._traced(tuple(beams), points).dose_of_bixels(bixels, np.asarray(fluence))
+        dose = self.prepared(beams, points).dose_of_bixels(bixels, np.asarray(fluence))
         return self.judge_dose(dose, points, kind)
 
     def judge_rasters(
@@ -145,7 +145,7 @@ class Judge:
         `monitor_units` are those of a fraction.
         """
         points = self._points_of(kind)
-        dose = self._traced(tuple(beams), points).dose(rasters)
+        dose = self.prepared(beams, points).dose(rasters)
         return self.judge_dose(dose, points, kind, scale=scale, monitor_units=monitor_units)
 
     def judge_dose(

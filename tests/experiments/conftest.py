@@ -167,21 +167,30 @@ def _write_csv(file: Path, mask: NDArray[np.bool_], values: NDArray[np.float64] 
 
 
 @pytest.fixture(scope="session")
-def tiny_run(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real run on the two tiny patients: template once, random search with two seeds, an agent that fails."""
-    from radplan_experiments.recording.run_folder import open_run_folder
-    from radplan_experiments.running import runner
-
-    tiny = replace(
+def tiny_settings(settings: Settings, tiny_openkbp: Path) -> Settings:
+    """Two solves on the first of the two tiny patients."""
+    return replace(
         settings,
         site="head-and-neck",
         protocol=load_protocol("head_and_neck"),
         source="openkbp",
         data=(str(tiny_openkbp),),
+        cases=("openkbp/pt_1",),
+        budget=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run on the two tiny patients: template once, random search with two seeds, an agent that fails."""
+    from radplan_experiments.recording.run_folder import open_run_folder
+    from radplan_experiments.running import runner
+
+    tiny = replace(
+        tiny_settings,
         cases=("openkbp/pt_1", "openkbp/pt_2"),
         agents=("template", "random", "odd_agents:Raises"),
         deterministic=("template", "odd_agents:Raises"),
-        budget=2,
         seeds=2,
     )
     path = tmp_path_factory.mktemp("tiny-run") / "run"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ JUDGED = (
 """What of a plan's summary follows from its fluence and apertures, the protocol and the scorecard."""
 
 Result = TypeVar("Result", covariant=True)
+Stored = TypeVar("Stored")
 
 
 class Work(Protocol[Result]):
@@ -157,20 +158,10 @@ def stored_deliveries(folder: RunFolder, record: Record) -> list[Delivery | None
     UnusableError
         If they are not all there.
     """
-    number = len(record["steps"])
     if folder.settings.delivery is None or folder.settings.delivery.when == "final":
-        return [None] * number
+        return [None] * len(record["steps"])
     path = folder.apertures_path(key_of(record))
-    name = path.relative_to(folder.path)
-    try:
-        found = apertures.load(path)
-    except FileNotFoundError as error:
-        raise UnusableError(f"{name} is missing") from error
-    except ValueError as error:
-        raise UnusableError(f"{name} is damaged ({error.__cause__})") from error
-    if len(found) != number:
-        raise UnusableError(f"{name} holds apertures of {len(found)} plans, the record {number} solves")
-    return list(found)
+    return [*_of_every_solve(folder, record, path, apertures.load, "apertures of {} plans")]
 
 
 def stored_fluences(folder: RunFolder, record: Record) -> list[fluences.Fluence]:
@@ -181,14 +172,19 @@ def stored_fluences(folder: RunFolder, record: Record) -> list[fluences.Fluence]
     UnusableError
         If they are not all there.
     """
-    path = folder.fluences_path(key_of(record))
+    return _of_every_solve(folder, record, folder.fluences_path(key_of(record)), fluences.load, "{} fluences")
+
+
+def _of_every_solve(
+    folder: RunFolder, record: Record, path: Path, load: Callable[[Path], list[Stored]], counted: str
+) -> list[Stored]:
     name = path.relative_to(folder.path)
     try:
-        found = fluences.load(path)
+        found = load(path)
     except FileNotFoundError as error:
         raise UnusableError(f"{name} is missing") from error
     except ValueError as error:
         raise UnusableError(f"{name} is damaged ({error.__cause__})") from error
-    if len(found) != len(record["steps"]):
-        raise UnusableError(f"{name} holds {len(found)} fluences, the record {len(record['steps'])} solves")
+    if len(found) != (solves := len(record["steps"])):
+        raise UnusableError(f"{name} holds {counted.format(len(found))}, the record {solves} solves")
     return found

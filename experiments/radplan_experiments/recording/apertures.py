@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from radplan_env.delivery.delivered import Delivery
+from radplan_experiments.recording import archive
 
 
 def save(path: Path, deliveries: Sequence[Delivery]) -> None:
@@ -32,14 +33,12 @@ def load(path: Path) -> list[Delivery]:
     ValueError
         If it is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            headers, names = json.loads(str(file["headers"])), ("left_mm", "right_mm", "monitor_units")
-            return [
-                Delivery.read(header, {name: file[f"{name}_{number}"] for name in names})
-                for number, header in enumerate(headers, start=1)
-            ]
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged archive can fail in as many ways as zip, json and numpy know
-        raise ValueError(f"{path} is damaged: {error}") from error
+    return archive.read(path, _deliveries)
+
+
+def _deliveries(held: Mapping[str, Any]) -> list[Delivery]:
+    headers, names = json.loads(str(held["headers"])), ("left_mm", "right_mm", "monitor_units")
+    return [
+        Delivery.read(header, {name: held[f"{name}_{number}"] for name in names})
+        for number, header in enumerate(headers, start=1)
+    ]

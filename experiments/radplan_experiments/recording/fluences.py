@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_experiments.recording import archive
+
 Fluence = NDArray[np.float64]
 
 
@@ -32,10 +34,4 @@ def load(path: Path) -> list[Fluence]:
     ValueError
         If it is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return [file[f"solve_{number}"] for number in range(1, len(file.files) + 1)]
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged archive can fail in as many ways as zip and numpy know
-        raise ValueError(f"{path} is damaged: {error}") from error
+    return archive.read(path, lambda held: [held[f"solve_{number}"] for number in range(1, len(held) + 1)])

@@ -43,22 +43,16 @@ def little_effort() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def play(settings: Settings, tiny_openkbp: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def play(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Plays a tiny patient, once for each way of delivering; copies may be changed."""
     played: dict[str, Path] = {}
 
     def play(when: Any) -> Path:
         if when not in played:
             chosen = replace(
-                settings,
-                site="head-and-neck",
-                protocol=load_protocol("head_and_neck"),
-                source="openkbp",
-                data=(str(tiny_openkbp),),
-                cases=(CASE,),
+                tiny_settings,
                 agents=("template", "random"),
                 deterministic=("template",),
-                budget=2,
                 gantry_angles_deg=(0.0, 130.0),
                 delivery=DeliverySettings("step-and-shoot", when=when),
             )

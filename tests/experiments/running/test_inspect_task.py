@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from radplan_env.protocol import load_protocol
 from radplan_experiments.recording.run_folder import read_run_folder
 from radplan_experiments.recording.settings import Settings
 
@@ -15,27 +14,14 @@ inspect_ai = pytest.importorskip("inspect_ai")
 
 
 @pytest.mark.slow
-def test_a_mock_model_plans_a_sample(
-    settings: Settings, tiny_openkbp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mock_model_plans_a_sample(tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Of a mock model tokens are counted by a tokenizer that is fetched from the network.
     monkeypatch.setattr("inspect_ai.model._model.count_text_tokens", len)
     from inspect_ai.model import ModelOutput, get_model
 
     from radplan_experiments.inspect_tasks import AGENT, task_of
 
-    tiny = replace(
-        settings,
-        site="head-and-neck",
-        protocol=load_protocol("head_and_neck"),
-        source="openkbp",
-        data=(str(tiny_openkbp),),
-        cases=("openkbp/pt_1",),
-        agents=(AGENT,),
-        deterministic=(),
-        budget=2,
-        seeds=1,
-    )
+    tiny = replace(tiny_settings, agents=(AGENT,), deterministic=(), seeds=1)
     wanted = [
         ("plan", {}),
         ("plan", {"weights": {"Moon": 5}}),

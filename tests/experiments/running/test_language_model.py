@@ -18,7 +18,6 @@ from pydantic import SecretStr
 from radplan_agents.agent import EpisodeInterruptedError
 from radplan_agents.llm import Endpoint, Ledger, Limits, ModelSettings, Retrying, ServiceError, read_transcript
 from radplan_env.export import export_ct, export_rtstruct
-from radplan_env.protocol import load_protocol
 from radplan_env.sources import openkbp
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands.compare import main
@@ -287,15 +286,10 @@ def test_pictures_of_own_patients_stay_here_unless_asked_for(
 
 
 @pytest.fixture
-def folder(settings: Settings, tiny_openkbp: Path, tmp_path: Path) -> RunFolder:
+def folder(tiny_settings: Settings, tmp_path: Path) -> RunFolder:
     """A run of one talking agent on a tiny patient, played in this process."""
     tiny = dataclasses.replace(
-        settings,
-        site="head-and-neck",
-        protocol=load_protocol("head_and_neck"),
-        source="openkbp",
-        data=(str(tiny_openkbp),),
-        cases=(CASE,),
+        tiny_settings,
         agents=(TALKER,),
         budget=5,
         seeds=1000,

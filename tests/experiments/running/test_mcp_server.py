@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from radplan_env.console import TOOLS
-from radplan_env.protocol import load_protocol
 from radplan_experiments.auditing.validation import validate
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import MCPOptions
@@ -29,20 +28,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def tiny(settings: Settings, tiny_openkbp: Path) -> Settings:
-    """Two solves on the first of the tiny patients."""
-    return replace(
-        settings,
-        site="head-and-neck",
-        protocol=load_protocol("head_and_neck"),
-        source="openkbp",
-        data=(str(tiny_openkbp),),
-        cases=("openkbp/pt_1",),
-        agents=(AGENT,),
-        deterministic=(),
-        budget=2,
-        seeds=1,
-    )
+def tiny(tiny_settings: Settings) -> Settings:
+    return replace(tiny_settings, agents=(AGENT,), deterministic=(), seeds=1)
 
 
 @pytest.fixture

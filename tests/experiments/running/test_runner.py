@@ -14,7 +14,6 @@ import yaml
 
 import radplan_env
 from radplan_env.planning import Plan
-from radplan_env.protocol import load_protocol
 from radplan_experiments.auditing.replay import judged_again
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands import export
@@ -30,17 +29,8 @@ PROTOCOLS = Path(radplan_env.__file__).parent / "protocols"
 
 
 @pytest.fixture(scope="module")
-def tiny(settings: Settings, tiny_openkbp: Path) -> Settings:
-    return dataclasses.replace(
-        settings,
-        site="head-and-neck",
-        protocol=load_protocol("head_and_neck"),
-        source="openkbp",
-        data=(str(tiny_openkbp),),
-        cases=(CASE,),
-        agents=("random", "odd_agents:Raises"),
-        budget=2,
-    )
+def tiny(tiny_settings: Settings) -> Settings:
+    return dataclasses.replace(tiny_settings, agents=("random", "odd_agents:Raises"))
 
 
 @pytest.fixture(scope="module")

@@ -78,21 +78,20 @@ class Trajectory:
 
 def shown(settings: Settings, records: Sequence[Record]) -> set[str]:
     """Names of the figures that the report holds; the others lie beside it."""
-    return {*FIGURES, *_example(settings, records).values(), *(name for name, _ in _told(settings, records))}
-
-
-def _told(settings: Settings, records: Sequence[Record]) -> list[tuple[str, Record]]:
-    """The episodes whose trajectories are shown, and the names of their figures."""
-    return [(f"{TRAJECTORY}{slug(record['agent'])}", record) for record in trajectory_episodes(settings, records)]
-
-
-def _example(settings: Settings, records: Sequence[Record]) -> dict[str, str]:
-    """Figures of the example patient: the plan of the best agent that is told of, and everyone's DVHs."""
     told = trajectory_episodes(settings, records)
+    return {*FIGURES, *_example_figures(told).values(), *map(_trajectory_figure, told)}
+
+
+def _trajectory_figure(record: Record) -> str:
+    return f"{TRAJECTORY}{slug(record['agent'])}"
+
+
+def _example_figures(told: Sequence[Record]) -> dict[str, str]:
+    """Figures of the example patient, by their place in the page: the plan of the first agent told of, and all DVHs."""
     if not told:
         return {}
     best = told[0]
-    return {"plan": f"plan_{slug(best['agent'])}", "dvhs": f"dvh_{slug(best['case'])}"}
+    return {"example_plan": f"plan_{slug(best['agent'])}", "example_dvhs": f"dvh_{slug(best['case'])}"}
 
 
 def write(
@@ -120,6 +119,8 @@ def write(
     settings = folder.settings
     protocol, scorecard = settings.protocol, _scorecard(settings)
     example = example_case(records)
+    told = trajectory_episodes(settings, records)
+    examples = _example_figures(told).items()
     said = transcripts.gather(folder, records, example)
     text = _template().render(
         sections=_sections(with_transcripts=said is not None),
@@ -140,10 +141,10 @@ def write(
         scoring=[] if scorecard is None else scorecard.rules,
         model=notes.language_model(folder, records),
         tables={table.name: table for table in tables},
-        pictures={**pictures, **_of_example(settings, records, pictures)},
-        best=next((record["agent"] for _, record in _told(settings, records)), None),
+        pictures={**pictures, **{place: pictures[name] for place, name in examples if name in pictures}},
+        best=told[0]["agent"] if told else None,
         has_references=bool(references),
-        trajectories=_trajectories(folder, records, pictures),
+        trajectories=_trajectories(told, pictures),
         transcripts=said,
         failures=_failures(folder, records),
         left_out={name: without_paths(why, settings) for name, why in left_out.items()},
@@ -173,18 +174,13 @@ def _scorecard(settings: Settings) -> Scorecard | None:
         return None
 
 
-def _trajectories(folder: RunFolder, records: Sequence[Record], pictures: Mapping[str, Picture]) -> list[Trajectory]:
+def _trajectories(told: Sequence[Record], pictures: Mapping[str, Picture]) -> list[Trajectory]:
     found = []
-    for name, record in _told(folder.settings, records):
-        if (picture := pictures.get(name)) is not None:
+    for record in told:
+        if (picture := pictures.get(_trajectory_figure(record))) is not None:
             steps = record["steps"]
             found.append(Trajectory(record, picture, solves_of(steps), limits_held(plan_handed_over(record))))
     return found
-
-
-def _of_example(settings: Settings, records: Sequence[Record], pictures: Mapping[str, Picture]) -> dict[str, Picture]:
-    names = _example(settings, records)
-    return {f"example_{what}": pictures[name] for what, name in names.items() if name in pictures}
 
 
 def _failures(folder: RunFolder, records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import pandas as pd
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
-from radplan_experiments.reporting.tables.table import SD, Table, known_columns
+from radplan_experiments.reporting.tables.means import rows_of_means
+from radplan_experiments.reporting.tables.table import Table, known_columns
 
 MU = "MU per fraction"
 HEADINGS = {
@@ -32,12 +33,5 @@ def complexity(settings: Settings, records: Sequence[Record]) -> Table:
         for method, case, _, plan in frames.plans(records)
     ]
     by_case = pd.DataFrame(values).groupby(["method", "case"])[list(HEADINGS)].mean()
-    rows = []
-    for method in frames.ordered(settings, by_case.index.unique("method")):
-        own = by_case.loc[method]
-        row: dict[str, object] = {"method": method, "cases": len(own)}
-        for name, heading in HEADINGS.items():
-            row |= {heading: float(own[name].mean()), heading + SD: float(own[name].std())}
-        rows.append(row)
-    frame = known_columns(pd.DataFrame(rows))
+    frame = known_columns(pd.DataFrame(rows_of_means(settings, by_case, HEADINGS)))
     return Table("complexity", "What delivering the plans would take", NOTE, frame, 1, {MU: 0})

@@ -10,7 +10,8 @@ from radplan_experiments.recording.ranking import points
 from radplan_experiments.recording.records import Record, handed_over
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
-from radplan_experiments.reporting.tables.table import SD, Table
+from radplan_experiments.reporting.tables.means import rows_of_means
+from radplan_experiments.reporting.tables.table import Table
 from radplan_experiments.wording import counted
 
 SCORE, MU = "delivered score", "MU per fraction"
@@ -36,14 +37,7 @@ NOTE = (
 
 def delivery(settings: Settings, records: Sequence[Record]) -> Table:
     """One row an agent: score, monitor units, seconds; empty of ideal plans."""
-    rows: list[dict[str, object]] = []
-    by_case = _by_case(settings, records)
-    for method in frames.ordered(settings, by_case.index.unique("method")):
-        own = by_case.loc[method]
-        row: dict[str, object] = {"method": method, "cases": len(own)}
-        for name, heading in HEADINGS.items():
-            row |= {heading: float(own[name].mean()), heading + SD: float(own[name].std())}
-        rows.append(row)
+    rows = rows_of_means(settings, _by_case(settings, records), HEADINGS)
     if (chosen := settings.delivery) is None:
         return Table("delivery", "", "", pd.DataFrame())
     note = NOTE.format(
