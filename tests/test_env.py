@@ -21,6 +21,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from phantoms import marble
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
@@ -52,21 +53,6 @@ def phantoms(box_case: Case, head_and_neck_case: Case) -> dict[str, Case]:
         TG119: replace(box_case, id="phantom/tg119", structures=c_shape),
         **{env_id: marble(DELIVERED[env_id]["protocol"]) for env_id in DELIVERED},
     }
-
-
-def marble(protocol: str) -> Case:
-    """A target of 16 mm in a thin rod of water, on 5 mm voxels: the smallest that apertures can be made for."""
-    z, y, x = np.meshgrid(*(5.0 * np.arange(-n, n + 1) for n in (7, 8, 8)), indexing="ij")
-    body = y**2 + x**2 <= 35**2
-    target, organ = {"prostate": ("PTV_7020", "Rectum"), "head-and-neck": ("PTV_7000", "SpinalCord")}[protocol]
-    balls = {target: z**2 + y**2 + x**2 <= 8**2, organ: z**2 + (y - 20) ** 2 + x**2 <= 8**2}
-    return Case.from_arrays(
-        id=f"phantom/marble-{protocol}",
-        ct_hu=np.where(body, 0.0, -1000.0),
-        structures={"Body": body, **balls},
-        voxel_size_mm=(5.0,) * 3,
-        source="phantom",
-    )
 
 
 @pytest.fixture(scope="session")
