@@ -3,9 +3,10 @@
 On one synthetic training prostate. Steps are timed in CPU seconds, with random actions, beside the planning
 environment's (RadPlan/Prostate-v0, warm, sampled verdict) in the same run. Baselines: the conformal arc, where episodes
 begin; the greedy price rule, by observations alone; and with `--plan` the plan of the aperture optimiser, from
-`PlanningSystem.deliver`, as the upper bound. Each has its objective over the conformal arc's, and its verdicts: nominal,
-and the mean over all leaves 1 mm to the left and to the right. `--random` plays episodes of random actions, each with a
-random lean, and counts those that beat the ideal plan that the optimiser's was made from. `--ppo` trains a policy.
+`PlanningSystem.deliver`, as the upper bound. Each has its objective over the conformal arc's, and its verdicts:
+nominal, and the mean over all leaves 1 mm to the left and to the right. `--random` plays episodes of random actions,
+each with a random lean, and counts those that beat the ideal plan that the optimiser's was made from. `--ppo` trains a
+policy.
 
   python benchmarks/machine_parameters.py --plan plan.npz --random 200
   python benchmarks/machine_parameters.py --ppo 20000
@@ -36,6 +37,9 @@ from radplan_env.machine_parameters import Arc, MachineParameterEnv
 from radplan_env.machine_parameters.bands import BANDS, COLUMNS, ROWS, rows_of_bands
 from radplan_env.planning import Plan
 from radplan_env.sources import synthetic
+
+GAIN = 5.0
+"""Of the greedy rule: steps by mean price."""
 
 Action = NDArray[np.float32]
 Observation = dict[str, NDArray[np.float32]]
@@ -122,30 +126,30 @@ def _played(env: MachineParameterEnv, policy: Callable[[Observation], Action]) -
 
 
 class Greedy:
-    """Opens a band to a side where the bixels beyond its edge have a negative price, and closes it where those within
-    have a positive one; gives more monitor units to an aperture whose open bixels have a negative price."""
+    """Opens a band to a side as the bixels beyond its edge have a negative price, closes it as those within have a
+    positive one, and gives an aperture monitor units by the price of what it opens."""
 
     def __init__(self, env: MachineParameterEnv) -> None:
         self._rows = rows_of_bands(env.arc.task)
 
     def __call__(self, observation: Observation) -> Action:
         prices, aperture = (observation[key].reshape(ROWS, COLUMNS) for key in ("prices", "aperture"))
-        action = np.zeros(2 * BANDS + 1, np.float32)
+        action = np.zeros(2 * BANDS + 1)
         for band, rows in enumerate(self._rows):
             for side, flip in enumerate((slice(None), slice(None, None, -1))):
-                action[side * BANDS + band] = _move(prices[rows][:, flip], aperture[rows][:, flip] > 0.5)
-        action[-1] = -np.sign((prices * aperture).sum())
-        return action
+                action[side * BANDS + band] = _opening(prices[rows][:, flip], aperture[rows][:, flip] > 0.5)
+        action[-1] = -GAIN * (prices * aperture).sum() / aperture.sum()
+        return np.clip(action, -1, 1).astype(np.float32)
 
 
-def _move(prices: NDArray[np.float32], is_open: NDArray[np.bool_]) -> float:
-    """Which way a band's left leaves should go: 1 outwards, -1 inwards."""
+def _opening(prices: NDArray[np.float32], is_open: NDArray[np.bool_]) -> float:
+    """How far a band's left leaves should open."""
     has = np.flatnonzero(is_open.any(axis=1))
     if not has.size:
-        return 1.0
+        return 0.0
     edge = is_open[has].argmax(axis=1)
-    beyond, within = prices[has, np.maximum(edge - 1, 0)].sum(), prices[has, edge].sum()
-    return 1.0 if beyond < 0 else -1.0 if within > 0 else 0.0
+    beyond, within = prices[has, np.maximum(edge - 1, 0)].mean(), prices[has, edge].mean()
+    return -GAIN * float(beyond if beyond < 0 else max(within, 0))
 
 
 def _random(env: MachineParameterEnv, count: int, ideal: float | None) -> dict[str, Any]:
@@ -155,7 +159,8 @@ def _random(env: MachineParameterEnv, count: int, ideal: float | None) -> dict[s
         lean = rng.uniform(-1, 1, 2 * BANDS + 1)
 
         def policy(_: Observation, rng: np.random.Generator = rng, lean: Any = lean) -> Action:
-            return np.clip(lean + rng.uniform(-1, 1, lean.size), -1, 1).astype(np.float32)
+            action: Action = np.clip(lean + rng.uniform(-1, 1, lean.size), -1, 1).astype(np.float32)
+            return action
 
         scores.append(env.arc.task.judged(_played(env, policy).apertures).evaluation.score)
     found: dict[str, Any] = {"random_plans": count, "random_best_score": max(scores)}

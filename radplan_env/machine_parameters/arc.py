@@ -14,6 +14,8 @@ from radplan_env.machine_parameters.task import ArcTask
 
 Array = NDArray[np.float64]
 
+_COLD = 1.01
+
 
 @dataclass(frozen=True, eq=False)
 class Arc:
@@ -56,15 +58,36 @@ class Arc:
         """Eq. 1 of the scaled dose."""
         return self._derivatives[0]
 
+    @cached_property
+    def cold(self) -> Array:
+        """Weights of the target's rows of less than 1.01 D95, shape (rows,): their mean dose stands for coverage."""
+        target, weights = self.task.target, np.zeros(self.unscaled.size)
+        cold = self.unscaled[target.rows] * self.factor < _COLD * target.dose_gy
+        weights[target.rows[cold]] = target.shares[cold]
+        return weights
+
+    @cached_property
+    def pull(self) -> Array:
+        """How the objective changes with the unscaled dose of each row, shape (rows,).
+
+        More dose in the cold rows lowers the factor of all: with w their weights and s the factor,
+        s F' - s (F' . d) / (w . d) w, which is at right angles to the dose d, as scaling it changes nothing.
+        """
+        slope = self.factor * self._derivatives[1]
+        pull: Array = slope - (slope @ self.unscaled) / (self.cold @ self.unscaled) * self.cold
+        return pull
+
     def prices(self, interval: int) -> Array:
-        """Return how Eq. 1 changes if each bixel of an interval is opened, at its units and the present scale."""
-        units = self.factor * self.leaves.units[interval] * (1 - self.task.columns.transmission)
-        return units * self.task.prices(interval, self._derivatives[1])
+        """Return how the objective changes if each bixel of an interval is opened, at its units."""
+        units = self.leaves.units[interval] * (1 - self.task.columns.transmission)
+        prices: Array = units * self.task.prices(interval, self.pull)
+        return prices
 
     def openness(self, interval: int) -> Array:
         """Return the share of each bixel of an interval that is open, transmission included."""
         columns = self.task.columns
-        return self.fluence[columns.begin[interval] : columns.end[interval]] / self.leaves.units[interval]
+        share: Array = self.fluence[columns.begin[interval] : columns.end[interval]] / self.leaves.units[interval]
+        return share
 
     def changed(self, interval: int, left_mm: Array, right_mm: Array, by_units: float) -> Arc:
         """Return the arc after a change of one interval, or this one if the change cannot be delivered.

@@ -66,7 +66,8 @@ class MachineParameterEnv(gym.Env[Observation, Array]):
     | gantry   | -1 to 1 | (2,)    | cosine and sine of the interval's angle                                    |
     | progress | 0 to 1  | (1,)    | share of the episode's steps that are done                                 |
 
-    Prices are the gradient of Eq. 1 with respect to fluence, in the interval's beam's eye view.
+    Prices are the gradient of the objective with respect to fluence, in the interval's beam's eye view: of Eq. 1, and
+    of the coverage that the scale of the dose follows.
 
     ## Rewards
     The potential of a state is -F / F0: Eq. 1 with the protocol's start parameters, of the dose scaled to D95 = Rx of
@@ -111,7 +112,7 @@ class MachineParameterEnv(gym.Env[Observation, Array]):
         self.machine = machine_named(machine) if isinstance(machine, str) else machine
         self.passes = int(passes)
         self._cases, self._ids = cohort_of(default_cases(self.protocol) if cases is None else cases, self.protocol)
-        self.action_space = _box(-1, 1, 2 * BANDS + 1)
+        self.action_space: spaces.Box = _box(-1, 1, 2 * BANDS + 1)  # type: ignore[assignment]  # a Box of float32
         self.observation_space = spaces.Dict(  # type: ignore[assignment]  # Dict is typed by its spaces
             {
                 "prices": _box(-1, 1, ROWS * COLUMNS),
@@ -137,8 +138,8 @@ class MachineParameterEnv(gym.Env[Observation, Array]):
         """Move leaves and change units of the next interval."""
         before, setting = self.arc, self._running()
         if not self.action_space.contains(action := np.asarray(action, dtype=np.float32)):
-            raise ValueError(f"an action is {self.action_space.shape[0]} numbers from -1 to 1, got {action!r}")  # type: ignore[index]
-        left, right = (LEAF_MM * action[side * BANDS + setting.band] for side in (0, 1))
+            raise ValueError(f"an action is {self.action_space.shape[0]} numbers from -1 to 1, got {action!r}")
+        left, right = (LEAF_MM * action.astype(float)[side * BANDS + setting.band] for side in (0, 1))
         self._arc = after = before.changed(self.interval, left, right, UNITS ** float(action[-1]))
         self._steps += 1
         reward = (before.objective - after.objective) / setting.start.objective

@@ -18,6 +18,7 @@ from radplan_env.delivery.columns import Leaves
 from radplan_env.delivery.limits import rounded, violations
 from radplan_env.machine_parameters import Arc, MachineParameterEnv
 from radplan_env.machine_parameters.env import LEAF_MM
+from radplan_env.planning import PlanningSystem
 
 (ID,) = MACHINE_PARAMETERS
 
@@ -96,8 +97,8 @@ def test_the_dose_kept_is_that_of_the_leaves(env: MachineParameterEnv) -> None:
 def test_prices_are_those_of_finite_differences(env: MachineParameterEnv) -> None:
     play(env, 20)
     arc, n = env.arc, 15
-    task, loss, scale = arc.task, arc.task.loss, arc.factor
-    begin, prices = task.columns.begin[n], arc.prices(n)
+    task, begin, prices = arc.task, arc.task.columns.begin[n], arc.prices(n)
+    coverage_gy = arc.cold @ arc.unscaled
     for bixel in np.argsort(-abs(prices))[:5]:
         change = np.zeros(prices.size)
         change[bixel] = 1e-3 * arc.leaves.units[n] * (1 - task.columns.transmission)
@@ -105,7 +106,7 @@ def test_prices_are_those_of_finite_differences(env: MachineParameterEnv) -> Non
         for sign in (-1, 1):
             dose = arc.unscaled.copy()
             task.add_dose(slice(begin, begin + prices.size), sign * change, dose)
-            values.append(loss.derivatives(scale * dose)[0])
+            values.append(task.loss.derivatives(arc.factor * coverage_gy / (arc.cold @ dose) * dose)[0])
         assert (values[1] - values[0]) / 2e-3 == pytest.approx(prices[bixel], rel=1e-4)
 
 
@@ -142,6 +143,30 @@ def test_errors_say_what_to_do(env: MachineParameterEnv) -> None:
         env.reset(options={"case": "nobody"})
     with pytest.raises(ResetNeeded):
         MachineParameterEnv(cases=[marble("prostate")]).step(np.zeros(17, np.float32))
+
+
+def test_no_random_plan_beats_the_ideal_one(env: MachineParameterEnv, ideal_score: float) -> None:
+    """Few of them: benchmarks/machine_parameters.py plays hundreds."""
+    task, scores = env.arc.task, []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        env.reset()
+        lean, over = rng.uniform(-1, 1, 17), False
+        while not over:
+            over = env.step(np.clip(lean + rng.uniform(-1, 1, 17), -1, 1))[3]
+        scores.append(task.judged(env.arc.apertures).evaluation.score)
+    assert max(scores) <= ideal_score
+
+
+@pytest.fixture(scope="module")
+def ideal_score(made: MachineParameterEnv) -> float:
+    """Of the fluence of coarse fields all round, as arcs are optimised from."""
+    made.reset()
+    gantry = np.arange(10, 360, 20.0)
+    system = PlanningSystem(
+        made.arc.task.case, "prostate", fidelity="fast", gantry_angles_deg=gantry, verdict="sampled", progress=False
+    )
+    return system.plan(system.protocol.start_parameters()).evaluation.score
 
 
 @pytest.mark.slow
