@@ -8,8 +8,8 @@ nominal, and the mean over all leaves 1 mm to the left and to the right. `--rand
 each with a random lean, and counts those that beat the ideal plan of the protocol's beams and start parameters. `--ppo`
 trains a policy.
 
-  python benchmarks/machine_parameters.py --plan plan.npz --random 200
-  python benchmarks/machine_parameters.py --ppo 20000
+  python benchmarks/second_dose.py --save plan.npz
+  python benchmarks/machine_parameters.py --plan plan.npz --random 200 --ppo 7120
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main(args: Args) -> None:
 
 def _rates(env: MachineParameterEnv, case: Case, steps: int) -> dict[str, float]:
     env.action_space.seed(0)
-    actions = [env.action_space.sample() for _ in range(steps)]
+    actions = [np.asarray(env.action_space.sample(), np.float32) for _ in range(steps)]
     env.step(actions[0])  # compiles
     env.reset()
     begun = process_time()

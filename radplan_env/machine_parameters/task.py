@@ -114,10 +114,10 @@ class ArcTask:
         return Leaves(left, right, np.full(self.intervals, self.mu_to_units))
 
     def place(self, left: Array, right: Array, point: int) -> None:
-        """Put the leaves of a control point, in place, where they can be: nothing if they can be where they are.
+        """Move the leaves of a control point, in place, to the nearest places that they can be in.
 
-        Leaves keep within the range of K's bixels, then within reach of the control points beside; at last narrow pairs
-        are opened about their middle, which keeps them within reach, as their neighbours have that gap.
+        Leaves are kept within the range of K's bixels, then within reach of the control points beside. Narrow pairs are
+        opened about their middle, which keeps them within reach, since the neighbours have that gap.
         """
         beside = [k for k in (point - 1, point + 1) if 0 <= k < len(left)]
         for ends in (left, right):
