@@ -71,6 +71,9 @@ DELIVERED = {
 }
 """Registered environments of delivered plans, and what they set: actions and observations are those of the site's."""
 
+MACHINE_PARAMETERS = {"RadPlan/ProstateMachine-v0": {"protocol": "prostate"}}
+"""Registered environments of machine parameters, and what they set: see `radplan_env.machine_parameters`."""
+
 ANY_PROTOCOL = "RadPlan/AnyProtocol-v0"
 """The environment of a protocol that belongs to no site: `protocol` and `cases` must be given."""
 
@@ -86,6 +89,9 @@ for _id, _chosen in [*_settings.items(), (ANY_PROTOCOL, {})]:
             vector_entry_point="radplan_env.vector:RadPlanVectorEnv",
             kwargs=_chosen,
         )
+for _id, _chosen in MACHINE_PARAMETERS.items():
+    if _id not in gym.registry:
+        gym.register(_id, entry_point="radplan_env.machine_parameters:MachineParameterEnv", kwargs=_chosen)
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import replace
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from radplan_env.actions import ActionMap
 from radplan_env.case import Case
+from radplan_env.cohorts import choose_case, cohort_of, default_cases
 from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.techniques import DeliverWhen
 from radplan_env.episode import Episode
@@ -29,8 +29,6 @@ from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
 from radplan_env.render.image import IMAGE_SIZE
 from radplan_env.rewards import Reward, ScoreImprovement
 from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard, scorecard_for
-from radplan_env.sites import site_of
-from radplan_env.sources import SOURCES, CohortRequest
 from radplan_env.systems import SystemCache
 from radplan_env.verdict import VerdictKind
 
@@ -38,9 +36,6 @@ Action = NDArray[np.float32]
 Parameters = PlanningParameters | Mapping[str, Any]
 """Planning parameters, or the plain values that `PlanningParameters.from_dict` reads."""
 Info = dict[str, Any]
-
-DEFAULT_CASES = 20
-"""Where no cases are given, the first so many training cases of the site's source are."""
 
 
 class RadPlanEnv(gym.Env[Observation, Action]):
@@ -274,7 +269,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         self.observation_space = self._observations.space  # type: ignore[assignment]  # Dict is typed by its spaces
         self.relative_step = relative_step
         self._reward = ScoreImprovement() if reward is None else reward
-        cases, self._ids = _cohort(_default_cases(self.protocol) if cases is None else cases, self.protocol)
+        cases, self._ids = cohort_of(default_cases(self.protocol) if cases is None else cases, self.protocol)
         self._episode: Episode | None = None
 
         settings: dict[str, Any] = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
@@ -287,7 +282,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Begin an episode on a case drawn from the cohort, or on ``options["case"]``; see the class."""
         super().reset(seed=seed)
-        system = self._systems(self._choose(options or {}))
+        system = self._systems(choose_case(options or {}, self._ids, self.np_random))
         self._episode = episode = Episode(system, system.protocol.start_parameters())
         if self._observations.image_size is not None:
             rx_gy = self.protocol.primary.prescription_gy
@@ -379,16 +374,6 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             raise ResetNeeded("there is no episode yet: call reset first")
         return self._episode
 
-    def _choose(self, options: Mapping[str, Any]) -> int:
-        if unknown := set(options) - {"case"}:
-            raise ValueError(f"unknown reset options {', '.join(sorted(map(str, unknown)))}; there is only 'case'")
-        if "case" not in options:
-            return int(self.np_random.integers(len(self._ids)))
-        if options["case"] not in self._ids:
-            listed = ", ".join(self._ids[:12]) + (", …" if len(self._ids) > 12 else "")
-            raise ValueError(f"no case {options['case']!r} in the cohort; it holds {listed}")
-        return self._ids.index(options["case"])
-
     def _observe(self, episode: Episode) -> Observation:
         plan, image = episode.plan, None
         if episode.image is not None:
@@ -418,38 +403,3 @@ class RadPlanEnv(gym.Env[Observation, Action]):
 
 def _system(cases: Sequence[Case], protocol: Protocol, settings: Mapping[str, Any], index: int) -> PlanningSystem:
     return PlanningSystem(cases[index], protocol, **settings)
-
-
-def _default_cases(protocol: Protocol) -> Sequence[Case]:
-    site = site_of(protocol.name)
-    if site is None:
-        raise ValueError(f"protocol {protocol.name!r} has no cases of its own: give cases=[…]")
-    source = SOURCES[site.source]
-    if source.needs_data:
-        raise ValueError(
-            f"protocol {protocol.name!r} has no cases of its own: give cases=[…], such as those of "
-            f"radplan_env.sources.SOURCES[{source.id!r}].cohort(CohortRequest(data=[…], split='train')). "
-            f"It reads {source.data}"
-        )
-    return source.cohort(CohortRequest(split="train"))[:DEFAULT_CASES]
-
-
-def _cohort(cases: Iterable[Case], protocol: Protocol) -> tuple[Sequence[Case], Sequence[str]]:
-    """The cases in a sequence and their ids; one that has ids is not read before its cases are needed."""
-    if isinstance(cases, Case):
-        raise ValueError("cases is a list: give cases=[case]")
-    if isinstance(cases, Sequence) and hasattr(cases, "ids"):
-        ids: Sequence[str] = cases.ids
-    else:
-        cases = tuple(cases)
-        if wrong := [case for case in cases if not isinstance(case, Case)]:
-            raise ValueError(f"cases holds a {type(wrong[0]).__name__}: give objects of radplan_env.Case")
-        for case in cases:
-            protocol.bind(case)  # a case that does not fit shows now, not in the middle of a training
-        ids = tuple(case.id for case in cases)
-    if not ids:
-        raise ValueError("cases is empty: give at least one Case")
-    # Billions of ids, made when asked for, are left to the cohort that makes them.
-    if len(ids) <= 10_000 and (twice := sorted(i for i, count in Counter(ids).items() if count > 1)):
-        raise ValueError(f"several cases have the id {', '.join(twice)}: give each its own")
-    return cases, ids

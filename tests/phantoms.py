@@ -1,4 +1,4 @@
-"""An analytic patient as DICOM, every ROI a formula: water ellipse, round PTV and rectum, a dose linear in space."""
+"""Small patients: one as DICOM, every ROI a formula and its dose linear in space; one for apertures."""
 
 from __future__ import annotations
 
@@ -82,6 +82,21 @@ def change_ct(folder: Path, edit: Callable[[Dataset, int], object]) -> None:
     """Edit every slice, counted from the lowest."""
     for k, path in enumerate(sorted(folder.glob("CT_*.dcm"))):
         change(path, lambda dataset, k=k: edit(dataset, k))
+
+
+def marble(protocol: str) -> Case:
+    """A target of 16 mm in a thin rod of water, on 5 mm voxels: the smallest that apertures can be made for."""
+    z, y, x = np.meshgrid(*(5.0 * np.arange(-n, n + 1) for n in (7, 8, 8)), indexing="ij")
+    body = y**2 + x**2 <= 35**2
+    target, organ = {"prostate": ("PTV_7020", "Rectum"), "head-and-neck": ("PTV_7000", "SpinalCord")}[protocol]
+    balls = {target: z**2 + y**2 + x**2 <= 8**2, organ: z**2 + (y - 20) ** 2 + x**2 <= 8**2}
+    return Case.from_arrays(
+        id=f"phantom/marble-{protocol}",
+        ct_hu=np.where(body, 0.0, -1000.0),
+        structures={"Body": body, **balls},
+        voxel_size_mm=(5.0,) * 3,
+        source="phantom",
+    )
 
 
 def _item(**elements: Any) -> Dataset:

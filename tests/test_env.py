@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -21,16 +21,20 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from phantoms import marble
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import radplan_env
-from radplan_env import ENVIRONMENTS, Case, CaseError, RadPlanEnv
+from radplan_env import DELIVERED, ENVIRONMENTS, Case, CaseError, RadPlanEnv
+from radplan_env.delivery import techniques
+from radplan_env.delivery.optimise import Effort
 from radplan_env.evaluation import Evaluation
 from radplan_env.influence import FIDELITIES, Fidelity
 from radplan_env.limits import Limit
 from radplan_env.observations import DVH_DOSES
 from radplan_env.parameters import PlanningParameters, StructureParameters
+from radplan_env.planning import deliveries, delivering
 from radplan_env.protocol import load_protocol
 
 PROSTATE, HEAD_AND_NECK, TG119 = ENVIRONMENTS
@@ -47,6 +51,7 @@ def phantoms(box_case: Case, head_and_neck_case: Case) -> dict[str, Case]:
         PROSTATE: replace(box_case, structures=pelvis),
         HEAD_AND_NECK: head_and_neck_case,
         TG119: replace(box_case, id="phantom/tg119", structures=c_shape),
+        **{env_id: marble(DELIVERED[env_id]["protocol"]) for env_id in DELIVERED},
     }
 
 
@@ -100,11 +105,35 @@ def test_whole_numbers_of_numpy_are_budgets(box_case: Case, budget: Any) -> None
     "env_id", [PROSTATE, *(pytest.param(env_id, marks=pytest.mark.slow) for env_id in (HEAD_AND_NECK, TG119))]
 )
 def test_the_checkers_have_nothing_to_say(make: Any, env_id: str, observe_image: bool) -> None:
+    check(make, env_id, RadPlanEnv.metadata["render_modes"], observe_image=observe_image)
+
+
+def check(make: Any, env_id: str, render_modes: Sequence[str], **settings: Any) -> None:
+    """Ask Gymnasium's checker for every render mode, and Stable-Baselines3's."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        for render_mode in RadPlanEnv.metadata["render_modes"]:
-            check_env(make(env_id, observe_image=observe_image, render_mode=render_mode).unwrapped)
-        sb3_check_env(make(env_id, observe_image=observe_image).unwrapped)
+        for render_mode in render_modes:
+            check_env(make(env_id, render_mode=render_mode, **settings).unwrapped)
+        sb3_check_env(make(env_id, **settings).unwrapped)
+
+
+@pytest.mark.parametrize("env_id", DELIVERED)
+def test_the_checkers_have_nothing_to_say_of_delivered_plans(
+    make: Any, monkeypatch: pytest.MonkeyPatch, env_id: str
+) -> None:
+    """Arcs of three intervals, from as many coarse fields."""
+    monkeypatch.setattr(techniques, "ARC_DEG", (182.0, 194.0))
+    for fields in ("_MANY_FIELDS", "_FEWER_FIELDS"):
+        monkeypatch.setattr(deliveries, fields, 3)
+    for effort in ("COLD", "WARM"):
+        monkeypatch.setattr(delivering, effort, Effort(rounds=1, steps=5))
+    check(make, env_id, ["rgb_array"], verdict="sampled", gantry_angles_deg=BEAMS[:2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env_id", DELIVERED)
+def test_the_checkers_have_nothing_to_say_of_whole_arcs(make: Any, env_id: str) -> None:
+    check(make, env_id, ["rgb_array"])
 
 
 @pytest.mark.slow
