@@ -229,12 +229,12 @@ class AblationOptions(DeliveryOptions, RunOptions):
 
     agents: tuple[str, ...] = (
         "gpt-radplan",
+        "gpt-radplan:small",
         "gpt-radplan:no-feedback",
         "gpt-radplan:dvh-only",
         "gpt-radplan:vision-only",
         "gpt-radplan:joint",
         "gpt-radplan:no-memory",
-        "gpt-radplan:no-remedies",
         "gpt-radplan:no-references",
         "gpt-radplan:fixed-references",
     )

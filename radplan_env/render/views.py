@@ -236,7 +236,7 @@ class _Picture:
         boxes, key = _layout(len(planes))
         panels = [self._panel(figure, plane, box) for plane, box in zip(planes, boxes, strict=True)]
         self._draw_key(figure, key, planes)
-        return View(name, _png(figure), caption, tuple(panels))
+        return View(name, png_of(figure), caption, tuple(panels))
 
     def _panel(self, figure: Figure, plane: Plane, box: Box) -> Panel:
         axes = figure.add_axes(_place(box))
@@ -305,7 +305,7 @@ def _place(box: Box) -> tuple[float, float, float, float]:
     return box.left / SIDE, 1 - (box.top + box.height) / SIDE, box.width / SIDE, box.height / SIDE
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
     """Return a figure as a PNG file of 256 colours and no metadata, a third of the size of one in true colour."""
     image = Image.fromarray(figure_to_rgb(figure))
     # The octree keeps rare colours, as those of thin contours are; dithering would look like texture.

@@ -195,6 +195,23 @@ class Library:
         for number, plan in enumerate(self.plans, start=1):
             plan.save(folder, number)
 
+    def for_planners(self, *, set_limits: bool) -> Library:
+        """Return the plans that a planner can learn from, of each patient the best.
+
+        Parameters
+        ----------
+        set_limits : bool
+            Whether the planner sets limits; to one that does not, plans that hold some are no examples.
+        """
+        best: dict[str, ReferencePlan] = {}
+        for plan in self.plans:
+            if plan.summary["limits"] and not set_limits:
+                continue
+            patient = json.dumps([plan.protocol, plan.anatomy.to_dict()])
+            if patient not in best or plan.summary["score"] > best[patient].summary["score"]:
+                best[patient] = plan
+        return Library(tuple(best.values()))
+
     def first(self, protocol: Protocol | BoundProtocol, count: int) -> list[ReferencePlan]:
         """Return the first plans of a protocol: always the same, as in the paper; fewer if there are fewer."""
         return [plan for plan in self.plans if plan.protocol == protocol.name][:count]

@@ -21,7 +21,7 @@ from radplan_env.render import plan_views
 from radplan_env.render.views import NAMES, SIDE, View
 
 RX_GY = 70.2
-ALONE = Options(references="none")
+ALONE = Options(forms="small", references="none")
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_steps_and_examples_are_shown_beside_the_plan(
     env: RadPlanEnv, service: scripted.Service, box_case: Case
 ) -> None:
     service.script.extend([looks, *ANSWERS] * 2)
-    _, plans = play(env, service, steps=3, options=Options(references="fixed", reference_count=2))
+    _, plans = play(env, service, steps=3, options=Options(forms="small", references="fixed", reference_count=2))
     pictures, words = shown(service.requests[4]), said(service.requests[4])
     before, now = (views_of(plan, box_case) for plan in plans[:2])
     assert pictures[2:] == [before[0].png, *(view.png for view in now)]
