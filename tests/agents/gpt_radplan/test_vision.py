@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scripted_server as scripted
-from pictures import NEAR, contours_found, decoded, position_mm, wash
+from pictures import NEAR, band, contours_found, decoded, position_mm
 from scripted_replies import change, feedback, proposal, report
 
 from radplan_agents.gpt_radplan import GPTRadPlanAgent, Options
@@ -118,7 +118,7 @@ def check_picture(png: bytes, view: View, dose_gy: Any, case: Case) -> None:
         if np.take(case.structures["PTV_7020"], panel.plane.index, axis=panel.plane.axis)[
             tuple(np.delete(voxel, panel.plane.axis))
         ]:
-            expected = wash(100 * float(dose_gy[voxel]) / RX_GY, ct_hu=0)
+            expected = band(100 * float(dose_gy[voxel]) / RX_GY)
             np.testing.assert_allclose(picture[panel.pixel(position_mm(case, voxel))], expected, atol=NEAR)
 
 
