@@ -15,7 +15,7 @@ from radplan_agents.gpt_radplan.prompts import conversation
 from radplan_agents.gpt_radplan.schema import Answer
 from radplan_agents.gpt_radplan.task import Task
 from radplan_agents.gpt_radplan.told import told
-from radplan_agents.llm import Failed, Message, Session, SettingsError
+from radplan_agents.llm import Failed, Message, Session, SettingsError, each_picture_once
 from radplan_env.console.desk import Desk
 
 
@@ -110,7 +110,7 @@ class Evaluator:
     def _visible(self, shown: Shown) -> Shown:
         """The pictures that the evaluator is shown: none where nobody looks at any."""
         sees = self._options.uses_pictures and self._session.sees_pictures
-        return pictures.each_once(shown) if sees else ()
+        return each_picture_once(shown) if sees else ()
 
     def _conversation(self, expert: str, *shown: Any, **values: Any) -> list[Message]:
         return conversation(f"{self.prompts}{expert}", *shown, **values)
@@ -122,7 +122,7 @@ class Evaluator:
     def _seen(self, memory: Memory, values: dict[str, Any]) -> str | None:
         """The vision expert's report; None where it has no usable answer."""
         shown = pictures.of_examples(self._references) + pictures.of_steps(memory.before_in_full)
-        shown = pictures.each_once(shown + pictures.of_plan(memory, judged=True))
+        shown = each_picture_once(shown + pictures.of_plan(memory, judged=True))
         return self._counted(
             "vision expert",
             self._session.say("vision expert", self._conversation("vision_expert", *shown, **values)),

@@ -37,19 +37,6 @@ def of_examples(references: Sequence[ReferencePlan]) -> Shown:
     )
 
 
-def each_once(shown: Shown) -> Shown:
-    """Return a conversation's pictures with words in the place of those that were shown before in it."""
-    seen: dict[bytes, str] = {}
-    kept: list[Text | Image] = []
-    for part in shown:
-        if isinstance(part, Image) and part.png in seen:
-            part = Text(text=f"(the same picture as {seen[part.png]})")
-        elif isinstance(part, Image):
-            seen[part.png] = part.name
-        kept.append(part)
-    return tuple(kept)
-
-
 def _pairs(titled: Sequence[tuple[str, str, View]]) -> Shown:
     names = [(f"{title}: {caption}", view) for title, caption, view in titled]
     return tuple(part for name, view in names for part in (Text(text=name), Image(png=view.png, name=name)))

@@ -17,7 +17,7 @@ from radplan_agents.gpt_radplan.prompts import conversation
 from radplan_agents.gpt_radplan.schema import Answer, one_of
 from radplan_agents.gpt_radplan.task import Task
 from radplan_agents.gpt_radplan.told import examples_told, told
-from radplan_agents.llm import Failed, Session
+from radplan_agents.llm import Failed, Session, each_picture_once
 from radplan_agents.plan_changes import Parameters
 from radplan_env.console import ToolError
 from radplan_env.console.arguments import Change, LimitArgument
@@ -211,7 +211,7 @@ class Planner:
         shown: pictures.Shown = ()
         if self._options.uses_pictures and self._session.sees_pictures:
             shown = pictures.of_examples(self._references) + pictures.of_steps(memory.before_in_full)
-            shown = pictures.each_once(shown + pictures.of_plan(memory, judged=False))
+            shown = each_picture_once(shown + pictures.of_plan(memory, judged=False))
         messages = conversation(
             "planner",
             *shown,

@@ -93,7 +93,7 @@ class ToolPlannerAgent(LanguageModelAgent):
             for number, call in enumerate(calls):
                 pictures += yield from self._carried_out(call, too_many=number >= TOGETHER)
             if pictures:
-                self._conversation.add_pictures(user(*pictures), len(self._console.desk.plans))
+                self._conversation.add_pictures(pictures, len(self._console.desk.plans))
 
     def _carried_out(self, call: ToolCall, *, too_many: bool) -> Generator[PlanningParameters, None, list[Image]]:
         """Carry out a call, write its answer into the conversation, and return the pictures it shows."""

@@ -12,8 +12,7 @@ from scripted_replies import setting
 from radplan_agents.gpt_radplan import Options
 from radplan_agents.gpt_radplan.anatomy import Anatomy
 from radplan_agents.gpt_radplan.library import Library, ReferencePlan
-from radplan_agents.gpt_radplan.pictures import each_once
-from radplan_agents.llm import Failed, Image, Text
+from radplan_agents.llm import Failed, Image, Text, each_picture_once
 from radplan_env.env import RadPlanEnv
 
 ALL = Options(references="none")
@@ -103,6 +102,7 @@ def test_a_picture_is_shown_once() -> None:
     one, other = (
         Image(png=b"\x89PNG\r\n\x1a\n" + tail, name=name) for tail, name in ((b"1", "Step 1"), (b"2", "Step 2"))
     )
-    shown = each_once((Text(text="a"), one, other, one))
+    shown = each_picture_once((Text(text="a"), one, other, one))
     assert [type(part) for part in shown] == [Text, Image, Image, Text]
     assert "Step 1" in json.dumps(shown[-1].model_dump())
+    assert [type(part) for part in each_picture_once((one, other), before=(other,))] == [Image, Text]
