@@ -164,7 +164,7 @@ def score(answers: pd.DataFrame) -> pd.DataFrame:
 def said(table: pd.DataFrame, answers: pd.DataFrame) -> str:
     """Return the table as text, with what was left out."""
     plans, asked = answers["plan"].nunique(), answers["planted"].value_counts()
-    text = table.to_string(float_format=lambda value: f"{value:.2f}", na_rep="–")
+    text: str = table.to_string(float_format=lambda value: f"{value:.2f}", na_rep="–")
     left_out = [f"{kind}: {plans - asked.get(kind, 0)}" for kind in ERRORS if asked.get(kind, 0) < plans]
     note = f"\nLeft out, as the error does not show or was not asked for, of {counted(plans, 'plan')}: "
     return text + (note + "; ".join(left_out) if left_out else "")
@@ -208,7 +208,7 @@ def _asked(patient: Patient, dose: Dose, session: Session) -> dict[str, Any]:
     prescriptions = ", ".join(f"{name} {rx_gy:g} Gy" for name, (_, rx_gy) in patient.targets.items())
     title = f"{patient.protocol.protocol.title}. Prescription: {prescriptions}. The pictures follow."
     messages = [system(MANUAL.format(kinds=kinds)), user(title, *shown(patient, dose))]
-    form = create_model("Answer", __base__=Answer, kind=(Literal[(*KINDS, CLEAN)], ...))  # type: ignore[valid-type]
+    form = create_model("Answer", __base__=Answer, kind=(Literal[(*KINDS, CLEAN)], ...))
     answer = session.ask("reader", messages, form)
     if isinstance(answer, Failed):
         return {"yes": False, "kind": None, "why": str(answer)}

@@ -171,6 +171,7 @@ def _proposal_text(proposal: Proposed | Failed) -> str:
     if proposal.parameters is None:
         return str(proposal.said)
     base, after = proposal.base.plan, proposal.parameters
+    new: Any
     if isinstance(after, PlanningParameters):
         asked = after.to_dict()
         new = {**base, "parameters": asked["structures"], "limits": asked["limits"]}
