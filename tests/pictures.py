@@ -11,7 +11,8 @@ from PIL import Image
 
 from radplan_env.case import Case
 from radplan_env.grid import Triple
-from radplan_env.render.colors import dose_colormap, rgb, soft_tissue, structure_colors
+from radplan_env.render.bands import DOSE
+from radplan_env.render.colors import rgb, structure_colors
 from radplan_env.render.planes import Plane
 from radplan_env.render.views import Panel
 
@@ -56,10 +57,9 @@ def contours_found(picture: NDArray[np.float64], panel: Panel, case: Case) -> di
     return found
 
 
-def wash(percent: float, ct_hu: float) -> NDArray[np.float64]:
-    """The colour of a dose, in % of the prescription, over the CT."""
-    grey = float(soft_tissue(np.array(ct_hu)))
-    return 0.5 * grey + 0.5 * np.array(dose_colormap()((percent - 10) / 100)[:3])
+def band(percent: float) -> NDArray[np.float64]:
+    """The colour of a dose in % of the prescription."""
+    return np.asarray(DOSE.rgba(np.array(percent))[:3], np.float64)
 
 
 def _outline(case: Case, name: str, plane: Plane) -> Iterator[tuple[int, ...]]:

@@ -23,11 +23,12 @@ def answer(schema: dict[str, Any] | None, said: str) -> str:
 
 
 def _filled(node: dict[str, Any], schema: dict[str, Any], digest: int) -> Any:
-    """Something that a schema allows: of an enumeration any value, but never to stop; lists of one."""
+    """Something that a schema allows: of an enumeration any value, but never to stop; lists of one, or null."""
     if "$ref" in node:
         return _filled(schema["$defs"][node["$ref"].rpartition("/")[2]], schema, digest)
     if "anyOf" in node:
-        return _filled(node["anyOf"][0], schema, digest)
+        first = node["anyOf"][0]
+        return None if first.get("type") == "array" else _filled(first, schema, digest)
     if "enum" in node:
         choices = [value for value in node["enum"] if value != "stop"]
         return choices[digest % len(choices)]
@@ -36,6 +37,8 @@ def _filled(node: dict[str, Any], schema: dict[str, Any], digest: int) -> Any:
             return {name: _filled(part, schema, digest // 3) for name, part in node["properties"].items()}
         case "array":
             return [_filled(node["items"], schema, digest)] if node.get("maxItems", 1) else []
+        case "integer":
+            return node.get("minimum", 1)
         case "number":
             return 1.1 + digest % 3000 / 1000
     return "because it is too hot"

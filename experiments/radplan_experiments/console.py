@@ -21,6 +21,7 @@ COMMANDS = {
     "rescore": ("rescore", "judge the plans of a results folder by the protocol as it is now"),
     "merge": ("merge", "put results folders together"),
     "attack-scorecard": ("attack_scorecard", "make plans that no physicist would sign, and see how they score"),
+    "read-plans": ("read_plans", "see whether a language model finds errors that are planted in plans"),
     "render-prompts": ("render_prompts", "write what language models see to docs/prompts"),
 }
 """By name: the module in `radplan_experiments.commands` and a line of help."""

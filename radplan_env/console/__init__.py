@@ -6,6 +6,7 @@ desk       the plans of an episode and its budget
 changes    from what is asked for to planning parameters
 tables     what is told of a plan
 places     where a plan is hot or cold
+pictures   the pictures of a plan
 arguments  types of arguments, and schemas made of signatures
 """
 

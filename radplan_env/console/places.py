@@ -13,7 +13,7 @@ from radplan_env.metrics import parse_metric
 
 from .arguments import ToolError
 from .desk import Desk, Solved
-from .tables import figure
+from .tables import figure, points
 
 NEAR_MM = 10.0
 """How far around a point structures are named."""
@@ -50,17 +50,48 @@ def worst_places(desk: Desk, solved: Solved, criterion: str, count: int = 3) -> 
         "wrong_arguments" where there is no such structure or metric.
     """
     structure, hottest = _sought(desk, criterion)
-    points = desk.system.judge.check_points
-    inside = np.flatnonzero(points.inside(structure))
+    check = desk.system.judge.check_points
+    inside = np.flatnonzero(check.inside(structure))
     found: list[Place] = []
     while inside.size and len(found) < count:
         dose = desk.check_dose_gy(solved)[inside]
         worst = int(np.argmax(dose) if hottest else np.argmin(dose))
-        z, y, x = points.positions_mm[inside[worst]].tolist()
+        z, y, x = check.positions_mm[inside[worst]].tolist()
         found.append(Place((z, y, x), float(dose[worst])))
-        away = np.linalg.norm(points.positions_mm[inside] - (z, y, x), axis=1)
+        away = np.linalg.norm(check.positions_mm[inside] - (z, y, x), axis=1)
         inside = inside[away >= APART_MM]
     return found
+
+
+COSTLY_POINTS = 1.0
+"""A term that loses so many points of the score is costly."""
+
+
+def costly_places(desk: Desk, solved: Solved, count: int = 3) -> list[tuple[str, Place]]:
+    """Return the worst point of each of the costliest terms of the score, by the term's name.
+
+    Terms about the same points of the same structure are told once, by the costliest of them.
+    """
+    sought: dict[tuple[str, bool], str] = {}
+    for row in points(solved):
+        if row["points_lost"] < COSTLY_POINTS:
+            break
+        try:
+            sought.setdefault(_sought(desk, row["term"]), row["term"])
+        except ToolError:  # a term that is no metric of a structure
+            continue
+    found = ((name, worst_places(desk, solved, name, 1)) for name in sought.values())
+    return [(name, places[0]) for name, places in found if places][:count]
+
+
+def told_of(desk: Desk, name: str, place: Place) -> str:
+    """Return a term's worst point as a line: its dose, where it lies, and the structures within 1 cm."""
+    said = told(desk, place)
+    around = ", ".join(f"{structure} {how}" for structure, how in said["within_1_cm"].items()) or "no structure"
+    where = said["from_target_centre"].removeprefix("at the centre")
+    at = f"{where} of the centre" if where else "at the centre"
+    primary = desk.system.protocol.primary.structure
+    return f"{name}: {said['dose_gy']:g} Gy, {at} of {primary}; within 1 cm: {around}"
 
 
 def _sought(desk: Desk, criterion: str) -> tuple[str, bool]:

@@ -35,6 +35,7 @@ from .arguments import (
     schema_of,
 )
 from .desk import Desk, Solved
+from .pictures import worst_view
 from .places import told, worst_places
 
 MOST_TOGETHER = 5
@@ -210,25 +211,18 @@ def slice_image(
     z_mm: Annotated[float | None, Field(description="Height of the slice, as `worst_points` gives it.")] = None,
     plan: PlanId = "last",
 ) -> Answer:
-    """A picture of an axial slice with dose, isodose lines and named contours: through the worst point of a criterion,
+    """A picture of an axial slice with isodose bands and named contours: through the worst point of a criterion,
     or at a height. Give one of the two.
     """
     if (criterion is None) == (z_mm is None):
         raise ToolError("wrong_arguments", "give one of criterion and z_mm")
     solved, case = desk.get(plan), desk.system.case
-    cross, label = None, ""
     if criterion is not None:
-        place = worst_places(desk, solved, criterion, 1)[0]
-        cross, label, z_mm = place.position_mm, f"{criterion}: {place.dose_gy:.1f} Gy", place.position_mm[0]
-    assert z_mm is not None
-    view = slice_view(
-        case,
-        solved.plan.dose_on(case.grid),
-        prescription_gy=desk.system.protocol.primary.prescription_gy,
-        z_mm=z_mm,
-        cross_mm=cross,
-        label=label,
-    )
+        view = worst_view(desk, solved, criterion, worst_places(desk, solved, criterion, 1)[0])
+    else:
+        assert z_mm is not None
+        rx_gy = desk.system.protocol.primary.prescription_gy
+        view = slice_view(case, solved.plan.dose_on(case.grid), prescription_gy=rx_gy, z_mm=z_mm)
     return Answer({"plan": solved.number, "shows": view.caption}, (view,))
 
 

@@ -1,4 +1,4 @@
-"""One palette for every picture: structures by name, doses by per cent of the prescription.
+"""One palette for every picture: structures by name, and the doses of observation images.
 
 Targets are warm, organs cool. Hues and lightnesses were spread so that the structures of one protocol stay
 apart in CIELAB, also as seen with protanopia and deuteranopia (Machado 2009, doi 10.1109/TVCG.2009.113);
@@ -52,10 +52,7 @@ DOSE_COLORS: dict[float, str] = {
     105: "#C4107F",
     110: "#FFA6F2",
 }
-"""Colour by % of the prescription: the order clinics are used to, most of the contrast from 80 % up."""
-
-ISODOSE_PERCENT: tuple[float, ...] = (20, 50, 80, 95, 100, 105, 110)
-"""Isodose lines drawn, in % of the prescription; each is a key of `DOSE_COLORS`."""
+"""Colour by % of the prescription, of observation images: most of the contrast from 80 % up; pictures have `bands`."""
 
 WASH_FROM_PERCENT = min(DOSE_COLORS)
 WASH_TO_PERCENT = max(DOSE_COLORS)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from radplan_env.case import Case
 from radplan_env.info import PlanSummary
-from radplan_env.render.dose_bar import draw_dose_bar
+from radplan_env.render.bands import DOSE, draw_dose_bar
 from radplan_env.render.drawing import Drawing
 from radplan_env.render.dvh import draw_dvh, dvh_curves
 from radplan_env.render.inputs import check_prescription, dose_on_ct
@@ -44,8 +44,8 @@ def plan_figure(
 ) -> Drawing:
     """Draw a plan as a planner expects to see it.
 
-    Axial, coronal and sagittal slices through the primary target's centroid with dose wash, isodose lines and
-    named contours; the DVH of every structure; the criteria with their verdicts; and each structure's colour,
+    Axial, coronal and sagittal slices through the primary target's centroid with isodose bands and named
+    contours; the DVH of every structure; the criteria with their verdicts; and each structure's colour,
     planning parameters, mean and maximum dose.
 
     Parameters
@@ -56,7 +56,7 @@ def plan_figure(
     evaluation_summary : Mapping
         What `Plan.summary()` returns.
     prescription_gy : float
-        Prescription of the primary target, Gy: 100 % of the isodose lines.
+        Prescription of the primary target, Gy: 100 % of the isodose bands.
     title : str, optional
         Heading; the case's id by default.
     reference_dose_gy : ndarray, shape (z, y, x), optional
@@ -80,7 +80,7 @@ def plan_figure(
     places = [(_COLUMNS[0], _ROWS[0]), (_COLUMNS[1], _ROWS[0]), (_COLUMNS[0], _ROWS[1])]
     for plane, place in zip(planes_of(case), places, strict=True):
         axes = _axes(figure, *place, *_CELL)
-        draw_slice(axes, case, plane, dose, prescription_gy=prescription_gy, inches=_CELL)
+        draw_slice(axes, case, plane, dose * (100 / prescription_gy), bands=DOSE, inches=_CELL, names=True)
     draw_dose_bar(_axes(figure, _BAR, _ROWS[0] + 0.1, 0.17, _CELL[1] - 0.4), prescription_gy)
     draw_dvh(
         _axes(figure, _COLUMNS[1] + 0.55, _EDGE + 0.4, _BAR + 0.4 - _COLUMNS[1] - 0.55, _CELL[1] - 0.75),

@@ -1,4 +1,4 @@
-"""The pictures of a plan that a vision model looks at: dose on three planes, slices of the target, a zoom on it."""
+"""The pictures of a plan that a vision model looks at: its dose on three planes, in slices, and what has changed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,8 @@ from PIL import Image
 
 from radplan_env.case import Case
 from radplan_env.grid import Triple
-from radplan_env.render.colors import (
-    ISODOSE_PERCENT,
-    WASH_FROM_PERCENT,
-    WASH_TO_PERCENT,
-    drawing_order,
-    structure_colors,
-)
-from radplan_env.render.dose_bar import draw_dose_bar
+from radplan_env.render.bands import CHANGE, DOSE, Bands, draw_dose_bar
+from radplan_env.render.colors import drawing_order, structure_colors
 from radplan_env.render.figure import figure_to_rgb
 from radplan_env.render.inputs import check_prescription, dose_on_ct
 from radplan_env.render.planes import Plane, axial_planes, planes_of, primary_target
@@ -33,16 +27,18 @@ from radplan_env.render.slices import draw_slice
 SIDE = 768
 """Width and height of a picture in pixels: what vision models look at without shrinking it."""
 
-NAMES = ("planes", "slices", "zoom")
-"""The pictures there are."""
+NAMES = ("planes", "slices")
+"""The pictures of a dose there are, those through a worst point apart."""
 
 SLICES = 4
 SLICE_MARGIN_MM = 45.0
-ZOOM_MARGIN_MM = 15.0
 
 _DPI = 100
 _GAP = 4
-_BAR_COLUMN = 96
+_BAR_COLUMN, _KEY_COLUMN = 96, 190
+_CROSS_MM = (3.0, 11.0)
+"""Where the arms of a cross begin and end."""
+
 _AXIAL = "anterior is at the top and the patient's right on the left"
 
 
@@ -95,7 +91,7 @@ class View:
     Parameters
     ----------
     name : str
-        One of `NAMES`.
+        One of `NAMES`, "slice", "change" or "dvh".
     png : bytes
         The picture as a PNG file.
     caption : str
@@ -116,8 +112,7 @@ def plan_views(
     """Return the pictures of a plan that a vision model looks at.
 
     "planes": the axial, coronal and sagittal slice through the primary target's centroid; "slices": axial slices
-    spread over that target; "zoom": the target in its central axial slice, isodose lines labelled in % of the
-    prescription. All show the dose as colours and lines over the CT, with named contours and a colour bar.
+    spread over that target. All show the dose in solid bands with named contours and a bar of the bands.
 
     Parameters
     ----------
@@ -125,7 +120,7 @@ def plan_views(
     dose_gy : ndarray, shape (z, y, x)
         Total dose on the CT grid, Gy.
     prescription_gy : float
-        Prescription of the primary target, Gy: 100 % of the isodose lines.
+        Prescription of the primary target, Gy: 100 % of the isodose bands.
     names : sequence of str
         Which of the pictures, in which order; all by default.
 
@@ -143,9 +138,13 @@ def plan_views(
     check_prescription(prescription_gy)
     if unknown := [name for name in names if name not in NAMES]:
         raise ValueError(f"there is no picture {', '.join(unknown)}: choose from {', '.join(NAMES)}")
-    picture, legend = _Picture(case, dose, prescription_gy), _legend(prescription_gy)
-    shown = {"planes": _planes, "slices": _slices, "zoom": _zoom}
-    return [picture.view(name, planes, f"{what} {legend}") for name in names for planes, what in [shown[name](case)]]
+    picture = _Picture(case, dose * (100 / prescription_gy), DOSE, prescription_gy)
+    shown = {"planes": _planes, "slices": _slices}
+    return [
+        picture.view(name, planes, f"{what} {_dose_legend(prescription_gy)}")
+        for name in names
+        for planes, what in [shown[name](case)]
+    ]
 
 
 def slice_view(
@@ -184,9 +183,34 @@ def slice_view(
         shown[case.grid.voxel_of(cross_mm)] = True
     plane = replace(axial, index=min(max(index, 0), case.grid.shape[0] - 1)).around(shown, SLICE_MARGIN_MM)
     marked = "" if cross_mm is None else f" The cross marks {label}."
-    picture = _Picture(case, dose, prescription_gy, cross_mm, label)
+    picture = _Picture(case, dose * (100 / prescription_gy), DOSE, prescription_gy, cross_mm, label)
     what = f"Axial slice at z = {plane.position_mm:.0f} mm: {_AXIAL}.{marked}"
-    return picture.view("slice", [plane], f"{what} {_legend(prescription_gy)}")
+    return picture.view("slice", [plane], f"{what} {_dose_legend(prescription_gy)}")
+
+
+def change_view(case: Case, dose_gy: NDArray[Any], before_gy: NDArray[Any], *, prescription_gy: float) -> View:
+    """Return what has changed between two plans, in Gy, on the three planes through the primary target's centroid.
+
+    Parameters
+    ----------
+    case, dose_gy, prescription_gy
+        As for `plan_views`.
+    before_gy : ndarray, shape (z, y, x)
+        Dose of the plan before, on the CT grid, Gy.
+
+    Raises
+    ------
+    ValueError
+        As `plan_views`.
+    """
+    change = dose_on_ct(dose_gy, case) - dose_on_ct(before_gy, case, "before_gy")
+    planes, what = _planes(case)
+    edges = ", ".join(f"{edge:g}" for edge in CHANGE.lines)
+    legend = (
+        f"Colours: this plan's dose minus that of the plan it began from, in bands at {edges} Gy: blue is less dose, "
+    )
+    legend += "red is more, none is within 1 Gy. Lines: named contours, and grey outlines of air and bone."
+    return _Picture(case, change, CHANGE, prescription_gy).view("change", planes, f"{what} {legend}")
 
 
 def _planes(case: Case) -> tuple[Sequence[Plane], str]:
@@ -202,30 +226,25 @@ def _slices(case: Case) -> tuple[Sequence[Plane], str]:
     return planes, f"{len(planes)} axial slices {where}: {_AXIAL}."
 
 
-def _zoom(case: Case) -> tuple[Sequence[Plane], str]:
-    centre = _centre(case)
-    plane = planes_of(case)[0].around(case.structures[centre], ZOOM_MARGIN_MM)
-    return [plane], f"Zoom on {centre}, axial slice through its centre: {_AXIAL}."
-
-
 def _centre(case: Case) -> str:
     return primary_target(case) or "Body"
 
 
-def _legend(prescription_gy: float) -> str:
-    lines = ", ".join(f"{percent:g}" for percent in ISODOSE_PERCENT)
+def _dose_legend(prescription_gy: float) -> str:
+    edges = ", ".join(f"{percent:g}" for percent in DOSE.lines)
     return (
-        f"Colours: dose from {WASH_FROM_PERCENT:g} to {WASH_TO_PERCENT:g} % of the prescription (Rx) of "
-        f"{prescription_gy:g} Gy, over the CT; thin lines: isodoses at {lines} % of Rx; thick lines: named contours."
+        f"Colours: dose in solid bands at {edges} % of the prescription (Rx) of {prescription_gy:g} Gy, blue and green "
+        "below 95 %, pale from there to 105 %, dark above. Lines: named contours, and grey outlines of air and bone."
     )
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """Draws slices of one plan in a square, with a colour bar."""
+    """Draws slices of one plan in a square, with the bar of its bands."""
 
     case: Case
-    dose_gy: NDArray[Any]
+    values: NDArray[Any]
+    bands: Bands
     prescription_gy: float
     cross_mm: Triple | None = None
     label: str = ""
@@ -236,35 +255,38 @@ class _Picture:
         boxes, key = _layout(len(planes))
         panels = [self._panel(figure, plane, box) for plane, box in zip(planes, boxes, strict=True)]
         self._draw_key(figure, key, planes)
-        return View(name, _png(figure), caption, tuple(panels))
+        return View(name, png_of(figure), caption, tuple(panels))
 
     def _panel(self, figure: Figure, plane: Plane, box: Box) -> Panel:
         axes = figure.add_axes(_place(box))
-        draw_slice(
-            axes,
-            self.case,
-            plane,
-            self.dose_gy,
-            prescription_gy=self.prescription_gy,
-            inches=(box.width / _DPI, box.height / _DPI),
-            label_isodoses=box.width > SIDE / 2,
-        )
+        inches = (box.width / _DPI, box.height / _DPI)
+        draw_slice(axes, self.case, plane, self.values, bands=self.bands, inches=inches, names=_is_large(box))
         if self.cross_mm is not None:
             _draw_cross(axes, plane, self.cross_mm, self.label)
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
         return Panel(plane, box, (left, right), (top, bottom))
 
     def _draw_key(self, figure: Figure, box: Box, planes: Sequence[Plane]) -> None:
-        """Draw the colour bar and, where there is room, the contours' colours."""
-        right = box.left + box.width
-        bar = Box(right - _BAR_COLUMN + 38, box.top + 30, 18, box.height - 44)
-        draw_dose_bar(figure.add_axes(_place(bar)), self.prescription_gy)
-        if box.width > _BAR_COLUMN:
+        """Draw the bar and, where there is room, the contours' colours."""
+        narrow = box.width == _BAR_COLUMN
+        bar = Box(box.left + box.width - 58, box.top + 30, 18, 300 if box.height > SIDE / 2 else box.height - 44)
+        axes = figure.add_axes(_place(bar))
+        if self.bands is DOSE:
+            draw_dose_bar(axes, self.prescription_gy)
+        else:
+            self.bands.draw_bar(axes)
+        if not narrow:
             seen = [name for name, mask in self.case.structures.items() if any(p.take(mask).any() for p in planes)]
             colors = structure_colors(self.case.structures)
             handles = [Line2D([], [], color=colors[name], linewidth=3, label=name) for name in drawing_order(seen)]
-            corner = ((box.left + 8) / SIDE, 1 - (box.top + 8) / SIDE)
+            top = box.top + (350 if box.height > SIDE / 2 else 8)
+            corner = ((box.left + 8) / SIDE, 1 - top / SIDE)
             figure.legend(handles=handles, loc="upper left", bbox_to_anchor=corner, frameon=False, fontsize=9)
+
+
+def _is_large(box: Box) -> bool:
+    """Whether a panel has room for names; else the key has them."""
+    return box.width > SIDE / 2
 
 
 def _draw_cross(axes: Axes, plane: Plane, position_mm: Triple, label: str) -> None:
@@ -278,17 +300,20 @@ def _draw_cross(axes: Axes, plane: Plane, position_mm: Triple, label: str) -> No
         )
     )
     outline = [withStroke(linewidth=4, foreground="black")]
-    axes.plot([across], [down], "+", color="white", markersize=22, markeredgewidth=2, path_effects=outline)
-    axes.annotate(
-        label, (across, down), (12, 12), textcoords="offset points", color="white", fontsize=11, fontweight="bold",
-        path_effects=outline,
+    for step in ((0, 1), (0, -1), (1, 0), (-1, 0)):  # a gap in the middle leaves the point itself to be seen
+        near, far = ((across + reach * step[0], down + reach * step[1]) for reach in (_CROSS_MM[0], _CROSS_MM[1]))
+        axes.plot(*zip(near, far, strict=True), color="white", linewidth=2, path_effects=outline, zorder=4)
+    axes.text(
+        0.988, 0.985, f"+ {label}", transform=axes.transAxes, color="white", fontsize=10, fontweight="bold", ha="right",
+        va="top",
     )  # fmt: skip
 
 
 def _layout(panels: int) -> tuple[list[Box], Box]:
     """Return boxes for one to four panels, and one for the colour bar."""
-    half, rest = (SIDE - _GAP) // 2, SIDE - _BAR_COLUMN
-    column = Box(rest, 0, _BAR_COLUMN, SIDE)
+    key_column = _KEY_COLUMN if panels in (2, 4) else _BAR_COLUMN
+    half, rest = (SIDE - _GAP) // 2, SIDE - key_column
+    column = Box(rest, 0, key_column, SIDE)
     near, far = 0, half + _GAP
     if panels == 3:  # the fourth place is the key's
         *boxes, key = (Box(x, y, half, half) for y in (near, far) for x in (near, far))
@@ -305,7 +330,7 @@ def _place(box: Box) -> tuple[float, float, float, float]:
     return box.left / SIDE, 1 - (box.top + box.height) / SIDE, box.width / SIDE, box.height / SIDE
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
     """Return a figure as a PNG file of 256 colours and no metadata, a third of the size of one in true colour."""
     image = Image.fromarray(figure_to_rgb(figure))
     # The octree keeps rare colours, as those of thin contours are; dithering would look like texture.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from radplan_experiments.reporting.prompts import rendered, rendered_console
+from radplan_experiments.reporting.prompts import RENDERED, rendered, rendered_console
 
 DOCS = Path(__file__).parents[2] / "docs" / "prompts"
 
@@ -18,11 +18,11 @@ def without_figures(text: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("site", ["prostate", "head-and-neck"])
-def test_the_docs_show_what_the_model_sees(site: str) -> None:
-    written = (DOCS / f"{site}.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", RENDERED)
+def test_the_docs_show_what_the_model_sees(name: str) -> None:
+    written = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     message = "run `python experiments/render_prompts.py` after changing a prompt"
-    assert without_figures(rendered(site, step=4)) == without_figures(written), message
+    assert without_figures(rendered(name, step=4)) == without_figures(written), message
 
 
 @pytest.mark.slow

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from radplan_env.protocol import available_protocols, load_protocol
+from radplan_env.render.bands import CHANGE, DOSE
 from radplan_env.render.colors import (
-    DOSE_COLORS,
-    ISODOSE_PERCENT,
-    dose_colormap,
     drawing_order,
     rgb,
     soft_tissue,
@@ -71,10 +69,29 @@ def test_drawing_order_puts_targets_first_by_dose_and_the_body_last():
     assert drawing_order(names) == ["PTV", "PTV_7000", "PTV_5600", "CTV_7020", "Bladder", "Rectum", "Body"]
 
 
-def test_isodose_lines_have_the_colour_of_the_wash_at_their_dose():
-    low, high = min(DOSE_COLORS), max(DOSE_COLORS)
-    for percent in ISODOSE_PERCENT:
-        assert dose_colormap()((percent - low) / (high - low))[:3] == pytest.approx(rgb(DOSE_COLORS[percent]), abs=0.02)
+@pytest.mark.parametrize("protocol", available_protocols())
+@pytest.mark.parametrize("bands", [DOSE, CHANGE], ids=["dose", "change"])
+def test_no_contour_looks_like_a_band(protocol, bands):
+    colors = structure_colors(load_protocol(protocol).slots)
+    for name, color in colors.items():
+        for band in filter(None, bands.colors):
+            assert np.linalg.norm(lab(color, "normal") - lab(band, "normal")) > 15, (name, band)
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("bands", [DOSE, CHANGE], ids=["dose", "change"])
+def test_neighbouring_bands_are_distinct_for_every_eye(bands, vision):
+    colors = [color for color in bands.colors if color]
+    for color, neighbour in itertools.pairwise(colors):
+        assert np.linalg.norm(lab(color, vision) - lab(neighbour, vision)) > 12
+
+
+def test_a_value_has_the_colour_of_its_band():
+    assert DOSE.rgba(np.array([19.9]))[0, 3] == 0
+    for percent, color in zip(DOSE.lines, DOSE.colors, strict=True):
+        assert DOSE.rgba(np.array(percent + 0.1))[:3] == pytest.approx(rgb(color), abs=0.01)
+    assert CHANGE.rgba(np.array(0.5))[3] == 0
+    assert CHANGE.rgba(np.array(-99.0))[:3] == pytest.approx(rgb(CHANGE.colors[0]), abs=0.01)
 
 
 def test_soft_tissue_window_is_level_40_width_400():

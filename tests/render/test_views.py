@@ -2,11 +2,12 @@ import io
 
 import numpy as np
 import pytest
-from pictures import NEAR, contours_found, decoded, position_mm, wash, within
+from pictures import NEAR, band, contours_found, decoded, position_mm, within
 from PIL import Image
 
 from radplan_env.render import plan_views
-from radplan_env.render.views import NAMES, SIDE
+from radplan_env.render.bands import CHANGE
+from radplan_env.render.views import NAMES, SIDE, change_view, slice_view
 
 RX_GY = 70.0
 
@@ -18,7 +19,7 @@ def views(case, dose):
 
 def test_the_pictures_there_are(views):
     assert tuple(views) == NAMES
-    assert [len(view.panels) for view in views.values()] == [3, 4, 1]
+    assert [len(view.panels) for view in views.values()] == [3, 4]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,9 +34,9 @@ def test_the_same_plan_gives_the_same_bytes(case, dose, views):
 
 
 def test_a_picture_may_be_asked_for_by_name(case, dose, views):
-    [zoom] = plan_views(case, dose, prescription_gy=RX_GY, names=["zoom"])
-    assert zoom == views["zoom"]
-    with pytest.raises(ValueError, match="no picture dvh: choose from planes, slices, zoom"):
+    [slices] = plan_views(case, dose, prescription_gy=RX_GY, names=["slices"])
+    assert slices == views["slices"]
+    with pytest.raises(ValueError, match="no picture dvh: choose from planes, slices"):
         plan_views(case, dose, prescription_gy=RX_GY, names=["dvh"])
 
 
@@ -58,7 +59,7 @@ def test_contours_are_where_the_case_has_them(case, views, name):
             assert share > 0.6, (structure, panel.plane.name)  # others' contours may cover some of it, never most
             checked.add(structure)
     assert {"PTV_7000"} <= checked
-    assert name == "zoom" or checked == set(case.structures)
+    assert checked == set(case.structures)
 
 
 def test_dose_colour_is_where_the_dose_is_and_only_there(make_case, block):
@@ -66,7 +67,7 @@ def test_dose_colour_is_where_the_dose_is_and_only_there(make_case, block):
     case = make_case(structures={"Body": body, "PTV": block((15, 20, 25), 4)})
     spot = (slice(12, 19), slice(10, 15), slice(12, 19))  # anterior right of the centre, clear of the target
     dose = np.zeros(case.grid.shape, np.float32)
-    dose[spot] = 0.8 * RX_GY
+    dose[spot] = 0.85 * RX_GY
     for view in plan_views(case, dose, prescription_gy=RX_GY):
         picture = decoded(view.png)
         for panel in view.panels:
@@ -75,7 +76,7 @@ def test_dose_colour_is_where_the_dose_is_and_only_there(make_case, block):
             hot = panel.pixel(position_mm(case, (15, 12, 15)))
             mirrored = panel.pixel(position_mm(case, (15, 28, 35)))  # posterior left
             if within(panel, hot):
-                np.testing.assert_allclose(picture[hot], wash(80, ct_hu=0), atol=NEAR)
+                np.testing.assert_allclose(picture[hot], band(85), atol=NEAR)
             if within(panel, mirrored):
                 assert np.ptp(picture[mirrored]) < 0.05, "grey"
 
@@ -134,3 +135,34 @@ def test_mistakes_are_refused(case, dose):
         plan_views(case, np.where(dose > 60, np.nan, dose), prescription_gy=RX_GY)
     with pytest.raises(ValueError, match="prescription_gy"):
         plan_views(case, dose, prescription_gy=0)
+
+
+def test_the_worst_point_is_marked_and_left_to_be_seen(case, dose):
+    point = position_mm(case, (15, 22, 28))
+    view = slice_view(case, dose, prescription_gy=RX_GY, z_mm=point[0], cross_mm=point, label="PTV_7000 D2%: 71.0 Gy")
+    (panel,), picture = view.panels, decoded(view.png)
+    row, column = panel.pixel(point)
+    per_mm = panel.box.width / (panel.across_mm[1] - panel.across_mm[0])
+    assert np.ptp(picture[row, column]) > 0.1, "the dose, not the cross"
+    for arm in (-7, 7):  # mm
+        assert picture[row, column + round(arm * per_mm)].min() > 0.85, "white"
+    assert "PTV_7000 D2%: 71.0 Gy" in view.caption
+
+
+def test_nothing_is_written_on_the_patient(make_case, dose):
+    """Names and titles stand in strips above and below: between them are dose, contours and letters at the rims."""
+    case = make_case(ct_hu=np.full(make_case().grid.shape, -1000.0))
+    view = slice_view(case, np.zeros(case.grid.shape), prescription_gy=RX_GY, z_mm=position_mm(case, (15, 0, 0))[0])
+    picture = decoded(view.png)[80:-80, 60 : view.panels[0].box.width - 60]
+    assert not (picture.min(axis=2) > 0.9).any(), "white letters"
+
+
+def test_change_is_shown_where_it_is_and_says_which_way(case, dose):
+    after = dose.copy()
+    after[:, :20] += 4.0
+    after[:, 20:] -= 6.0
+    view = change_view(case, after, dose, prescription_gy=RX_GY)
+    picture, axial = decoded(view.png), view.panels[0]
+    for voxel, change in (((15, 5, 25), 4.0), ((15, 35, 25), -6.0)):
+        expected = CHANGE.rgba(np.array(change))[:3]
+        np.testing.assert_allclose(picture[axial.pixel(position_mm(case, voxel))], expected, atol=NEAR)

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from radplan_agents.agent import Action, Info, Observation
 from radplan_agents.gpt_radplan.effects import outcomes
-from radplan_agents.gpt_radplan.evaluator import Evaluator, Feedback
+from radplan_agents.gpt_radplan.evaluator import Evaluator
 from radplan_agents.gpt_radplan.library import Library, ReferencePlan
 from radplan_agents.gpt_radplan.memory import Memory, Step
-from radplan_agents.gpt_radplan.options import Options
-from radplan_agents.gpt_radplan.planner import Planner, Proposal
+from radplan_agents.gpt_radplan.options import Forms, Options
+from radplan_agents.gpt_radplan.planner import Planner, Proposed
+from radplan_agents.gpt_radplan.schema import Answer
+from radplan_agents.gpt_radplan.small.evaluator import SmallEvaluator
+from radplan_agents.gpt_radplan.small.planner import SmallPlanner
 from radplan_agents.gpt_radplan.task import Task
-from radplan_agents.llm import Failed, Session
+from radplan_agents.language_model_agent import LanguageModelAgent, ModelArguments
+from radplan_agents.llm import Failed
 from radplan_agents.plan_changes import Parameters
 from radplan_agents.privacy import is_own_patient
+from radplan_env.console.desk import Desk
+from radplan_env.console.pictures import plan_pictures
 from radplan_env.env import RadPlanEnv
+from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Summary
-from radplan_env.render.text import dvh_text
-from radplan_env.render.views import View, plan_views
+
+EXPERTS: dict[Forms, tuple[type[Evaluator], type[Planner]]] = {
+    "open": (Evaluator, Planner),
+    "small": (SmallEvaluator, SmallPlanner),
+}
+"""Evaluator and planner by the forms they use."""
 
 
-class GPTRadPlanAgent:
+class GPTRadPlanAgent(LanguageModelAgent):
     """A language model in the planner's chair.
 
     The first plan is the protocol's start parameters. From then on the evaluator says what is wrong with the plan, and
-    the planner changes the parameters, from the current plan or the best so far. An episode ends when the protocol is
-    met, at the budget, or when the planner says that nothing more can be gained; the best plan of the trajectory is
-    handed over.
+    the planner sets the parameters anew, beginning from an earlier plan. An episode ends at the budget, or when the
+    planner says that nothing more can be gained; the best plan of the trajectory is handed over.
 
     A planner without a usable answer, after two corrections, spends the step on unchanged parameters: nothing stands in
     for the model. Such steps are counted in the record.
@@ -36,16 +46,12 @@ class GPTRadPlanAgent:
     ----------
     env : RadPlanEnv
         The environment.
-    seed : int
-        Unused: a model's seed is a setting of its session.
-    session : Session
-        The model.
-    instructions : str
-        What the user wants, in plain language; may be changed between steps.
-    options : Options
-        What is switched on.
+    options : Options, optional
+        What is switched on; by default what the class says.
     library : Library, optional
         Past plans that examples are taken from; by default those that come with the package.
+    **model
+        As `LanguageModelAgent`.
 
     Raises
     ------
@@ -53,22 +59,18 @@ class GPTRadPlanAgent:
         If the evaluator is to judge by pictures alone and the model sees none.
     """
 
-    needs_language_model = True
+    options = Options()
 
     def __init__(
         self,
         env: RadPlanEnv,
         *,
-        seed: int = 0,
-        session: Session,
-        instructions: str = "",
-        options: Options = Options(),  # noqa: B008, frozen
+        options: Options | None = None,
         library: Library | None = None,
+        **model: Unpack[ModelArguments],
     ) -> None:
-        self.instructions = instructions
-        self._env = env
-        self._session = session
-        self._options = options
+        super().__init__(env, **model)
+        self._options = options or self.options
         self._library = library
 
     def reset(self, observation: Observation, info: Info) -> None:
@@ -77,19 +79,21 @@ class GPTRadPlanAgent:
         references = self._find_references()
         case = self._env.system.case
         self._session.shows_own_patient = is_own_patient(case) or any(each.own_patient for each in references)
-        self.feedback: Feedback | Failed | None = None
+        self.feedback: Answer | str | Failed | None = None
         """What the evaluator said of the current plan."""
-        self.proposal: Proposal | Failed | None = None
+        self.proposal: Proposed | Failed | None = None
         """What the planner wants to try next."""
         self.memory = Memory(self._options.memory_steps)
         self._task = task
         self._references = references
-        self._evaluator = Evaluator(self._session, task, self._options, references)
-        self._planner = Planner(self._session, task, self._options, references)
+        self._desk = Desk(self._env)
+        evaluator, planner = EXPERTS[self._options.forms]
+        self._evaluator = evaluator(self._session, task, self._options, references, self._desk)
+        self._planner = planner(self._session, task, self._options, references, self._desk)
         self._base: Step | None = None
         self._stopped = ""
 
-    def act(self, observation: Observation, info: Info) -> Action | None:
+    def act(self, observation: Observation, info: Info) -> Action | PlanningParameters | None:
         """Return the start parameters first, then what the planner makes of the plan; None when it gives up."""
         plan = info.get("plan")
         if plan is None:
@@ -97,24 +101,24 @@ class GPTRadPlanAgent:
         self._remember(plan)
         return self.reconsider()
 
-    def reconsider(self) -> Action | None:
+    def reconsider(self) -> Action | PlanningParameters | None:
         """Judge the current plan once more, as after a change of `instructions`, and return what `act` would."""
         step, self._stopped = self.memory.last, ""
-        self.feedback = self._evaluator.evaluate(self.memory, self._dvh(), self.instructions)
-        answer = self._planner.propose(self.memory, self.feedback, self.instructions)
-        if isinstance(answer, Failed):
-            self.proposal, self._base = answer, step
-            return self._action(step.parameters)
-        self.proposal, self._base, parameters = answer
-        if parameters is None:
-            self._stopped = self.proposal.reasoning
+        self.feedback = self._evaluator.evaluate(self.memory, self.instructions)
+        self.proposal = self._planner.propose(self.memory, self.feedback, self.instructions)
+        if isinstance(self.proposal, Failed):
+            self._base = step
+            return self._again(step)
+        self._base = self.proposal.base
+        if self.proposal.parameters is None:
+            self._stopped = getattr(self.proposal.said, "reasoning", "")
             return None
-        return self._action(parameters)
+        return self._action(self.proposal.parameters)
 
-    def plan_again(self, step: Step) -> Action:
+    def plan_again(self, step: Step) -> Action | PlanningParameters:
         """Return the action that goes back to a step of the memory, in place of what was proposed."""
         self.proposal, self._base = None, step
-        return self._action(step.parameters)
+        return self._again(step)
 
     def record(self) -> dict[str, Any]:
         """Return what the last episode cost and met with, as plain JSON data.
@@ -137,26 +141,19 @@ class GPTRadPlanAgent:
 
     def _remember(self, plan: Summary) -> None:
         """Add the plan just solved to the memory, with what was expected of it."""
-        step = Step(number=len(self.memory.trajectory) + 1, plan=plan, base=self._base, views=self._views())
-        match self.proposal:
-            case Failed() as failed:
-                step.failure = str(failed)
-            case Proposal() as proposal if self._base is not None:
-                step.outcomes = outcomes(proposal.predictions, self._base.plan, plan)
+        assert self._env.plan is not None
+        base = None if self._base is None else self._desk.plans[self._base.number - 1]
+        proposed = self.proposal if isinstance(self.proposal, Proposed) else None
+        clamped = () if proposed is None else proposed.clamped
+        solved = self._desk.add(self._env.plan, base, list(clamped))
+        step = Step(number=solved.number, plan=plan, base=self._base, clamped=clamped)
+        if self._options.uses_pictures and self._session.sees_pictures:
+            step.views = plan_pictures(self._desk, solved)
+        if isinstance(self.proposal, Failed):
+            step.failure = str(self.proposal)
+        elif proposed is not None:
+            step.outcomes = outcomes(proposed.predictions, proposed.base.plan, plan)
         self.memory.add(step)
-
-    def _views(self) -> list[View]:
-        """Pictures of the current plan, where the evaluator looks at any."""
-        if not (self._options.uses_pictures and self._session.sees_pictures):
-            return []
-        plan, case = self._env.plan, self._env.system.case
-        assert plan is not None
-        return plan_views(case, plan.dose_on(case.grid), prescription_gy=self._task.prescription_gy)
-
-    def _dvh(self) -> str:
-        plan = self._env.plan
-        assert plan is not None
-        return dvh_text(plan.evaluation.dvh, prescription_gy=self._task.prescription_gy)
 
     def _find_references(self) -> list[ReferencePlan]:
         if self._options.references == "none":
@@ -164,9 +161,17 @@ class GPTRadPlanAgent:
         if self._library is None:
             self._library = Library.load()
         system = self._env.system
+        library = self._library.for_planners(set_limits=self._options.forms == "open")
         if self._options.references == "fixed":
-            return self._library.first(system.protocol, self._options.reference_count)
-        return self._library.nearest(system.case, system.protocol, self._options.reference_count)
+            return library.first(system.protocol, self._options.reference_count)
+        return library.nearest(system.case, system.protocol, self._options.reference_count)
 
-    def _action(self, parameters: Parameters) -> Action:
+    def _again(self, step: Step) -> Action | PlanningParameters:
+        """What plans with a step's parameters once more."""
+        small = self._options.forms == "small"
+        return self._action(step.parameters if small else PlanningParameters.of_plan(step.plan))
+
+    def _action(self, parameters: Parameters | PlanningParameters) -> Action | PlanningParameters:
+        if isinstance(parameters, PlanningParameters):
+            return parameters
         return self._env.action_map.to_action(parameters)

@@ -6,56 +6,24 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field, create_model
-
-from radplan_agents.gpt_radplan import tables
-from radplan_agents.gpt_radplan.dvh_report import MOST_NAMED, report_on
-from radplan_agents.gpt_radplan.facts import facts
-from radplan_agents.gpt_radplan.levers import lever_of
+from radplan_agents.gpt_radplan import pictures
 from radplan_agents.gpt_radplan.library import ReferencePlan
-from radplan_agents.gpt_radplan.memory import Memory, Step
+from radplan_agents.gpt_radplan.memory import Memory
 from radplan_agents.gpt_radplan.options import Options
+from radplan_agents.gpt_radplan.pictures import Shown
 from radplan_agents.gpt_radplan.prompts import conversation
-from radplan_agents.gpt_radplan.schema import Answer, one_of, prose, some_of
+from radplan_agents.gpt_radplan.schema import Answer
 from radplan_agents.gpt_radplan.task import Task
-from radplan_agents.llm import Failed, Image, Session, SettingsError, Text
-from radplan_env.render.views import View
-
-MOST_ACCEPTABLE = 3
-"""Criteria that may be named as having room."""
-
-
-class Shortcoming(Answer):
-    """A criterion that is not met, and which way to go."""
-
-    criterion: str
-    remedy: str
-
-
-class Feedback(Answer):
-    """What the evaluator says of a plan: judgement, but no figures, which code has already.
-
-    Parameters
-    ----------
-    acceptable : list of str
-        Criteria that are good as they are, with room to give way.
-    failing : list of Shortcoming
-        Criteria that are not met, each with what to do about it.
-    advice : str
-        What to do next, and what must not get worse.
-    """
-
-    acceptable: list[str]
-    failing: list[Shortcoming]
-    advice: str
-
-    def remedy_for(self, criterion: str) -> str:
-        """What to do about a criterion; empty where nothing is said of it."""
-        return next((item.remedy for item in self.failing if item.criterion == criterion), "")
+from radplan_agents.gpt_radplan.told import told
+from radplan_agents.llm import Failed, Message, Session, SettingsError, each_picture_once
+from radplan_env.console.desk import Desk
 
 
 class Evaluator:
-    """Judges plans as `Options.evaluator` says.
+    """Judges plans as `Options.evaluator` says: f = g(p; I, δ), in prose.
+
+    The vision expert looks at the pictures of the plan, its DVHs among them; the DVH expert reasons on the tables; the
+    evaluator has both reports, the pictures and the history.
 
     Parameters
     ----------
@@ -67,128 +35,101 @@ class Evaluator:
         Who judges.
     references : sequence of ReferencePlan
         Examples.
+    desk : Desk
+        The plans of the episode.
     """
 
-    def __init__(self, session: Session, task: Task, options: Options, references: Sequence[ReferencePlan]) -> None:
+    prompts = ""
+    """Folder of the templates."""
+
+    def __init__(
+        self, session: Session, task: Task, options: Options, references: Sequence[ReferencePlan], desk: Desk
+    ) -> None:
         self._session = session
         self._task = task
         self._options = options
         self._references = references
+        self._desk = desk
         self.unanswered: Counter[str] = Counter()
         """How often each expert had no usable answer."""
 
-    def evaluate(self, memory: Memory, dvh: str, instructions: str) -> Feedback | Failed | None:
+    def evaluate(self, memory: Memory, instructions: str) -> Answer | str | Failed | None:
         """Return feedback on the current plan; None where nobody judges.
 
         Parameters
         ----------
         memory : Memory
-            The trajectory; its last step is the plan, with its pictures where the evaluator looks at any.
-        dvh : str
-            The plan's dose-volume histograms as a table.
+            The trajectory; its last step is the plan, with its pictures where anybody looks at them.
         instructions : str
             What the user wants, in plain language.
         """
         if self._options.evaluator == "none":
             return None
-        criteria = memory.last.plan["criteria"]
-        examples = [reference.summary for reference in self._references]
-        values: dict[str, Any] = {
-            **facts(memory, memory.last, self._task, self._options),
-            "instructions": instructions,
-            "most_acceptable": MOST_ACCEPTABLE,
-            "most_named": MOST_NAMED,
-            "feedback": None,  # it is still to be given
-            "goals": tables.goals_table(criteria),
-            "criteria": tables.criteria_table(criteria, self._task, examples),
-            "statistics": tables.statistics_table(memory.last.plan),
-            "dvh": dvh,
+        values = {
+            **self._told(memory),
+            "task": self._task,
+            "options": self._options,
+            "memory": memory,
             "references": self._references,
+            "instructions": instructions,
         }
         reports: dict[str, str | None] = {}
-        pictures = self._pictures(memory)
+        if self._options.evaluator != "joint":
+            self._check_sight()
+            if self._options.uses_pictures and self._session.sees_pictures and memory.last.views:
+                report = self._seen(memory, values)
+                if self._session.sees_pictures:  # else the service refused them, and the report is of nothing
+                    reports["vision expert"] = report
+            self._check_sight()
+            if self._options.uses_tables:
+                reports["DVH expert"] = self._counted("DVH expert", self._read(memory, values))
+        feedback = self._joined(memory, {**values, "reports": reports})
+        self._counted("evaluator", feedback)
+        return feedback
+
+    def _told(self, memory: Memory) -> dict[str, Any]:
+        """What the templates say of plan and history."""
+        return told(self._desk, memory, self._task)
+
+    def _read(self, memory: Memory, values: dict[str, Any]) -> str | Failed:
+        """The DVH expert's report."""
+        return self._session.say("DVH expert", self._conversation("dvh_expert", **values))
+
+    def _joined(self, memory: Memory, values: dict[str, Any]) -> Answer | str | Failed:
+        """The feedback, with the experts' reports among the values."""
+        shown = pictures.of_steps(memory.before_in_full) + pictures.of_plan(memory, judged=True)
         if self._options.evaluator == "joint":
-            return self._joined(memory, reports, pictures, values)
-        self._check_sight()
-        if pictures:
-            report = self._seen(pictures, values)
-            if self._session.sees_pictures:  # else the service refused them, and the report is of nothing
-                reports["vision expert"] = report
-        self._check_sight()
-        if self._options.uses_tables:
-            reports["DVH expert"] = self._read(memory.last, values)
-        return self._joined(memory, reports, (), values)
+            shown = pictures.of_examples(self._references) + shown
+        shown = self._visible(shown)
+        messages = self._conversation("evaluator", *shown, pictures=bool(shown), **values)
+        feedback = self._session.say("evaluator", messages)
+        if isinstance(feedback, str):
+            memory.last.feedback = feedback
+        return feedback
+
+    def _visible(self, shown: Shown) -> Shown:
+        """The pictures that the evaluator is shown: none where nobody looks at any."""
+        sees = self._options.uses_pictures and self._session.sees_pictures
+        return each_picture_once(shown) if sees else ()
+
+    def _conversation(self, expert: str, *shown: Any, **values: Any) -> list[Message]:
+        return conversation(f"{self.prompts}{expert}", *shown, **values)
 
     def _check_sight(self) -> None:
         if self._options.evaluator == "vision" and not self._session.sees_pictures:
             raise SettingsError('the model sees no pictures, so evaluator="vision" has nothing to judge by')
 
-    def _seen(self, pictures: Sequence[Text | Image], values: dict[str, Any]) -> str | None:
+    def _seen(self, memory: Memory, values: dict[str, Any]) -> str | None:
         """The vision expert's report; None where it has no usable answer."""
-        report = self._session.say("vision expert", conversation("vision_expert", *pictures, **values))
-        if isinstance(report, Failed):
-            self.unanswered["vision expert"] += 1
-            return None
-        return report.strip()
-
-    def _read(self, step: Step, values: dict[str, Any]) -> str | None:
-        """The DVH expert's report; None where it has no usable answer."""
-        criteria = step.plan["criteria"]
-        form = report_on(criteria, self._task)
-        report = self._session.ask("DVH expert", conversation("dvh_expert", **values), form)
-        if isinstance(report, Failed):
-            self.unanswered["DVH expert"] += 1
-            return None
-        return report.text(criteria)
-
-    def _joined(
-        self,
-        memory: Memory,
-        reports: dict[str, str | None],
-        pictures: Sequence[Text | Image],
-        values: dict[str, Any],
-    ) -> Feedback | Failed:
-        # Who has seen no dose statistics must find out by looking which criteria fail.
-        failing = acceptable = list(self._task.free_criteria)
-        if self._options.uses_tables:
-            failing = [item.criterion for item in values["shortfalls"]]
-            _, acceptable = tables.tight_and_roomy(memory.last.plan["criteria"], self._task)
-        messages = conversation("evaluator", *pictures, **values, reports=reports, pictures=bool(pictures))
-        feedback = self._session.ask("evaluator", messages, self._form(memory, failing, acceptable))
-        if isinstance(feedback, Failed):
-            self.unanswered["evaluator"] += 1
-        else:
-            memory.last.advice = feedback.advice
-        return feedback
-
-    def _form(self, memory: Memory, failing: Sequence[str], acceptable: Sequence[str]) -> type[Feedback]:
-        """The form of feedback, with the names that may be used."""
-        shortcoming = create_model(
-            "Shortcoming",
-            __base__=Shortcoming,
-            criterion=(one_of(failing, fault="unknown_criterion"), ...),
-            remedy=(lever_of(self._task, memory.starting_parameters), ...),
-        )
-        return create_model(
-            "Feedback",
-            __base__=Feedback,
-            acceptable=(some_of(acceptable, most=MOST_ACCEPTABLE, fault="unknown_criterion"), ...),
-            failing=(list[shortcoming], Field(min_length=1, max_length=len(failing))),  # type: ignore[valid-type]
-            advice=(prose(170), ...),
+        shown = pictures.of_examples(self._references) + pictures.of_steps(memory.before_in_full)
+        shown = each_picture_once(shown + pictures.of_plan(memory, judged=True))
+        return self._counted(
+            "vision expert",
+            self._session.say("vision expert", self._conversation("vision_expert", *shown, **values)),
         )
 
-    def _pictures(self, memory: Memory) -> list[Text | Image]:
-        """Of the plan every picture, explained; of the steps remembered in full and of the examples the first."""
-        if not (self._options.uses_pictures and self._session.sees_pictures and memory.last.views):
-            return []
-        others = [(f"Example {i}", reference.views[:1]) for i, reference in enumerate(self._references, 1)]
-        others += [(f"Step {s.number}", tuple(s.views[:1])) for s in memory.in_full if s is not memory.last]
-        judged = f"Step {memory.last.number}, the plan to judge"
-        shown = [_shown(title, view.name, view) for title, views in others for view in views]
-        shown += [_shown(judged, view.caption, view) for view in memory.last.views]
-        return [part for pair in shown for part in pair]
-
-
-def _shown(title: str, caption: str, view: View) -> tuple[Text, Image]:
-    name = f"{title}: {caption}"
-    return Text(text=name), Image(png=view.png, name=name)
+    def _counted(self, expert: str, said: Answer | str | Failed) -> str | None:
+        """What an expert said, if it is a text; an expert without a usable answer is counted."""
+        if isinstance(said, Failed):
+            self.unanswered[expert] += 1
+        return said.strip() if isinstance(said, str) else None

@@ -28,6 +28,9 @@ FORMAT = 1
 MOST_EFFECTS = 6
 """Lines on what changes did, per plan: a prompt shows those of three plans."""
 
+MOST_CHANGED = 6
+"""What moves more than so many parameters and limits at once teaches nothing of any of them."""
+
 VIEWS = ("planes",)
 """Pictures kept of a plan: of an example, a model is shown one."""
 
@@ -195,6 +198,23 @@ class Library:
         for number, plan in enumerate(self.plans, start=1):
             plan.save(folder, number)
 
+    def for_planners(self, *, set_limits: bool) -> Library:
+        """Return the plans that a planner can learn from, of each patient the best.
+
+        Parameters
+        ----------
+        set_limits : bool
+            Whether the planner sets limits; to one that does not, plans that hold some are no examples.
+        """
+        best: dict[str, ReferencePlan] = {}
+        for plan in self.plans:
+            if plan.summary["limits"] and not set_limits:
+                continue
+            patient = json.dumps([plan.protocol, plan.anatomy.to_dict()])
+            if patient not in best or plan.summary["score"] > best[patient].summary["score"]:
+                best[patient] = plan
+        return Library(tuple(best.values()))
+
     def first(self, protocol: Protocol | BoundProtocol, count: int) -> list[ReferencePlan]:
         """Return the first plans of a protocol: always the same, as in the paper; fewer if there are fewer."""
         return [plan for plan in self.plans if plan.protocol == protocol.name][:count]
@@ -218,13 +238,13 @@ def effects_of(trajectory: Sequence[Summary]) -> list[str]:
     """Return what changes of parameters did, one line each, in the order they were tried.
 
     Each plan is set against the best one before it, which is where a planner goes on from. Of many, those that moved
-    the score the most are kept, for better or worse.
+    the score the most are kept, for better or worse; steps that moved more than `MOST_CHANGED` at once are left out.
     """
     tried: list[tuple[float, int, str]] = []
     best: Summary | None = None
     for place, plan in enumerate(trajectory):
         changed = plan_changes(best, plan) if best is not None else []
-        if best is not None and changed:
+        if best is not None and 0 < len(changed) <= MOST_CHANGED:
             line = f"{', '.join(changed)} => {effect_line(best, plan)}"
             tried.append((abs(plan["score"] - best["score"]), place, line))
         if best is None or plan["score"] > best["score"]:

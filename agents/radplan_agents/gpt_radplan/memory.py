@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from radplan_agents.criteria import failing_names
 from radplan_agents.gpt_radplan.effects import Outcome
-from radplan_agents.plan_changes import Parameters, changes, effect_line
+from radplan_agents.plan_changes import Parameters, effect_line, plan_changes
 from radplan_env.planning import Summary
 from radplan_env.render.views import View
 
@@ -28,10 +29,12 @@ class Step:
         What the planner predicted, and what came of it.
     failure : str
         Why the planner had no usable answer, so that the parameters stayed; else empty.
-    advice : str
-        What the evaluator advised on seeing this plan.
+    clamped : sequence of str
+        What the planner asked for and could not be done.
+    feedback : str
+        What the evaluator said on seeing this plan.
     views : sequence of View
-        Its pictures, where the evaluator looks at any.
+        Its pictures, where anybody looks at any.
     """
 
     number: int
@@ -39,7 +42,8 @@ class Step:
     base: Step | None = None
     outcomes: Sequence[Outcome] = ()
     failure: str = ""
-    advice: str = ""
+    clamped: Sequence[str] = ()
+    feedback: str = ""
     views: Sequence[View] = field(default=(), repr=False)
 
     @property
@@ -54,6 +58,11 @@ class Step:
         return parameters
 
     @property
+    def asked(self) -> tuple[Parameters, list[Any]]:
+        """What the plan was made with: parameters and limits."""
+        return self.parameters, self.plan["limits"]
+
+    @property
     def failing(self) -> list[str]:
         """Names of the criteria it fails."""
         return failing_names(self.plan)
@@ -61,7 +70,7 @@ class Step:
     @property
     def changes(self) -> list[str]:
         """What was changed from the plan it began from."""
-        return [] if self.base is None else changes(self.base.parameters, self.parameters)
+        return [] if self.base is None else plan_changes(self.base.plan, self.plan)
 
     @property
     def effect(self) -> str:
@@ -99,8 +108,7 @@ class Memory:
     @property
     def starts(self) -> dict[str, Step]:
         """The plans that a change may begin from, by name: the last and, where it is another, the best before it."""
-        same = self.best.parameters == self.last.parameters
-        return {"last": self.last} if same else {"best": self.best, "last": self.last}
+        return {"last": self.last} if self.best.asked == self.last.asked else {"best": self.best, "last": self.last}
 
     @property
     def starting_parameters(self) -> list[Parameters]:
@@ -127,6 +135,11 @@ class Memory:
         return [step for step in self._worth_remembering() if step not in full]
 
     @property
+    def before_in_full(self) -> list[Step]:
+        """The steps remembered in full but for the last."""
+        return [step for step in self.in_full if step is not self.last]
+
+    @property
     def before(self) -> list[Step]:
         """The remembered steps before the last."""
         return [step for step in (self._worth_remembering() if self._in_full else []) if step is not self.last]
@@ -138,10 +151,10 @@ class Memory:
 
     def _worth_remembering(self) -> list[Step]:
         """The steps that tried something: parameters planned again, as after a failure, say nothing new."""
-        seen: list[Parameters] = []
+        seen = []
         kept = []
         for step in self.trajectory:
-            if step.parameters not in seen:
-                seen.append(step.parameters)
+            if step.asked not in seen:
+                seen.append(step.asked)
                 kept.append(step)
         return kept

@@ -4,59 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, create_model, model_validator
+from pydantic import Field, ValidationInfo, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from radplan_agents.gpt_radplan import tables
-from radplan_agents.gpt_radplan.evaluator import Feedback
-from radplan_agents.gpt_radplan.facts import facts
-from radplan_agents.gpt_radplan.levers import Lever, lever_of
+from radplan_agents.gpt_radplan import pictures
 from radplan_agents.gpt_radplan.library import ReferencePlan
 from radplan_agents.gpt_radplan.memory import Memory, Step
 from radplan_agents.gpt_radplan.options import Options
 from radplan_agents.gpt_radplan.prompts import conversation
-from radplan_agents.gpt_radplan.schema import Answer, one_of, prose
+from radplan_agents.gpt_radplan.schema import Answer, one_of
 from radplan_agents.gpt_radplan.task import Task
-from radplan_agents.llm import Failed, Session
-from radplan_agents.plan_changes import Effect, Parameters, changes
-from radplan_env.actions import DOSE_DECIMALS, WEIGHT_DIGITS
+from radplan_agents.gpt_radplan.told import examples_told, told
+from radplan_agents.llm import Failed, Session, each_picture_once
+from radplan_agents.plan_changes import Parameters
+from radplan_env.console import ToolError
+from radplan_env.console.arguments import Change, LimitArgument
+from radplan_env.console.desk import Desk
+from radplan_env.parameters import PlanningParameters
 
-MOST_PREDICTIONS = 2
 
-Action = Literal["change", "stop"]
-
-
-class Change(Answer):
-    """A change of one structure's weight or objective dose.
+@dataclass(frozen=True)
+class Proposed:
+    """What a planner wants to try next.
 
     Parameters
     ----------
-    lever : str
-        What moves which way, such as "raise the weight of Rectum".
-    amount : float
-        Factor that the weight is multiplied or divided by, or Gy that the objective dose moves by. To halve a weight
-        models say 0.5 as often as 2: to lower a weight, a factor below 1 stands for its reciprocal. 1 changes nothing.
+    said : Answer
+        Its reply.
+    base : Step
+        The step whose plan it begins from.
+    parameters : PlanningParameters or Parameters, optional
+        To plan with; None where it is to stop.
+    clamped : tuple of str
+        What it asked for and could not be done.
+    predictions : sequence
+        Criteria, and which way each will go.
     """
 
-    lever: str
-    amount: Annotated[float, Field(gt=0)]
-    reason: str
-
-    @property
-    def moves(self) -> Lever:
-        """Which parameter of which structure goes which way."""
-        lever = Lever.spoken(self.lever)
-        assert lever is not None
-        return lever
+    said: Answer
+    base: Step
+    parameters: PlanningParameters | Parameters | None
+    clamped: tuple[str, ...] = ()
+    predictions: Sequence[Any] = ()
 
 
-class Prediction(Answer):
-    """Which way a criterion will go."""
+class Setting(Answer):
+    """Weight and objective dose of a structure; what is null is the base's."""
 
-    criterion: str
-    effect: Effect
+    structure: str
+    weight: Annotated[float, Field(ge=0)] | None = None
+    objective_dose_gy: Annotated[float, Field(ge=0)] | None = None
 
 
 class Proposal(Answer):
@@ -66,35 +65,59 @@ class Proposal(Answer):
     ----------
     reasoning : str
         Why, or why nothing more can be gained.
-    action : {"change", "stop"}
+    action : {"plan", "stop"}
         Whether to plan again.
-    start_from : {"best", "last"}
-        Plan that the changes begin from.
-    changes : list of Change
-        Of named structures; none where the action is to stop.
-    predictions : list of Prediction
-        What the changes will do.
+    base : int
+        Number of the step that the plan begins from: what is not set is that plan's.
+    settings : list of Setting
+    limits : list of LimitArgument, optional
+        All of them: they replace the base's; None keeps those.
     """
 
     reasoning: str
-    action: Action
-    start_from: str
-    changes: list[Change]
-    predictions: list[Prediction]
+    action: Literal["plan", "stop"]
+    base: int
+    settings: list[Setting] = Field(default_factory=list)
+    limits: list[LimitArgument] | None = None
 
     @model_validator(mode="after")
     def _can_be_planned(self, info: ValidationInfo) -> Self:
         assert info.context is not None
-        info.context["desk"].check(self)
+        info.context["checks"].check(self)
         return self
+
+    @property
+    def change(self) -> Change:
+        """The same as the planner's console takes it.
+
+        Raises
+        ------
+        PydanticCustomError
+            "changed_twice" where a structure is set twice.
+        """
+        names = [setting.structure for setting in self.settings]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise PydanticCustomError("changed_twice", "{what} is set twice", {"what": twice})
+        return Change(
+            weights={each.structure: each.weight for each in self.settings if each.weight is not None},
+            objective_doses={
+                each.structure: each.objective_dose_gy for each in self.settings if each.objective_dose_gy is not None
+            },
+            limits=self.limits,
+            base=self.base,
+        )
+
+    def __str__(self) -> str:
+        if self.action == "stop":
+            return f"would stop: {self.reasoning}"
+        return f"{self.reasoning}\nFrom plan {self.base}:"
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What a proposal is applied to and checked against."""
+class Checks:
+    """What a proposal is checked against and applied to: the plans at the desk."""
 
-    task: Task
-    options: Options
+    desk: Desk
     memory: Memory
 
     def check(self, proposal: Proposal) -> None:
@@ -105,75 +128,50 @@ class Desk:
         PydanticCustomError
             "stopped_too_soon" where the last step has gained; what `moved` raises.
         """
-        if proposal.action == "change":
+        if proposal.action == "plan":
             self.moved(proposal)
-        elif self.memory.has_gained:
-            raise PydanticCustomError(
-                "stopped_too_soon", "no plan was better than this last one: try once more before you stop"
-            )
+        else:
+            check_stopping(self.memory)
 
-    def base(self, proposal: Proposal) -> Step:
-        """The step whose plan the changes begin from."""
-        return self.memory.starts[proposal.start_from]
-
-    def moved(self, proposal: Proposal) -> Parameters:
-        """Return the parameters after a proposal's changes; at the end of its range a parameter stops.
+    def moved(self, proposal: Proposal) -> tuple[PlanningParameters, tuple[str, ...]]:
+        """Return the parameters that a proposal leads to, and what of it was clamped.
 
         Raises
         ------
         PydanticCustomError
-            "out_of_bounds", "changed_twice", "no_change", or "already_tried" where the episode has a plan with these
-            parameters; each says what would do.
+            "already_tried" where the episode has a plan with these parameters, "changed_twice", or the fault that the
+            planner's console finds, such as "unknown_structure" or "excluding_limits".
         """
-        base = self.base(proposal).parameters
-        parameters = {structure: dict(values) for structure, values in base.items()}
-        for change in proposal.changes:
-            structure, quantity, value = self._changed(base, change)
-            if parameters[structure][quantity] != base[structure][quantity]:
-                what = f"the {change.moves.parameter} of {structure}"
-                raise PydanticCustomError("changed_twice", "{what} is changed twice", {"what": what})
-            parameters[structure][quantity] = value
-        if parameters == base:
-            raise PydanticCustomError(
-                "no_change", "nothing changes, as these parameters are at the ends of their ranges: try another"
-            )
-        if (step := self.memory.find(parameters)) is not None:
-            raise PydanticCustomError(
-                "already_tried",
-                "step {number} had these very parameters and scored {score}: try something else",
-                {"number": step.number, "score": f"{step.score:.1f}"},
-            )
-        return parameters
-
-    def _changed(self, base: Parameters, change: Change) -> tuple[str, str, float]:
-        """Which quantity of which structure changes, and its new value, rounded as actions are."""
-        lever = change.moves
-        up = lever.direction == "raise"
-        if lever.parameter == "weight":
-            quantity, old = "weight", base[lever.structure]["weight"]
-            amount = 1 / change.amount if not up and change.amount < 1 else change.amount
-            factor = _bounded(change, amount, self.options.largest_weight_factor, least=1.0)
-            value = float(f"{old * factor if up else old / factor:.{WEIGHT_DIGITS}g}")
-        else:
-            quantity, old = "objective_dose_gy", base[lever.structure]["objective_dose_gy"]
-            step_gy = _bounded(change, change.amount, self.options.largest_dose_change_gy, least=0.0)
-            value = round(old + step_gy if up else old - step_gy, DOSE_DECIMALS)
-        low, high = self.task.ranges[lever.structure][quantity]
-        return lever.structure, quantity, min(max(value, low), high)
+        try:
+            parameters, _, clamped = self.desk.parameters_for(proposal.change)
+        except ToolError as error:
+            raise PydanticCustomError(error.fault, "{said}", {"said": str(error)}) from None
+        for solved in self.desk.plans:
+            tried = solved.plan.parameters
+            if (tried.structures, tried.limits) == (parameters.structures, parameters.limits):
+                refuse_repetition(solved.number, solved.score)
+        return parameters, tuple(clamped)
 
 
-def _bounded(change: Change, amount: float, most: float, *, least: float) -> float:
-    if not least <= amount <= most:
+def check_stopping(memory: Memory) -> None:
+    """Raise PydanticCustomError ("stopped_too_soon") where the last step has gained."""
+    if memory.has_gained:
         raise PydanticCustomError(
-            "out_of_bounds",
-            'the amount to "{lever}" must be between {least} and {most}',
-            {"lever": change.lever, "least": f"{least:g}", "most": f"{most:g}"},
+            "stopped_too_soon", "no plan was better than this last one: try once more before you stop"
         )
-    return amount
+
+
+def refuse_repetition(number: int, score: float) -> None:
+    """Raise PydanticCustomError ("already_tried")."""
+    raise PydanticCustomError(
+        "already_tried",
+        "step {number} had these very parameters and scored {score}: try something else",
+        {"number": number, "score": f"{score:.1f}"},
+    )
 
 
 class Planner:
-    """Turns feedback into parameters.
+    """Turns feedback into parameters: a = g(p; I, δ, f), with what was tried and examples.
 
     Parameters
     ----------
@@ -182,64 +180,66 @@ class Planner:
     task : Task
         What is planned.
     options : Options
-        How far a step may go.
+        Whether it sees pictures.
     references : sequence of ReferencePlan
-        Examples: parameters, and what changing them did.
+        Examples: plans, and the parameters that made them.
+    desk : Desk
+        The plans of the episode.
     """
 
-    def __init__(self, session: Session, task: Task, options: Options, references: Sequence[ReferencePlan]) -> None:
+    def __init__(
+        self, session: Session, task: Task, options: Options, references: Sequence[ReferencePlan], desk: Desk
+    ) -> None:
         self._session = session
         self._task = task
         self._options = options
         self._references = references
+        self._desk = desk
 
-    def propose(
-        self, memory: Memory, feedback: Feedback | Failed | None, instructions: str
-    ) -> tuple[Proposal, Step, Parameters | None] | Failed:
-        """Return a proposal, the step it begins from, and the parameters it leads to: None where it is to stop.
+    def propose(self, memory: Memory, feedback: Answer | str | Failed | None, instructions: str) -> Proposed | Failed:
+        """Return what to plan next.
 
         Parameters
         ----------
         memory : Memory
             The trajectory; its last step is the current plan.
-        feedback : Feedback, Failed or None
+        feedback : str, Failed or None
             What the evaluator says of it.
         instructions : str
             What the user wants, in plain language.
         """
-        desk = Desk(self._task, self._options, memory)
+        shown: pictures.Shown = ()
+        if self._options.uses_pictures and self._session.sees_pictures:
+            shown = pictures.of_examples(self._references) + pictures.of_steps(memory.before_in_full)
+            shown = each_picture_once(shown + pictures.of_plan(memory, judged=False))
         messages = conversation(
             "planner",
-            **facts(memory, memory.best, self._task, self._options),
-            feedback=feedback if isinstance(feedback, Feedback) else None,
+            *shown,
+            **told(self._desk, memory, self._task),
+            task=self._task,
+            memory=memory,
+            feedback=feedback if isinstance(feedback, str) else "",
             instructions=instructions,
-            parameters=tables.parameters_table(memory.best.parameters, self._task),
-            differences=changes(memory.best.parameters, memory.last.parameters),
-            references=self._references,
-            parameters_of=[tables.parameters_table(r.parameters, self._task) for r in self._references],
-            most_predictions=MOST_PREDICTIONS,
+            examples=examples_told(self._references, self._task),
+            pictures=bool(shown),
         )
-        form = _proposal_for(self._task, self._options, memory)
-        proposal = self._session.ask("planner", messages, form, context={"desk": desk})
+        checks = Checks(self._desk, memory)
+        proposal = self._session.ask("planner", messages, _form(self._task, memory), context={"checks": checks})
         if isinstance(proposal, Failed):
             return proposal
-        return proposal, desk.base(proposal), desk.moved(proposal) if proposal.action == "change" else None
+        base = memory.trajectory[proposal.base - 1] if proposal.action == "plan" else memory.last
+        parameters, clamped = checks.moved(proposal) if proposal.action == "plan" else (None, ())
+        return Proposed(proposal, base, parameters, clamped)
 
 
-def _proposal_for(task: Task, options: Options, memory: Memory) -> type[Proposal]:
+def _form(task: Task, memory: Memory) -> type[Proposal]:
     """The form of a proposal, with the names that may be used."""
-    levers = lever_of(task, memory.starting_parameters)
-    actions = ("change",) if memory.has_gained else ("change", "stop")
-    change = create_model("Change", __base__=Change, lever=(levers, ...), reason=(prose(60), ...))
-    prediction = create_model(
-        "Prediction", __base__=Prediction, criterion=(one_of(task.free_criteria, fault="unknown_criterion"), ...)
+    setting = create_model(
+        "Setting", __base__=Setting, structure=(one_of(task.structures, fault="unknown_structure"), ...)
     )
     return create_model(
         "Proposal",
         __base__=Proposal,
-        reasoning=(prose(150), ...),
-        action=(Annotated[Action, WithJsonSchema({"type": "string", "enum": list(actions)})], ...),
-        start_from=(one_of(tuple(memory.starts), fault="unknown_start"), ...),
-        changes=(list[change], Field(max_length=options.most_changes)),  # type: ignore[valid-type]
-        predictions=(list[prediction], Field(max_length=MOST_PREDICTIONS)),  # type: ignore[valid-type]
+        base=(Annotated[int, Field(ge=1, le=len(memory.trajectory))], ...),
+        settings=(list[setting], Field(default_factory=list)),  # type: ignore[valid-type]
     )

@@ -9,32 +9,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 from radplan_agents.gpt_radplan.agent import GPTRadPlanAgent
-from radplan_agents.gpt_radplan.library import Library
 from radplan_agents.gpt_radplan.options import Options
-from radplan_agents.llm import Session
-from radplan_env.env import RadPlanEnv
 
 
 class Variant(GPTRadPlanAgent):
     """GPT-RadPlan with the options that its class says; derive from it for a variant of your own."""
 
-    options: ClassVar[Options] = Options()
-
     needs_pictures: ClassVar[bool] = False
     """Whether it can do nothing with a model that sees no pictures."""
 
-    def __init__(
-        self,
-        env: RadPlanEnv,
-        *,
-        seed: int = 0,
-        session: Session,
-        instructions: str = "",
-        library: Library | None = None,
-    ) -> None:
-        super().__init__(
-            env, seed=seed, session=session, instructions=instructions, options=self.options, library=library
-        )
+
+class Small(Variant):
+    """For models of a few billion parameters: forms, remedies chosen by code, and short replies."""
+
+    options = Options(forms="small")
 
 
 class NoFeedback(Variant):
@@ -60,12 +48,6 @@ class Joint(Variant):
     """Pictures and dose statistics judged together, in one call."""
 
     options = Options(evaluator="joint")
-
-
-class NoRemedies(Variant):
-    """No hints which parameters usually help: the model's own knowledge of planning."""
-
-    options = Options(remedies=False)
 
 
 class NoMemory(Variant):

@@ -27,7 +27,17 @@ from radplan_agents.llm.errors import (
 )
 from radplan_agents.llm.extraction import FaultyReplyError, extract_json
 from radplan_agents.llm.local import serve
-from radplan_agents.llm.messages import Image, Message, Text, ToolCall, assistant, system, tool_result, user
+from radplan_agents.llm.messages import (
+    Image,
+    Message,
+    Text,
+    ToolCall,
+    assistant,
+    each_picture_once,
+    system,
+    tool_result,
+    user,
+)
 from radplan_agents.llm.metering import Ledger, Limits, Metered, Price
 from radplan_agents.llm.mock import MockClient
 from radplan_agents.llm.openai_client import OpenAIClient
@@ -75,6 +85,7 @@ __all__ = [
     "assistant",
     "calls_judge",
     "connect",
+    "each_picture_once",
     "extract_json",
     "json_judge",
     "open_client",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -132,6 +133,26 @@ def assistant(text: str, calls: tuple[ToolCall, ...] = ()) -> Message:
 def tool_result(call: ToolCall, text: str) -> Message:
     """What came of a call."""
     return Message(role="tool", parts=(Text(text=text),), call_id=call.id)
+
+
+def each_picture_once(parts: Iterable[Text | Image], before: Iterable[Image] = ()) -> tuple[Text | Image, ...]:
+    """Return parts of a message with words in the place of pictures that were shown before.
+
+    Parameters
+    ----------
+    parts : iterable of Text or Image
+    before : iterable of Image
+        Pictures that stand in the conversation already.
+    """
+    names = {image.png: image.name for image in before}
+    kept: list[Text | Image] = []
+    for part in parts:
+        if isinstance(part, Image) and part.png in names:
+            part = Text(text=f"(the same picture as before: {names[part.png]})")
+        elif isinstance(part, Image):
+            names[part.png] = part.name
+        kept.append(part)
+    return tuple(kept)
 
 
 JSONSchema = dict[str, Any]

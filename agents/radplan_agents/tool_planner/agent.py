@@ -9,11 +9,11 @@ from importlib import resources
 from typing import Any
 
 from radplan_agents.agent import Info, Observation
-from radplan_agents.llm import Failed, Image, Session, ToolCall, ToolSpec, assistant, system, tool_result, user
+from radplan_agents.language_model_agent import LanguageModelAgent, optimiser
+from radplan_agents.llm import Failed, Image, ToolCall, ToolSpec, assistant, system, tool_result, user
 from radplan_agents.privacy import is_own_patient
 from radplan_agents.tool_planner.conversation import Conversation
 from radplan_env.console import TOOLS, Answer, Console, ToolError, tool_descriptions
-from radplan_env.env import RadPlanEnv
 from radplan_env.parameters import PlanningParameters
 
 LOOKS = 10
@@ -31,38 +31,20 @@ MOST_FAILED = 2
 Work = Generator[PlanningParameters, None, None]
 
 
-class ToolPlannerAgent:
+class ToolPlannerAgent(LanguageModelAgent):
     """A language model at the planner's console: one conversation, native tool calls.
 
     Services without tool calls are told of the tools in words and answer with JSON. Looking is bounded: after `LOOKS`
     calls without a solve only planning and finishing are left. Faults are counted in the record, and none loses the
     episode: where the conversation ends before the first plan, the template is planned, and the record says so.
-
-    Parameters
-    ----------
-    env : RadPlanEnv
-        The environment.
-    seed : int
-        Unused: a model's seed is a setting of its session.
-    session : Session
-        The model.
-    instructions : str
-        What the user wants, in plain language.
     """
-
-    needs_language_model = True
-
-    def __init__(self, env: RadPlanEnv, *, seed: int = 0, session: Session, instructions: str = "") -> None:
-        self._env = env
-        self._session = session
-        self._instructions = instructions
 
     def reset(self, observation: Observation, info: Info) -> None:
         """Begin an episode."""
         self._session.shows_own_patient = is_own_patient(self._env.system.case)
         self._console = Console(self._env)
         task = json.dumps(self._console.call("task", {}).data, ensure_ascii=False)
-        wish = f"\n\nThe physician asks: {self._instructions}" if self._instructions else ""
+        wish = f"\n\nThe physician asks: {self.instructions}" if self.instructions else ""
         self._conversation = Conversation(system(manual(LOOKS)), user(f"Plan this patient:\n{task}{wish}"))
         self._counts: Counter[str] = Counter()
         self._since_plan = 0
@@ -111,7 +93,7 @@ class ToolPlannerAgent:
             for number, call in enumerate(calls):
                 pictures += yield from self._carried_out(call, too_many=number >= TOGETHER)
             if pictures:
-                self._conversation.add_pictures(user(*pictures), len(self._console.desk.plans))
+                self._conversation.add_pictures(pictures, len(self._console.desk.plans))
 
     def _carried_out(self, call: ToolCall, *, too_many: bool) -> Generator[PlanningParameters, None, list[Image]]:
         """Carry out a call, write its answer into the conversation, and return the pictures it shows."""
@@ -165,7 +147,7 @@ def manual(looks: int | None = None) -> str:
     """
     text = resources.files(__package__).joinpath("system.md").read_text(encoding="utf-8").strip()
     bound = "." if looks is None else f" but bounded: between two plans at most {looks} calls, refused ones included."
-    return text.format(bound=bound)
+    return text.format(bound=bound, optimiser=optimiser())
 
 
 def _specs() -> tuple[ToolSpec, ...]:

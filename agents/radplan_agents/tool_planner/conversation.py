@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from radplan_agents.llm import Message, ToolCall, tool_result, user
+from radplan_agents.llm import Image, Message, ToolCall, each_picture_once, tool_result, user
 
 KEPT_PLANS = 2
 """What was looked at stands in full for the last so many plans."""
@@ -41,9 +42,10 @@ class Conversation:
         """Add the answer to a look, which is left out when it is old."""
         self._turns.append(_Turn(tool_result(call, text), plans, tool_result(call, LEFT_OUT)))
 
-    def add_pictures(self, message: Message, plans: int) -> None:
-        """Add pictures, which are left out when they are old."""
-        self._turns.append(_Turn(message, plans, user(LEFT_OUT)))
+    def add_pictures(self, pictures: Sequence[Image], plans: int) -> None:
+        """Add pictures, which are left out when they are old; one that stands there already is named instead."""
+        standing = [image for message in self.messages(plans) for image in message.images]
+        self._turns.append(_Turn(user(*each_picture_once(pictures, standing)), plans, user(LEFT_OUT)))
 
     def messages(self, plans: int) -> tuple[Message, ...]:
         """Return the conversation as it is to be read when there are so many plans."""

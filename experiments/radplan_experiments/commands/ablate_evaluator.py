@@ -10,8 +10,8 @@ where the cases have any.
   gpt-radplan:vision-only        the vision expert alone, no dose statistics
   gpt-radplan:joint              pictures and statistics judged in one call
   gpt-radplan                    both experts in calls of their own, joined by the evaluator: the whole agent
+  gpt-radplan:small              forms, remedies chosen by code and short replies, for small models
   gpt-radplan:no-memory          no trajectory
-  gpt-radplan:no-remedies        no hints, chosen by code, which parameters usually help
   gpt-radplan:no-references      no plans of other patients as examples
   gpt-radplan:fixed-references   the same examples for everyone, not those of similar anatomy
 

@@ -1,4 +1,4 @@
-"""What language models see: each call of one step of GPT-RadPlan, and the console of `tool-planner`.
+"""What language models see: each call of one step of GPT-RadPlan and of its small forms, and `tool-planner`'s console.
 
 All patients are made up. The first steps are played with scripted replies, so that the step shown has a history.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from radplan_agents.gpt_radplan import GPTRadPlanAgent
+from radplan_agents import make_agent
 from radplan_agents.llm import Image, Message, MockClient, Reply, Request, Session, ToolCall, ToolSpec
 from radplan_agents.tool_planner import ToolPlannerAgent
 from radplan_env.case import Case
@@ -26,11 +26,18 @@ and 3.0 on the evaluator's; others have more."""
 EXPERTS = ("vision expert", "DVH expert", "evaluator", "planner")
 """Who is called in each step, in order."""
 
-HEADER = """# What the model sees: {title}
+RENDERED = {
+    "prostate": ("prostate", "gpt-radplan"),
+    "head-and-neck": ("head-and-neck", "gpt-radplan"),
+    "prostate-small": ("prostate", "gpt-radplan:small"),
+}
+"""Site and agent by the name of the file."""
 
-Made by `python experiments/render_prompts.py`; do not edit. Step {step} of an episode of a made-up patient with the
-agent's default options, after steps with scripted replies (those that read "scripted"). Words and layout are the
-templates' in `agents/radplan_agents/gpt_radplan/prompts/`.
+HEADER = """# What the model of {agent} sees: {title}
+
+Made by `python experiments/render_prompts.py`; do not edit. Step {step} of an episode of a made-up patient, after steps
+with scripted replies (those that read "scripted"). Words and layout are the templates' in
+`agents/radplan_agents/gpt_radplan/prompts/`.
 
 Tokens are counted as characters / {ratio}, about what Qwen2.5's tokenizer makes of such prompts; pictures come on top,
 in tokens that the service counts its own way.
@@ -77,10 +84,10 @@ EXCHANGE = tuple(
 
 
 def run(args: PromptOptions) -> int:
-    """Write the prompts of every site; return the exit code 0."""
+    """Write the prompts of every site and agent; return the exit code 0."""
     args.folder.mkdir(parents=True, exist_ok=True)
-    for site in tqdm(("prostate", "head-and-neck"), desc="prompts", unit="site"):
-        (args.folder / f"{site}.md").write_text(rendered(site, args.step), encoding="utf-8")
+    for name in tqdm(RENDERED, desc="prompts", unit="file"):
+        (args.folder / f"{name}.md").write_text(rendered(name, args.step), encoding="utf-8")
     (args.folder / "console.md").write_text(rendered_console(), encoding="utf-8")
     return 0
 
@@ -112,12 +119,13 @@ def _tool(tool: ToolSpec) -> str:
     return f"### {tool.name}\n\n```text\n{tool.description}\n```\n\n{form}\n"
 
 
-def rendered(site: str, step: int) -> str:
-    """Return the calls of one step at a site ("prostate" or "head-and-neck") as Markdown."""
+def rendered(name: str, step: int) -> str:
+    """Return the calls of one step, of one of `RENDERED`, as Markdown."""
+    site, agent_name = RENDERED[name]
     case = neck() if site == "head-and-neck" else synthetic.load("train", 1, voxel_size_mm=5)[0]
     env = RadPlanEnv(protocol=site, cases=[case], budget=10, progress=False)
     client = MockClient([_reply] * len(EXPERTS) * step)
-    agent = GPTRadPlanAgent(env, session=Session(client))
+    agent = make_agent(agent_name, env, session=Session(client))
     observation, info = env.reset(seed=0)
     agent.reset(observation, info)
     for _ in range(step):
@@ -129,7 +137,9 @@ def rendered(site: str, step: int) -> str:
     calls = dict(zip(EXPERTS, client.requests[-len(EXPERTS) :], strict=True))
     rows = [f"| {who} | {_tokens(call)} | {_pictures(call)} |" for who, call in calls.items()]
     rows.append(f"| all | {sum(map(_tokens, calls.values()))} | {sum(map(_pictures, calls.values()))} |")
-    header = HEADER.format(title=env.protocol.title, step=step, ratio=CHARACTERS_PER_TOKEN, rows="\n".join(rows))
+    header = HEADER.format(
+        agent=f"`{agent_name}`", title=env.protocol.title, step=step, ratio=CHARACTERS_PER_TOKEN, rows="\n".join(rows)
+    )
     return header + "".join(f"\n## {who}\n\n{_call(call)}" for who, call in calls.items())
 
 
@@ -165,6 +175,18 @@ def _reply(request: Request) -> str:
         return "(scripted) The high dose follows the target; the organ beside it has a hot spot."
     if request.json_schema["title"] == "DVHReport":
         return json.dumps({"tight": [], "room": [], "remark": "(scripted) The organ beside the target has a hot spot."})
+    if "settings" in request.json_schema["properties"]:
+        steps = request.json_schema["properties"]["base"]["maximum"]
+        limit = {"structure": "OutsideTargets", "metric": "D0.03cc", "at_most": 75.0 - steps / 2}
+        return json.dumps(
+            {
+                "reasoning": "(scripted) Body has room; the hot spot outside is held by a limit.",
+                "action": "plan",
+                "base": steps,
+                "settings": [{"structure": "Body", "weight": 100.0 * 1.5**steps}],
+                "limits": [limit],
+            }
+        )
     names = request.json_schema["$defs"]
     if request.json_schema["title"] == "Feedback":
         criteria = names["Shortcoming"]["properties"]["criterion"]["enum"]

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-from pydantic import BaseModel
 
 from radplan_agents.agent import Action, EpisodeInterruptedError
 from radplan_agents.gpt_radplan import GPTRadPlanAgent
-from radplan_agents.gpt_radplan.evaluator import Feedback
-from radplan_agents.gpt_radplan.planner import Proposal
+from radplan_agents.gpt_radplan.planner import Proposed
 from radplan_agents.llm import Failed, SettingsError
-from radplan_agents.plan_changes import changes
+from radplan_agents.plan_changes import plan_changes
 from radplan_agents.registry import load_agent, make_agent
 from radplan_env.env import RadPlanEnv
+from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Plan
 from radplan_env.render import plan_text
 from radplan_experiments.cohort import UsageError, environment_of, open_cohort
@@ -28,6 +27,8 @@ from radplan_experiments.recording import ranking
 from radplan_experiments.recording.settings import ModelChoice
 from radplan_experiments.running import comparison, language_model, run_settings
 from radplan_experiments.writing import new_folder, slug
+
+Chosen = Action | PlanningParameters
 
 PROMPT = "[Enter] go on, words, undo, accept [N] or stop> "
 
@@ -87,12 +88,12 @@ class Dialogue:
     _path: list[int] = field(default_factory=list)
     """Numbers of the plans that lead to the current one, without those that were undone."""
 
-    def hold(self, action: Action | None) -> int | None:
+    def hold(self, action: Chosen | None) -> int | None:
         """Plan and talk until one of both ends it; return the number of the plan kept, None if there is none.
 
         Parameters
         ----------
-        action : ndarray, optional
+        action : ndarray or PlanningParameters, optional
             The agent's first.
         """
         while action is not None:
@@ -107,13 +108,13 @@ class Dialogue:
                 return self._answer(None, over=True)[1]
             comparison.say("(asking the model)")
             action = self.agent.act(observation, info)
-            self._show_thoughts(action)
+            self._show_thoughts()
             action, kept = self._answer(action)
             if kept is not None:
                 return kept
         return self.best()
 
-    def _answer(self, action: Action | None, *, over: bool = False) -> tuple[Action | None, int | None]:
+    def _answer(self, action: Chosen | None, *, over: bool = False) -> tuple[Chosen | None, int | None]:
         """What the physicist makes of a proposed action: the action to take, or the number of the plan to keep."""
         while True:
             line = self.conversation.ask()
@@ -137,9 +138,9 @@ class Dialogue:
                 self._tell(f"After plan {len(self.plans)}: {line}")
                 comparison.say("(asking the model)")
                 action = self.agent.reconsider()
-                self._show_thoughts(action)
+                self._show_thoughts()
 
-    def _undone(self) -> Action:
+    def _undone(self) -> Chosen:
         """Back to the plan before, which the physicist prefers."""
         rejected, before = self._path.pop(), self._path.pop()
         self._tell(f"Plan {rejected} was rejected in favour of plan {before}: go on from that one in another way.")
@@ -154,44 +155,30 @@ class Dialogue:
         best = ranking.handed_over([plan.summary() for plan in self.plans])
         return None if best is None else best + 1
 
-    def _show_thoughts(self, action: Action | None) -> None:
+    def _show_thoughts(self) -> None:
         """Show what the agent says of the plan, and what it wants to change."""
         feedback, proposal = self.agent.feedback, self.agent.proposal
         if feedback is not None:
-            self.conversation.show("The evaluator", _feedback_text(feedback))
+            said = f"gave no usable answer: {feedback}" if isinstance(feedback, Failed) else str(feedback)
+            self.conversation.show("The evaluator", said)
         assert proposal is not None
-        before = self.agent.memory.last.parameters
-        if isinstance(proposal, Proposal) and proposal.start_from == "best":
-            before = self.agent.memory.best.parameters
-        changed = []
-        if action is not None:
-            structures = self.env.system.protocol.structures
-            after = self.env.action_map.to_parameters(action, structures).to_dict()["structures"]
-            changed = changes(before, after)
-        self.conversation.show("The planner", _proposal_text(proposal, changed))
+        self.conversation.show("The planner", _proposal_text(proposal))
 
 
-def _feedback_text(feedback: Feedback | Failed) -> str:
-    if isinstance(feedback, Failed):
-        return f"gave no usable answer: {feedback}"
-    lines = [f"Acceptable: {', '.join(feedback.acceptable) or 'nothing'}", "Failing:", *map(_item, feedback.failing)]
-    return "\n".join([*lines, f"Advice: {feedback.advice}"])
-
-
-def _proposal_text(proposal: Proposal | Failed, changed: list[str]) -> str:
+def _proposal_text(proposal: Proposed | Failed) -> str:
     if isinstance(proposal, Failed):
         return f"gave no usable answer, so the parameters stay as they are: {proposal}"
-    if proposal.action == "stop":
-        return f"would stop: {proposal.reasoning}"
-    lines = [proposal.reasoning, f"From the {proposal.start_from} plan:", *(f"- {line}" for line in changed)]
-    return "\n".join(
-        [*lines, "Because:", *map(_item, proposal.changes), "Expected:", *map(_item, proposal.predictions)]
-    )
-
-
-def _item(item: BaseModel) -> str:
-    """One point of a list, in the model's words."""
-    return "- " + ": ".join(f"{value:g}" if isinstance(value, float) else str(value) for _, value in item)
+    if proposal.parameters is None:
+        return str(proposal.said)
+    base, after = proposal.base.plan, proposal.parameters
+    new: Any
+    if isinstance(after, PlanningParameters):
+        asked = after.to_dict()
+        new = {**base, "parameters": asked["structures"], "limits": asked["limits"]}
+    else:
+        new = {**base, "parameters": after}
+    lines = [*plan_changes(base, new), *(f"not done as asked: {line}" for line in proposal.clamped)]
+    return "\n".join([str(proposal.said), *(f"- {line}" for line in lines)])
 
 
 def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:

@@ -53,9 +53,7 @@ def play(env: RadPlanEnv, monkeypatch: pytest.MonkeyPatch) -> Play:
     png = BytesIO()
     Image.new("L", (8, 8)).save(png, "PNG")
     nothing = [View("planes", png.getvalue(), "a grey square")]
-    monkeypatch.setattr(
-        "radplan_agents.gpt_radplan.agent.plan_views", lambda case, dose_gy, *, prescription_gy: nothing
-    )
+    monkeypatch.setattr("radplan_agents.gpt_radplan.agent.plan_pictures", lambda desk, solved: nothing)
 
     def play(
         *script: Any, steps: int = BUDGET, vision: bool = False, options: Options | None = None, **settings: Any
@@ -63,7 +61,7 @@ def play(env: RadPlanEnv, monkeypatch: pytest.MonkeyPatch) -> Play:
         """Play at most so many steps with a model that gives these replies."""
         client = MockClient(script)
         session = Session(client, settings=ModelSettings(vision=vision))
-        options = options or Options(evaluator="none", references="none")
+        options = options or Options(forms="small", evaluator="none", references="none")
         base = settings.pop("env", env)
         agent = GPTRadPlanAgent(base, session=session, options=options, **settings)
         return Episode(agent, client, list(_plans(agent, base, steps)))

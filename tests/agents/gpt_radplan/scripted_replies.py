@@ -42,3 +42,8 @@ def report(remark: str = "The CI fails.", *, tight: Sequence[str] = (), room: Se
 def feedback(criterion: str = "PTV_7020 CI", advice: str = "Press the body.") -> str:
     failing = [{"criterion": criterion, "remedy": "raise the weight of Body"}]
     return json.dumps({"acceptable": [], "failing": failing, "advice": advice})
+
+
+def setting(*settings: dict[str, Any], base: int = 1, **more: Any) -> str:
+    """What the planner of the open forms proposes."""
+    return json.dumps({"reasoning": "to see", "action": "plan", "base": base, "settings": settings, **more})

@@ -6,7 +6,7 @@ import pytest
 from made_up_plans import summary, task
 from pydantic import ValidationError
 
-from radplan_agents.gpt_radplan.dvh_report import report_on
+from radplan_agents.gpt_radplan.small.dvh_report import report_on
 from radplan_agents.gpt_radplan.task import Task
 
 TASK = Task.of(task())

@@ -13,12 +13,13 @@ from small_env import small_env
 
 from radplan_agents import EpisodeInterruptedError
 from radplan_agents.gpt_radplan import Options
+from radplan_agents.gpt_radplan.anatomy import Anatomy
 from radplan_agents.gpt_radplan.library import Library, ReferencePlan
 from radplan_agents.llm import Failed, ModelError, Reply, SettingsError
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 
-DVH = Options(evaluator="dvh", references="none")
+DVH = Options(forms="small", evaluator="dvh", references="none")
 
 
 def unchanged(episode: Any) -> bool:
@@ -175,10 +176,9 @@ def test_an_unknown_option_is_refused() -> None:
 
 @pytest.mark.parametrize(("references", "shown"), [("none", 0), ("fixed", 2)])
 def test_examples_are_plans_of_other_patients(play: Any, references: Any, shown: int) -> None:
-    anatomy: Any = None  # what plans are retrieved by; test_library.py has real ones
     library = Library(
         tuple(
-            ReferencePlan("prostate", anatomy, START, summary(90), (f"effect in {name}",), ())
+            ReferencePlan("prostate", Anatomy({}, {name: 1.0}), START, summary(90), (f"effect in {name}",), ())
             for name in ("first", "second", "third")
         )
     )

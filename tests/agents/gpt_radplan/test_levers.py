@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from made_up_plans import parameters, summary, task
 
-from radplan_agents.gpt_radplan.levers import Lever, kind, shortfalls, tried
 from radplan_agents.gpt_radplan.memory import Memory, Step
-from radplan_agents.gpt_radplan.options import Options
 from radplan_agents.gpt_radplan.prompts import render
+from radplan_agents.gpt_radplan.small.levers import Lever, kind, shortfalls, tried
 from radplan_agents.gpt_radplan.task import Task
 from radplan_env.protocol import load_protocol
 
@@ -69,16 +68,10 @@ def test_what_fails_in_the_best_or_the_last_plan_is_told_of_both() -> None:
     assert ci.standings["last"] == "FAIL, 0.795, short by 0.088"
 
 
-def test_without_remedies_the_facts_remain() -> None:
-    failed = shortfalls({"last": summary(70, {"Rectum D0.03cc": -0.01})}, Task.of(task()))
-    text = render("failing", shortfalls=failed, tried={}, options=Options(remedies=False), feedback=None)
-    assert text.splitlines()[1:] == ["1. Rectum D0.03cc, priority 2, limit ≤ 71.60 Gy: FAIL, 72.32 Gy, over by 0.72 Gy"]
-
-
 def test_a_hot_spot_in_an_organ_is_the_targets() -> None:
     described = Task.of(task())
     failed = shortfalls({"last": summary(70, {"Rectum D0.03cc": -0.01})}, described)
-    text = render("failing", shortfalls=failed, tried={}, options=Options(), feedback=None)
+    text = render("small/failing", shortfalls=failed, tried={}, feedback=None)
     assert "raise the weight of PTV_7020" in text
     assert "lower the weight of Rectum" in text
     assert "raise the weight of Rectum" not in text

@@ -45,7 +45,7 @@ def test_no_id_no_path_and_no_free_name_reaches_a_prompt(box_case: Case, play: C
     episode = play(
         *("It is hot.", report(), feedback(), proposal(change(amount=2.0))),
         env=small_env(case, budget=3),
-        options=Options(references="none"),
+        options=Options(forms="small", references="none"),
         vision=True,
         steps=2,
     )

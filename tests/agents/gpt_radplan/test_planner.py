@@ -1,4 +1,4 @@
-"""What the planner may propose, and what becomes of a proposal that it may not make."""
+"""What the planner of the small forms may propose, and what becomes of a proposal that it may not make."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scripted_replies import change, proposal
 
 from radplan_agents.gpt_radplan.memory import Memory, Step
 from radplan_agents.gpt_radplan.options import Options
-from radplan_agents.gpt_radplan.planner import Planner
+from radplan_agents.gpt_radplan.small.planner import SmallPlanner
 from radplan_agents.gpt_radplan.task import Task
 from radplan_agents.llm import Failed, MockClient, Reply, Session
 
@@ -26,7 +26,9 @@ def proposed(*script: Any, memory: Memory | None = None) -> tuple[Any, Session, 
         memory.add(Step(1, summary()))
     client = MockClient(script)
     session = Session(client)
-    return Planner(session, TASK, Options(), ()).propose(memory, None, ""), session, client
+    desk: Any = None  # the forms need none
+    answer = SmallPlanner(session, TASK, Options(forms="small"), (), desk).propose(memory, None, "")
+    return answer, session, client
 
 
 def offered(client: MockClient) -> Any:
@@ -78,14 +80,14 @@ def test_a_weight_moves_by_a_factor_between_one_and_five(amount: float, fault: s
 
 def test_a_factor_of_one_beside_other_changes_changes_nothing() -> None:
     answer, session, _ = proposed(proposal(change("Rectum", direction="lower", amount=1), change("Body", amount=2)))
-    assert answer[2] == parameters(Body=200)
+    assert answer.parameters == parameters(Body=200)
     assert session.record()["faults"] == {}
 
 
 @pytest.mark.parametrize("amount", [2.0, 0.5])
 def test_a_weight_is_halved_by_a_factor_of_two_or_of_one_half(amount: float) -> None:
     answer, session, _ = proposed(proposal(change("Rectum", direction="lower", amount=amount)))
-    assert answer[2] == parameters(Rectum=START["Rectum"]["weight"] / 2)
+    assert answer.parameters == parameters(Rectum=START["Rectum"]["weight"] / 2)
     assert session.record()["faults"] == {}
 
 
@@ -97,7 +99,7 @@ def test_a_factor_that_means_the_opposite_or_too_much_is_refused(direction: str,
 
 def test_a_mistake_may_be_mended() -> None:
     answer, session, client = proposed(FAULTY["out_of_bounds"], proposal(change(amount=5)))
-    assert answer[2] == parameters(Body=500)
+    assert answer.parameters == parameters(Body=500)
     assert session.record()["faults"] == {"out_of_bounds": 1}
     assert "between 1 and 5" in client.requests[1].messages[-1].text
 
@@ -108,7 +110,7 @@ def test_both_parameters_of_several_structures_may_move() -> None:
         change("Rectum", parameter="objective_dose", amount=12.5),
         change("Femur_Head_L", parameter="objective_dose", direction="lower", amount=7),
     ]
-    _, _, after = proposed(proposal(*changes))[0]
+    after = proposed(proposal(*changes))[0].parameters
     assert after["Rectum"] == {"weight": START["Rectum"]["weight"] / 4, "objective_dose_gy": 12.5}
     assert after["Femur_Head_L"]["objective_dose_gy"] == START["Femur_Head_L"]["objective_dose_gy"] - 7
     assert {name for name in START if after[name] != START[name]} == {"Rectum", "Femur_Head_L"}
@@ -131,7 +133,7 @@ def test_a_change_goes_its_way_and_stays_in_range(
     if before == (high if direction == "raise" else low):
         assert session.record()["faults"] == {"no_change": 3}
         return
-    after = answer[2][structure][quantity]
+    after = answer.parameters[structure][quantity]
     assert low <= after <= high
     assert (after > before) == (direction == "raise")
 
@@ -146,9 +148,9 @@ def trajectory() -> Memory:
 
 @pytest.mark.parametrize(("start", "rectum"), [("best", 5.0), ("last", 25.0)])
 def test_a_change_begins_from_the_best_or_the_last_plan(start: str, rectum: float) -> None:
-    (_, base, after), _, _ = proposed(proposal(change(amount=1.5), start_from=start), memory=trajectory())
-    assert base.number == {"best": 1, "last": 2}[start]
-    assert after == parameters(Rectum=rectum, Body=150)
+    answer, _, _ = proposed(proposal(change(amount=1.5), start_from=start), memory=trajectory())
+    assert answer.base.number == {"best": 1, "last": 2}[start]
+    assert answer.parameters == parameters(Rectum=rectum, Body=150)
 
 
 def test_parameters_that_were_tried_are_not_tried_again() -> None:
@@ -156,15 +158,13 @@ def test_parameters_that_were_tried_are_not_tried_again() -> None:
     answer, session, client = proposed(back, proposal(change()), memory=trajectory())
     assert session.record()["faults"] == {"already_tried": 1}
     assert "step 1 had these very parameters" in client.requests[1].messages[-1].text
-    assert answer[2] == parameters(Rectum=25, Body=200)
+    assert answer.parameters == parameters(Rectum=25, Body=200)
 
 
 def test_it_may_stop_after_a_step_without_gain() -> None:
-    (said, _, after), _, client = proposed(
-        proposal(action="stop", reasoning="The overlap forbids it."), memory=trajectory()
-    )
-    assert after is None
-    assert said.reasoning == "The overlap forbids it."
+    answer, _, client = proposed(proposal(action="stop", reasoning="The overlap forbids it."), memory=trajectory())
+    assert answer.parameters is None
+    assert answer.said.reasoning == "The overlap forbids it."
     assert offered(client)["action"]["enum"] == ["change", "stop"]
 
 

@@ -27,9 +27,12 @@ CALLS = {
     "gpt-radplan:joint": ["evaluator", "planner"],
     "gpt-radplan:no-memory": ["vision expert", "DVH expert", "evaluator", "planner"],
     "gpt-radplan:fixed-references": ["vision expert", "DVH expert", "evaluator", "planner"],
-    "gpt-radplan:no-remedies": ["vision expert", "DVH expert", "evaluator", "planner"],
+    "gpt-radplan:small": ["vision expert", "DVH expert", "evaluator", "planner"],
     "gpt-radplan:no-references": ["vision expert", "DVH expert", "evaluator", "planner"],
 }
+
+SEE = {"gpt-radplan:small": ["vision expert"], "gpt-radplan:dvh-only": []}
+"""Who is shown pictures, where it is not all but the DVH expert."""
 
 
 class Listening(Session):
@@ -67,7 +70,7 @@ def views(box_case: Case) -> list[View]:
 def test_each_step_asks_those_that_the_name_says(
     name: str, env: RadPlanEnv, views: list[View], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("radplan_agents.gpt_radplan.agent.plan_views", lambda *_, **__: views)
+    monkeypatch.setattr("radplan_agents.gpt_radplan.agent.plan_pictures", lambda *_, **__: views)
     client = MockClient(repeat(reply, 99))
     session = Listening(client)
     agent = make_agent(name, env, session=session)
@@ -78,8 +81,8 @@ def test_each_step_asks_those_that_the_name_says(
     observation, _, _, _, info = env.step(action)
     agent.act(observation, info)
     assert session.names == CALLS[name]
-    pictures = sum(request.has_images for request in client.requests)
-    assert pictures == sum(who == "vision expert" for who in CALLS[name]) + (name == "gpt-radplan:joint")
+    pictures = [who for who, request in zip(session.names, client.requests, strict=True) if request.has_images]
+    assert pictures == SEE.get(name, [who for who in CALLS[name] if who != "DVH expert"])
 
 
 def test_all_variants_differ_from_the_whole_agent_and_from_each_other() -> None:
@@ -93,7 +96,7 @@ def test_those_that_need_pictures_say_so() -> None:
     for name in VARIANTS:
         variant = load_agent(name)
         assert issubclass(variant, Variant)
-        assert variant.needs_pictures == (variant.options.uses_pictures and not variant.options.uses_tables)
+        assert variant.needs_pictures == (variant.options.evaluator == "vision")
 
 
 def test_unknown_variants_are_refused() -> None:

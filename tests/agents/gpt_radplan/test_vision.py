@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scripted_server as scripted
-from pictures import NEAR, contours_found, decoded, position_mm, wash
+from pictures import NEAR, band, contours_found, decoded, position_mm
 from scripted_replies import change, feedback, proposal, report
 
 from radplan_agents.gpt_radplan import GPTRadPlanAgent, Options
@@ -21,7 +21,7 @@ from radplan_env.render import plan_views
 from radplan_env.render.views import NAMES, SIDE, View
 
 RX_GY = 70.2
-ALONE = Options(references="none")
+ALONE = Options(forms="small", references="none")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def check_picture(png: bytes, view: View, dose_gy: Any, case: Case) -> None:
         if np.take(case.structures["PTV_7020"], panel.plane.index, axis=panel.plane.axis)[
             tuple(np.delete(voxel, panel.plane.axis))
         ]:
-            expected = wash(100 * float(dose_gy[voxel]) / RX_GY, ct_hu=0)
+            expected = band(100 * float(dose_gy[voxel]) / RX_GY)
             np.testing.assert_allclose(picture[panel.pixel(position_mm(case, voxel))], expected, atol=NEAR)
 
 
@@ -127,7 +127,7 @@ def test_steps_and_examples_are_shown_beside_the_plan(
     env: RadPlanEnv, service: scripted.Service, box_case: Case
 ) -> None:
     service.script.extend([looks, *ANSWERS] * 2)
-    _, plans = play(env, service, steps=3, options=Options(references="fixed", reference_count=2))
+    _, plans = play(env, service, steps=3, options=Options(forms="small", references="fixed", reference_count=2))
     pictures, words = shown(service.requests[4]), said(service.requests[4])
     before, now = (views_of(plan, box_case) for plan in plans[:2])
     assert pictures[2:] == [before[0].png, *(view.png for view in now)]

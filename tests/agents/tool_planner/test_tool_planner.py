@@ -201,9 +201,9 @@ def test_a_service_without_tools_is_told_in_words(play: Play, service: scripted.
 
 def test_pictures_are_shown_to_models_that_see(play: Play, service: scripted.Service) -> None:
     look = calls(("slice_image", {"criterion": "Rectum D0.03cc"}))
-    play(calls(("plan", {})), look, FINISH)
+    play(calls(("plan", {})), look, look, FINISH)
     shown = [m for m in service.requests[-1]["messages"] if isinstance(m["content"], list)]
-    assert len(shown) == 1 and shown[0]["role"] == "user"
+    assert len(shown) == 1 and shown[0]["role"] == "user", "the same picture is sent once"
     play(calls(("plan", {})), look, FINISH, vision=False)
     assert not [m for m in service.requests[-1]["messages"] if isinstance(m["content"], list)]
     assert "no pictures" in results(service)[-1]

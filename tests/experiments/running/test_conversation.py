@@ -36,7 +36,8 @@ def test_comment_undo_and_accept(
     service: scripted.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = "\nspare the core, stop at nothing\n\nundo\naccept 2\n"
-    assert converse(service, tmp_path, monkeypatch, said, "--budget", "5", "--instructions", "be bold") == 0
+    more = ["--agent", "gpt-radplan:small", "--budget", "5", "--instructions", "be bold"]
+    assert converse(service, tmp_path, monkeypatch, said, *more) == 0
     shown = capsys.readouterr().out
     assert [int(number) for number in re.findall(r"^Plan (\d) of 5$", shown, re.MULTILINE)] == [1, 2, 3, 4]
     assert "Acceptable: " in shown and "objective dose [Gy]" in shown

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from radplan_env.case import Case
 from radplan_env.planning import Plan
+from radplan_env.render.bands import DOSE
 from radplan_env.render.colors import drawing_order, structure_colors
 from radplan_env.render.dvh import Curves, draw_dvh
 from radplan_env.render.planes import planes_of
@@ -26,7 +27,7 @@ COLUMNS = 3
 PANEL = (4.4, 3.5)
 """Width and height of a panel in inches."""
 SLICE = (3.4, 2.7)
-"""What is left of it inside the axes of its neighbours: labels of structures are spread for this size."""
+"""What is left of it inside the axes of its neighbours."""
 
 
 def trajectory(
@@ -126,5 +127,6 @@ def _draw_axial(axes: Axes, case: Case, plan: Plan, label: str, prescription_gy:
     """The dose on the axial slice through the primary target's centroid."""
     axial = planes_of(case)[0]
     axes.grid(False)
-    draw_slice(axes, case, axial, plan.dose_on(case.grid), prescription_gy=prescription_gy, inches=SLICE)
+    percent = plan.dose_on(case.grid) * (100 / prescription_gy)
+    draw_slice(axes, case, axial, percent, bands=DOSE, inches=SLICE)
     axes.set_title(f"{label}: score {plan.evaluation.score:.1f}", loc="left", fontsize=9)

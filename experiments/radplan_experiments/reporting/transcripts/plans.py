@@ -10,15 +10,19 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from radplan_agents.criteria import failing_names
+from radplan_agents.gpt_radplan import planner
 from radplan_agents.gpt_radplan.effects import Outcome, outcomes
-from radplan_agents.gpt_radplan.evaluator import Feedback
-from radplan_agents.gpt_radplan.levers import Lever
-from radplan_agents.gpt_radplan.planner import Change, Proposal
-from radplan_agents.plan_changes import changes, moved_line, movements
+from radplan_agents.gpt_radplan.small.evaluator import Feedback
+from radplan_agents.gpt_radplan.small.levers import Lever
+from radplan_agents.gpt_radplan.small.planner import Change, Proposal
+from radplan_agents.plan_changes import moved_line, movements, plan_changes
 from radplan_env.planning import Summary
 from radplan_experiments.reporting.transcripts.questions import Question, Turn
 
 M = TypeVar("M", bound=BaseModel)
+
+AnyProposal = Proposal | planner.Proposal
+"""By the forms of ``gpt-radplan:small``, or as ``gpt-radplan`` itself proposes."""
 
 SHORT = 300
 """Characters of an answer that are shown at first sight, where its form is not known."""
@@ -72,7 +76,7 @@ def step(turn: Turn, plans: Sequence[Summary]) -> Step | None:
         base=base,
         changed=[] if after is None else _changed(plans[base - 1], after, proposal),
         effect="" if after is None else moved_line(plans[base - 1], after),
-        outcomes=[] if after is None or proposal is None else _outcomes(proposal, plans[base - 1], after),
+        outcomes=[] if after is None else _outcomes(proposal, plans[base - 1], after),
     )
 
 
@@ -81,9 +85,9 @@ def feedback(question: Question) -> Feedback | None:
     return _read(Feedback, question)
 
 
-def proposed(question: Question) -> Proposal | None:
+def proposed(question: Question) -> AnyProposal | None:
     """The planner's proposal, where the question's answer is such."""
-    return _read(Proposal, question)
+    return _read(Proposal, question) or _read(planner.Proposal, question)
 
 
 def in_short(question: Question) -> str:
@@ -97,14 +101,14 @@ def in_short(question: Question) -> str:
 class _Approves:
     """Stands where an answer was checked before it was used: it need not be checked once more."""
 
-    def check(self, proposal: Proposal) -> None:
+    def check(self, proposal: AnyProposal) -> None:
         pass
 
 
 def _read(form: type[M], question: Question) -> M | None:
     given = question.given
     try:
-        return None if given is None else form.model_validate(given, context={"desk": _Approves()})
+        return None if given is None else form.model_validate(given, context={"checks": _Approves()})
     except ValidationError:
         return None
 
@@ -115,16 +119,19 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _base(proposal: Proposal | None, plans: Sequence[Summary]) -> int:
-    """Number of the plan that changes begin from: the last or, where the planner says so, the best."""
-    if proposal is None or proposal.start_from != "best":
-        return len(plans)
-    return max(range(1, len(plans) + 1), key=lambda number: float(plans[number - 1]["score"]))
+def _base(proposal: AnyProposal | None, plans: Sequence[Summary]) -> int:
+    """Number of the plan that changes begin from: by default the last."""
+    match proposal:
+        case planner.Proposal(action="plan", base=base) if 1 <= base <= len(plans):
+            return base
+        case Proposal(start_from="best"):
+            return max(range(1, len(plans) + 1), key=lambda number: float(plans[number - 1]["score"]))
+    return len(plans)
 
 
-def _changed(before: Summary, after: Summary, proposal: Proposal | None) -> list[tuple[str, str]]:
-    wanted = [] if proposal is None else proposal.changes
-    lines = changes(before["parameters"], after["parameters"])
+def _changed(before: Summary, after: Summary, proposal: AnyProposal | None) -> list[tuple[str, str]]:
+    wanted = proposal.changes if isinstance(proposal, Proposal) else []
+    lines = plan_changes(before, after)
     return [(line, next((change.reason for change in wanted if _is_of(change, line)), "")) for line in lines]
 
 
@@ -134,7 +141,9 @@ def _is_of(change: Change, line: str) -> bool:
     return lever is not None and line.startswith(f"{lever.structure} {lever.parameter.replace('_', ' ')} ")
 
 
-def _outcomes(proposal: Proposal, before: Summary, after: Summary) -> list[Outcome]:
+def _outcomes(proposal: AnyProposal | None, before: Summary, after: Summary) -> list[Outcome]:
     """What came of predictions, but for criteria that the plans were judged by then and are not now."""
+    if not isinstance(proposal, Proposal):
+        return []
     known = movements(before, after)
     return outcomes([each for each in proposal.predictions if each.criterion in known], before, after)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from radplan_agents.gpt_radplan.evaluator import Feedback
-from radplan_agents.gpt_radplan.planner import Proposal
+from radplan_agents.gpt_radplan.small.evaluator import Feedback
 from radplan_env.planning import Summary
 from radplan_experiments.recording.records import Record
 from radplan_experiments.reporting.transcripts import plans
 from radplan_experiments.reporting.transcripts.entries import Call, Conversation, Message, Shown
-from radplan_experiments.reporting.transcripts.plans import Step
+from radplan_experiments.reporting.transcripts.plans import AnyProposal, Step
 from radplan_experiments.reporting.transcripts.questions import Question, Turn, questions, turns
 from radplan_experiments.reporting.transcripts.shown import Passage, Pixels, Place, ShownMessage, Writer, passages
 from radplan_experiments.wording import counted, listed
@@ -64,7 +63,7 @@ class ShownQuestion:
     faults: list[str]
     in_short: str
     feedback: Feedback | None
-    proposal: Proposal | None
+    proposal: AnyProposal | None
     calls: list[ShownCall]
 
 
