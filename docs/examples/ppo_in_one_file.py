@@ -3,8 +3,8 @@
 Everything that learns is here: network, rollout, advantages, update. `train.py` is the tool for policies that are kept,
 chosen by validation and played by compare.py; this is the place to try an idea.
 
-  python experiments/ppo_in_one_file.py
-  python experiments/ppo_in_one_file.py --solves 2048 --envs 8 --tensorboard runs/idea
+  python docs/examples/ppo_in_one_file.py
+  python docs/examples/ppo_in_one_file.py --solves 2048 --envs 8 --tensorboard runs/idea
 """
 
 from __future__ import annotations
