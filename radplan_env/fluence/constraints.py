@@ -71,16 +71,22 @@ class DoseConstraint:
         """Each row's share of the volume, shape (rows,)."""
         return shares(self.rows, self.volumes_cc)
 
-    def exempt(self, order: Rows) -> int:
+    def exempt(self, order: Rows, pulled: NDArray[np.bool_] | None = None) -> int:
         """Return how many of the coldest rows a bound on D_q from below spares; `order` sorts the rows by dose.
 
-        D_q is interpolated between the first that is not spared and the next.
+        D_q is interpolated between the first that is not spared and the next. Rows that are `pulled` (rows,) up to the
+        bound end up with the same dose, and any may turn out the first, as any of those spared may the coldest.
         """
         assert self.percent is not None
         share = 1.0 - self.percent / 100.0
         if self.volumes_cc is None:
             return int(np.floor(share * (order.size - 1)))
-        return max(int(np.searchsorted(positions(self.shares[order]), share, side="right")) - 1, 0)
+        shares = self.shares[order]
+        at = positions(shares)
+        if pulled is not None:
+            first = np.maximum.accumulate(np.where(pulled[order], shares, 0.0)[::-1])[::-1]
+            at = at + np.maximum(first - shares, 0.0) / 2 + (shares[0] - np.minimum.accumulate(shares)) / 2
+        return max(int(np.searchsorted(at, share, side="right")) - 1, 0)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -148,7 +154,7 @@ class Multipliers:
     def choose_voxels(self, dose: Vector) -> None:
         """Choose which voxels must reach the bound, and which must not exceed it."""
         order = np.argsort(dose[self.rows] - (self.lower - self.upper) / self.penalty, kind="stable")
-        below = 0 if self.constraint.percent is None else self.constraint.exempt(order)
+        below = 0 if self.constraint.percent is None else self.constraint.exempt(order, self.lower > 0)
         self._raised[:] = self.constraint.relation != "≤"
         self._raised[order[:below]] = False
         self._lowered[:] = False
