@@ -33,6 +33,10 @@ from .volumes import dose_at_volume, positions, shares
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
+CONSTRAINT_TOLERANCE = 5e-5
+"""Relative error of a constraint a solver aims at; what counts as met is wider (`solver.MET_TOLERANCE`)."""
+LEFT_TO_ROUNDING = 5e-4
+"""Relative error of D_q that only the order of rows at the same dose makes."""
 Relation = Literal["=", "≥", "≤"]
 
 
@@ -71,22 +75,16 @@ class DoseConstraint:
         """Each row's share of the volume, shape (rows,)."""
         return shares(self.rows, self.volumes_cc)
 
-    def exempt(self, order: Rows, pulled: NDArray[np.bool_] | None = None) -> int:
+    def exempt(self, order: Rows) -> int:
         """Return how many of the coldest rows a bound on D_q from below spares; `order` sorts the rows by dose.
 
-        D_q is interpolated between the first that is not spared and the next. Rows that are `pulled` (rows,) up to the
-        bound end up with the same dose, and any may turn out the first, as any of those spared may the coldest.
+        D_q is interpolated between the first that is not spared and the next.
         """
         assert self.percent is not None
         share = 1.0 - self.percent / 100.0
         if self.volumes_cc is None:
             return int(np.floor(share * (order.size - 1)))
-        shares = self.shares[order]
-        at = positions(shares)
-        if pulled is not None:
-            first = np.maximum.accumulate(np.where(pulled[order], shares, 0.0)[::-1])[::-1]
-            at = at + np.maximum(first - shares, 0.0) / 2 + (shares[0] - np.minimum.accumulate(shares)) / 2
-        return max(int(np.searchsorted(at, share, side="right")) - 1, 0)
+        return max(int(np.searchsorted(positions(self.shares[order]), share, side="right")) - 1, 0)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -150,11 +148,13 @@ class Multipliers:
         self.upper = np.zeros(count)
         self._raised = np.zeros(count, dtype=bool)
         self._lowered = np.zeros(count, dtype=bool)
+        self._withheld = 0
 
-    def choose_voxels(self, dose: Vector) -> None:
-        """Choose which voxels must reach the bound, and which must not exceed it."""
+    def choose_voxels(self, dose: Vector) -> bool:
+        """Choose which voxels must reach the bound, and which must not exceed it; return whether any is another."""
+        before = self._raised.copy(), self._lowered.copy()
         order = np.argsort(dose[self.rows] - (self.lower - self.upper) / self.penalty, kind="stable")
-        below = 0 if self.constraint.percent is None else self.constraint.exempt(order, self.lower > 0)
+        below = 0 if self.constraint.percent is None else max(self.constraint.exempt(order) - self._withheld, 0)
         self._raised[:] = self.constraint.relation != "≤"
         self._raised[order[:below]] = False
         self._lowered[:] = False
@@ -162,6 +162,7 @@ class Multipliers:
             self._lowered[order[: below + 2]] = True
         self.lower[~self._raised] = 0.0
         self.upper[~self._lowered] = 0.0
+        return not (np.array_equal(before[0], self._raised) and np.array_equal(before[1], self._lowered))
 
     def _must_come_down(self, dose: Vector) -> bool:
         """Whether the bound holds from above: an equality's only where nothing pulls the target up to its dose.
@@ -187,19 +188,50 @@ class Multipliers:
             constant=-float((self.lower**2).sum() + (self.upper**2).sum()) / (2 * self.penalty),
         )
 
+    def short_gy(self, dose: Vector) -> Vector:
+        """Return the dose that each bounded voxel lacks, or must lose, in the order of `loss`."""
+        below = self.constraint.dose_gy - dose[self.rows]
+        return np.concatenate([below[self._raised], -below[self._lowered]])
+
+    def take(self, pulls: Vector) -> None:
+        """Take pulls on the bounded voxels, in the order of `loss`, as the new multipliers."""
+        raised = np.count_nonzero(self._raised)
+        self.lower[self._raised], self.upper[self._lowered] = pulls[:raised], pulls[raised:]
+
     def update(self, dose: Vector) -> None:
         """Take the pulls at this dose as the new multipliers."""
         self.lower, self.upper = self._pulls(dose)
 
+    def error(self, dose: Vector) -> float:
+        """Return the constraint's error, or 0 if it is small and left to rounding.
+
+        Rows pulled up to the bound have the same dose, and which of them comes first is left to rounding: one that
+        stands for a larger volume than the choice of voxels reckoned with, perhaps. D_q then falls short though every
+        row that must reach the bound does.
+        """
+        error = self.constraint.error(dose)
+        return 0.0 if error <= LEFT_TO_ROUNDING and self._falls_short(dose) else error
+
+    def spare_fewer(self, dose: Vector) -> None:
+        """Spare one row fewer if D_q falls short by more than can be left to rounding, though no row does."""
+        if self.constraint.error(dose) > LEFT_TO_ROUNDING and self._falls_short(dose):
+            self._withheld += 1
+            self.choose_voxels(dose)
+
+    def _falls_short(self, dose: Vector) -> bool:
+        """Whether D_q does, though every row that must reach the bound has it."""
+        reaches = (1.0 - CONSTRAINT_TOLERANCE) * self.constraint.dose_gy
+        short = bool(self.lower.any()) and self.constraint.achieved_gy(dose) < reaches
+        return short and bool(dose[self.rows[self._raised]].min() >= reaches)
+
     def idle_pull(self, dose: Vector) -> float:
-        """Return Σ λ_i · (b − d_i) over the voxels below an upper bound: what pulling at them anyway may cost.
+        """Return Σ λ_i · |d_i − b| over the voxels within their bound: what pulling at them anyway may cost.
 
         Multipliers that an earlier solve has left are too large where its objective was heavier than today's.
         """
-        if self.constraint.relation != "≤":
-            return 0.0
-        _, pull_down = self._pulls(dose)
-        return float(pull_down @ np.maximum(self.constraint.dose_gy - dose[self.rows], 0.0))
+        pull_up, pull_down = self._pulls(dose)
+        above = dose[self.rows] - self.constraint.dose_gy
+        return float(pull_up @ np.maximum(above, 0.0) + pull_down @ np.maximum(-above, 0.0))
 
     def _pulls(self, dose: Vector) -> tuple[Vector, Vector]:
         """Force per voxel towards its lower and from its upper bound: the multipliers the penalty stands for."""
