@@ -150,9 +150,8 @@ class Multipliers:
         self._lowered = np.zeros(count, dtype=bool)
         self._withheld = 0
 
-    def choose_voxels(self, dose: Vector) -> bool:
-        """Choose which voxels must reach the bound, and which must not exceed it; return whether any is another."""
-        before = self._raised.copy(), self._lowered.copy()
+    def choose_voxels(self, dose: Vector) -> None:
+        """Choose which voxels must reach the bound, and which must not exceed it."""
         order = np.argsort(dose[self.rows] - (self.lower - self.upper) / self.penalty, kind="stable")
         below = 0 if self.constraint.percent is None else max(self.constraint.exempt(order) - self._withheld, 0)
         self._raised[:] = self.constraint.relation != "≤"
@@ -162,7 +161,6 @@ class Multipliers:
             self._lowered[order[: below + 2]] = True
         self.lower[~self._raised] = 0.0
         self.upper[~self._lowered] = 0.0
-        return not (np.array_equal(before[0], self._raised) and np.array_equal(before[1], self._lowered))
 
     def _must_come_down(self, dose: Vector) -> bool:
         """Whether the bound holds from above: an equality's only where nothing pulls the target up to its dose.

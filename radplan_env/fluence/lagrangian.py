@@ -31,7 +31,7 @@ _UPDATES_THAT_CHOOSE = 16  # afterwards the exempt voxels stay, so that the mult
 _NEGLIGIBLE = 1e-4
 _PENALTY = 10.0  # of the constraints' terms, relative to the curvature the heaviest term would have on the target
 _HIGHEST_PENALTY = 4.0**3  # relative to the first one; beyond it, single precision's rounding governs the steps
-_CHOSEN = 1e-3  # error below which exempt voxels that have not changed stay
+_CHOSEN = 1e-3  # error below which exempt voxels stay as well, or choices may take turns for ever
 _SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
 _STALLED, _PATIENCE = 0.9, 4  # upper bounds are out of reach when so many updates leave more than this of the error
 
@@ -225,8 +225,8 @@ def _minimise_lagrangian(
             break
         tolerance = min(max(worst, KKT_TOLERANCE), tolerance)
         better = minimiser.multipliers(minimum, loss, bounds, np.concatenate(short)) if chosen else None
-        at, choosing = 0, not chosen and update < _UPDATES_THAT_CHOOSE
-        chosen = chosen or worst <= _CHOSEN or not choosing
+        at, choosing = 0, not chosen
+        chosen = chosen or worst <= _CHOSEN or update + 1 >= _UPDATES_THAT_CHOOSE
         for each, lack, error, before, most in zip(multipliers, short, errors, previous, highest, strict=True):
             each.update(dose)
             if better is not None:
@@ -234,8 +234,8 @@ def _minimise_lagrangian(
                 at += lack.size
             elif error > max(_SLOW * before, CONSTRAINT_TOLERANCE):
                 each.penalty = min(4.0 * each.penalty, most)
-            if choosing and each.choose_voxels(dose):
-                chosen = False
+            if choosing:
+                each.choose_voxels(dose)
             else:
                 each.spare_fewer(dose)
         if better is not None:
