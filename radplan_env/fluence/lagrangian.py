@@ -64,10 +64,8 @@ class Minimiser(Protocol):
         """
         ...
 
-    def multipliers(
-        self, minimum: Minimum, loss: Loss, bounds: Loss, short_gy: Vector
-    ) -> tuple[Vector, Vector] | None:
-        """Return a fluence and pulls (pieces,) with which the bounds would be met, or None to take those of the minimum.
+    def multipliers(self, minimum: Minimum, loss: Loss, bounds: Loss, short_gy: Vector) -> tuple[Vector, Vector] | None:
+        """Return a fluence and pulls (pieces,) with which the bounds would be met, or None: take the minimum's.
 
         Parameters
         ----------
@@ -91,9 +89,7 @@ class LagrangianSolver:
         Makes the minimiser of one solve from K, with rows added for means, and the problem.
     """
 
-    def __init__(
-        self, matrix: InfluenceMatrix, minimiser: Callable[[DoseOperator, FluenceProblem], Minimiser]
-    ) -> None:
+    def __init__(self, matrix: InfluenceMatrix, minimiser: Callable[[DoseOperator, FluenceProblem], Minimiser]) -> None:
         self.matrix = matrix
         self._minimiser = minimiser
 

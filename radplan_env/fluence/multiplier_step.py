@@ -1,7 +1,7 @@
 """Newton's step on the multipliers of bounds that act, where the usual update would take many minimisations.
 
-At the minimum x of the augmented Lagrangian with Hessian H, the bounds that act lack the dose r. Pulls stronger by μ move
-x by p = H⁻¹ Kᵀ s μ over the bixels above zero, and meet the bounds where
+At the minimum x of the augmented Lagrangian with Hessian H, the bounds that act lack the dose r. Pulls stronger by μ
+move x by p = H⁻¹ Kᵀ s μ over the bixels above zero, and meet the bounds where
 
     s K H⁻¹ Kᵀ s μ = r,
 
@@ -10,6 +10,8 @@ preconditioner (second-order multiplier iteration: Bertsekas, Constrained Optimi
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -69,24 +71,7 @@ def multipliers(
         step[columns] = block.solve(right, np.zeros(columns.size), free)[0]
         return step, sign * matrix.dose(step, rows)
 
-    left = short_gy[acting]
-    enough = _LEFT * float(np.abs(left).max())
-    more, whole_step = np.zeros_like(left), np.zeros_like(fluence)
-    direction, product = np.zeros_like(left), np.inf
-    for _ in range(_MOST_STEPS):
-        steepest = stiffness * left
-        before, product = product, float(left @ steepest)
-        if product <= 0:
-            break
-        direction = steepest + product / before * direction
-        step, dose_change = moved(direction)
-        along = float(direction @ dose_change)
-        if along <= 0:  # rounding
-            break
-        length = product / along
-        more, whole_step, left = more + length * direction, whole_step + length * step, left - length * dose_change
-        if np.abs(left).max() <= enough:
-            break
+    more, whole_step = _conjugate_gradients(moved, short_gy[acting], stiffness, fluence.size)
     pulls = np.zeros(bounds.rows.size)
     pulls[acting] = np.maximum(stiffness * (lacking - short_gy)[acting] + more, 0.0)
     moved_to = np.maximum(fluence + whole_step, 0.0)
@@ -95,6 +80,27 @@ def multipliers(
     now[acting] = 1.0
     better = _missed(after, pulls) <= _BETTER * _missed(short_gy, now)
     return (moved_to, pulls) if better else None
+
+
+def _conjugate_gradients(
+    moved: Callable[[Vector], tuple[Vector, Vector]], left: Vector, stiffness: Vector, bixels: int
+) -> tuple[Vector, Vector]:
+    """Return the pulls that make up what is left, and the step (bixels,) that they make."""
+    enough = _LEFT * float(np.abs(left).max())
+    pulls, whole_step, direction, product = np.zeros_like(left), np.zeros(bixels), np.zeros_like(left), np.inf
+    for _ in range(_MOST_STEPS):
+        steepest = stiffness * left
+        before, product = product, float(left @ steepest)
+        direction = steepest + product / before * direction
+        step, dose_change = moved(direction)
+        along = float(direction @ dose_change)
+        if along <= 0:  # nothing left but rounding
+            break
+        length = product / along
+        pulls, whole_step, left = pulls + length * direction, whole_step + length * step, left - length * dose_change
+        if np.abs(left).max() <= enough:
+            break
+    return pulls, whole_step
 
 
 def _missed(short_gy: Vector, pulls: Vector) -> float:

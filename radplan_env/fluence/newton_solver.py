@@ -56,9 +56,7 @@ class _NewtonMinimiser:
         constant = None if smoothness is None else smoothness.hessian
         # Their rounding depends on their history: kept, one solve would sway the next.
         self._memory = newton.Memory(np.zeros((2, matrix.shape[0]), dtype=bool))
-        self._grams = [
-            Gram(matrix, dtype, constant, bases if dtype is precisions[0] else ()) for dtype in precisions
-        ]
+        self._grams = [Gram(matrix, dtype, constant, bases if dtype is precisions[0] else ()) for dtype in precisions]
 
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence if self._coarse is None else self._coarse.start(loss, fluence)
@@ -88,6 +86,8 @@ class _NewtonMinimiser:
             start, ridge = minimum.fluence, _UPDATE_RIDGE
         return replace(minimum, iterations=iterations)
 
-    def multipliers(self, minimum: newton.Minimum, loss: Loss, bounds: Loss, short_gy: Vector) -> tuple[Vector, Vector] | None:
+    def multipliers(
+        self, minimum: newton.Minimum, loss: Loss, bounds: Loss, short_gy: Vector
+    ) -> tuple[Vector, Vector] | None:
         ridge = self._memory.ridge or _UPDATE_RIDGE
         return multipliers(self._matrix, loss, bounds, short_gy, minimum, self._grams[0], ridge)
