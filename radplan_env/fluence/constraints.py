@@ -158,7 +158,7 @@ class Multipliers:
         self._raised[order[:below]] = False
         self._lowered[:] = False
         if self._must_come_down(dose):
-            self._lowered[order[: below + 2]] = True
+            self._lowered[order[: below + 2 + 2 * self._withheld]] = True
         self.lower[~self._raised] = 0.0
         self.upper[~self._lowered] = 0.0
 
@@ -203,24 +203,26 @@ class Multipliers:
     def error(self, dose: Vector) -> float:
         """Return the constraint's error, or 0 if it is small and left to rounding.
 
-        Rows pulled up to the bound have the same dose, and which of them comes first is left to rounding: one that
-        stands for a larger volume than the choice of voxels reckoned with, perhaps. D_q then falls short though every
-        row that must reach the bound does.
+        Rows pulled to the bound have the same dose, and which of them comes first is left to rounding: one that stands
+        for a larger volume than the choice of voxels reckoned with, perhaps. D_q then misses the bound though every row
+        that must keep to it does.
         """
         error = self.constraint.error(dose)
         return 0.0 if error <= LEFT_TO_ROUNDING and self._falls_short(dose) else error
 
     def spare_fewer(self, dose: Vector) -> None:
-        """Spare one row fewer if D_q falls short by more than can be left to rounding, though no row does."""
+        """Spare one row fewer if D_q misses the bound by more than can be left to rounding, though no row does."""
         if self.constraint.error(dose) > LEFT_TO_ROUNDING and self._falls_short(dose):
             self._withheld += 1
             self.choose_voxels(dose)
 
     def _falls_short(self, dose: Vector) -> bool:
-        """Whether D_q does, though every row that must reach the bound has it."""
-        reaches = (1.0 - CONSTRAINT_TOLERANCE) * self.constraint.dose_gy
-        short = bool(self.lower.any()) and self.constraint.achieved_gy(dose) < reaches
-        return short and bool(dose[self.rows[self._raised]].min() >= reaches)
+        """Whether D_q misses the bound, though every row that must keep to it does."""
+        bound, of_rows, achieved = self.constraint.dose_gy, dose[self.rows], self.constraint.achieved_gy(dose)
+        least, most = (1.0 - CONSTRAINT_TOLERANCE) * bound, (1.0 + CONSTRAINT_TOLERANCE) * bound
+        if self.lower.any() and achieved < least:
+            return bool(of_rows[self._raised].min() >= least)
+        return bool(self.upper.any() and achieved > most and of_rows[self._lowered].max() <= most)
 
     def idle_pull(self, dose: Vector) -> float:
         """Return Σ λ_i · |d_i − b| over the voxels within their bound: what pulling at them anyway may cost.
