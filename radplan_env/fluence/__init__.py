@@ -1,10 +1,9 @@
 """The inner loop: fluence optimisation, Eq. 1 of GPT-RadPlan (arXiv 2406.15609)."""
 
-from .constraints import DoseConstraint
+from .constraints import CONSTRAINT_TOLERANCE, DoseConstraint
 from .objective import Objective, Term
 from .smoothness import Smoothness
 from .solver import (
-    CONSTRAINT_TOLERANCE,
     ConstraintReport,
     FluenceProblem,
     FluenceSolution,

@@ -44,7 +44,7 @@ def minimise(
     gradient, x : ndarray, shape (n,)
         x is not negative.
     pulls : Pulls, optional
-        Of which H and the gradient hold those that act now.
+        Of which H and the gradient hold those that are `held`.
     max_pivots : int
         Stop after this many exchanges with the best guess so far; the caller's line search judges it.
 
@@ -54,7 +54,7 @@ def minimise(
     """
     diagonal = np.diagonal(lower) + ridge
     free = x * diagonal > gradient
-    now = np.zeros(0, dtype=bool) if pulls is None else pulls.lacking > 0
+    now = np.zeros(0, dtype=bool) if pulls is None else pulls.held
     act = now.copy()
     fewest, patience = x.size + act.size + 1, _FULL_EXCHANGES
     step, block = np.zeros_like(x), None

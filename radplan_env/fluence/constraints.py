@@ -33,6 +33,10 @@ from .volumes import dose_at_volume, positions, shares
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
+CONSTRAINT_TOLERANCE = 5e-5
+"""Relative error of a constraint a solver aims at; what counts as met is wider (`solver.MET_TOLERANCE`)."""
+LEFT_TO_ROUNDING = 5e-4
+"""Relative error of D_q that only the order of rows at the same dose makes."""
 Relation = Literal["=", "≥", "≤"]
 
 
@@ -144,16 +148,17 @@ class Multipliers:
         self.upper = np.zeros(count)
         self._raised = np.zeros(count, dtype=bool)
         self._lowered = np.zeros(count, dtype=bool)
+        self._withheld = 0
 
     def choose_voxels(self, dose: Vector) -> None:
         """Choose which voxels must reach the bound, and which must not exceed it."""
         order = np.argsort(dose[self.rows] - (self.lower - self.upper) / self.penalty, kind="stable")
-        below = 0 if self.constraint.percent is None else self.constraint.exempt(order)
+        below = 0 if self.constraint.percent is None else max(self.constraint.exempt(order) - self._withheld, 0)
         self._raised[:] = self.constraint.relation != "≤"
         self._raised[order[:below]] = False
         self._lowered[:] = False
         if self._must_come_down(dose):
-            self._lowered[order[: below + 2]] = True
+            self._lowered[order[: below + 2 + 2 * self._withheld]] = True
         self.lower[~self._raised] = 0.0
         self.upper[~self._lowered] = 0.0
 
@@ -181,19 +186,52 @@ class Multipliers:
             constant=-float((self.lower**2).sum() + (self.upper**2).sum()) / (2 * self.penalty),
         )
 
+    def short_gy(self, dose: Vector) -> Vector:
+        """Return the dose that each bounded voxel lacks, or must lose, in the order of `loss`."""
+        below = self.constraint.dose_gy - dose[self.rows]
+        return np.concatenate([below[self._raised], -below[self._lowered]])
+
+    def take(self, pulls: Vector) -> None:
+        """Take pulls on the bounded voxels, in the order of `loss`, as the new multipliers."""
+        raised = np.count_nonzero(self._raised)
+        self.lower[self._raised], self.upper[self._lowered] = pulls[:raised], pulls[raised:]
+
     def update(self, dose: Vector) -> None:
         """Take the pulls at this dose as the new multipliers."""
         self.lower, self.upper = self._pulls(dose)
 
+    def error(self, dose: Vector) -> float:
+        """Return the constraint's error, or 0 if it is small and left to rounding.
+
+        Rows pulled to the bound have the same dose, and which of them comes first is left to rounding: one that stands
+        for a larger volume than the choice of voxels reckoned with, perhaps. D_q then misses the bound though every row
+        that must keep to it does.
+        """
+        error = self.constraint.error(dose)
+        return 0.0 if error <= LEFT_TO_ROUNDING and self._falls_short(dose) else error
+
+    def spare_fewer(self, dose: Vector) -> None:
+        """Spare one row fewer if D_q misses the bound by more than can be left to rounding, though no row does."""
+        if self.constraint.error(dose) > LEFT_TO_ROUNDING and self._falls_short(dose):
+            self._withheld += 1
+            self.choose_voxels(dose)
+
+    def _falls_short(self, dose: Vector) -> bool:
+        """Whether D_q misses the bound, though every row that must keep to it does."""
+        bound, of_rows, achieved = self.constraint.dose_gy, dose[self.rows], self.constraint.achieved_gy(dose)
+        least, most = (1.0 - CONSTRAINT_TOLERANCE) * bound, (1.0 + CONSTRAINT_TOLERANCE) * bound
+        if self.lower.any() and achieved < least:
+            return bool(of_rows[self._raised].min() >= least)
+        return bool(self.upper.any() and achieved > most and of_rows[self._lowered].max() <= most)
+
     def idle_pull(self, dose: Vector) -> float:
-        """Return Σ λ_i · (b − d_i) over the voxels below an upper bound: what pulling at them anyway may cost.
+        """Return Σ λ_i · |d_i − b| over the voxels within their bound: what pulling at them anyway may cost.
 
         Multipliers that an earlier solve has left are too large where its objective was heavier than today's.
         """
-        if self.constraint.relation != "≤":
-            return 0.0
-        _, pull_down = self._pulls(dose)
-        return float(pull_down @ np.maximum(self.constraint.dose_gy - dose[self.rows], 0.0))
+        pull_up, pull_down = self._pulls(dose)
+        above = dose[self.rows] - self.constraint.dose_gy
+        return float(pull_up @ np.maximum(above, 0.0) + pull_down @ np.maximum(-above, 0.0))
 
     def _pulls(self, dose: Vector) -> tuple[Vector, Vector]:
         """Force per voxel towards its lower and from its upper bound: the multipliers the penalty stands for."""

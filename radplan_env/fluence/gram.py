@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +23,29 @@ _REVISITED = 0.7  # built anew when more than this share of the rows changed, or
 _MISSING = 0.25  # this share of the needed columns is missing
 _CANCELLED = 1e-3  # share of a column's diagonal that must remain when rows are taken away
 _SPARE = 0.8  # columns are dropped when fewer than this share of them are likely to be needed
+_ROUNDING = 1e-9  # of a row's curvature: no difference
+
+
+@dataclass(frozen=True)
+class Base:
+    """Kᵀ diag(v) K over some rows.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (rows,)
+    weights : ndarray, shape (rows,)
+        v, positive.
+    whole : ndarray, shape (bixels, bixels)
+        In the matrix's `column_order`.
+    """
+
+    rows: Rows
+    weights: Vector
+    whole: Matrix
+
+    def factor(self, curvature: Vector) -> float:
+        """Return the largest c with c·v nowhere above a curvature (voxels,)."""
+        return float((curvature[self.rows] / self.weights).min())
 
 
 class Gram:
@@ -37,6 +62,8 @@ class Gram:
         numpy.float32 or numpy.float64.
     constant : scipy.sparse.csr_array, shape (bixels, bixels), optional
         S, symmetric.
+    bases : sequence of Base, optional
+        Known parts, of rows that no two share: what rows have beyond a multiple of theirs is added up.
 
     Attributes
     ----------
@@ -51,8 +78,11 @@ class Gram:
         matrix: DoseOperator,
         dtype: type[np.floating[Any]] = np.float32,
         constant: sparse.csr_array | None = None,
+        bases: Sequence[Base] = (),
     ) -> None:
-        self._matrix, self._constant = matrix, constant
+        self._matrix, self._constant, self._bases = matrix, constant, bases
+        self._rank = np.empty(matrix.shape[1], dtype=np.int64)
+        self._rank[matrix.column_order] = np.arange(matrix.shape[1])
         self.dtype = dtype
         self._curvature = np.zeros(matrix.shape[0])
         self.columns: Rows = np.zeros(0, dtype=np.int64)
@@ -87,14 +117,22 @@ class Gram:
 
     def _build(self, curvature: Vector, needed: NDArray[np.bool_]) -> None:
         self.columns = self._in_order(needed)
-        self.lower = self._constant_block(self.columns, self.columns)
-        self._add(curvature, np.flatnonzero(curvature))
+        self.lower, rest = self._known(curvature, self.columns, self.columns)
+        self._add(rest, np.flatnonzero(rest))
 
-    def _constant_block(self, rows: Rows, columns: Rows) -> Matrix:
+    def _known(self, curvature: Vector, rows: Rows, columns: Rows) -> tuple[Matrix, Vector]:
+        """Return a block of S and the bases, and the curvature that these leave to be added."""
         if self._constant is None:
-            return np.zeros((rows.size, columns.size), dtype=self.dtype)
-        block: Matrix = self._constant[rows][:, columns].toarray().astype(self.dtype)
-        return block
+            block = np.zeros((rows.size, columns.size), dtype=self.dtype)
+        else:
+            block = self._constant[rows][:, columns].toarray().astype(self.dtype)
+        rest = curvature.copy()
+        for base in self._bases:
+            if (factor := base.factor(curvature)) > 0:
+                block += self.dtype(factor) * base.whole[np.ix_(self._rank[rows], self._rank[columns])]
+                left = curvature[base.rows] - factor * base.weights
+                rest[base.rows] = np.where(left > _ROUNDING * curvature[base.rows], left, 0.0)
+        return block, rest
 
     def _in_order(self, bixels: NDArray[np.bool_]) -> Rows:
         order = self._matrix.column_order
@@ -128,7 +166,7 @@ class Gram:
         wanted[self.columns] = True
         columns = self._in_order(wanted)
         old, new = np.flatnonzero(~missing[columns]), np.flatnonzero(missing[columns])
-        products = self._constant_block(columns, columns[new])
+        products, curvature = self._known(curvature, columns, columns[new])
         rows = np.flatnonzero(curvature)
         for start in range(0, rows.size, _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS]

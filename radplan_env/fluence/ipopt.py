@@ -10,13 +10,17 @@ from scipy import sparse
 
 from radplan_env.beams import Bixels
 
+from .gram import Gram
 from .lagrangian import LagrangianSolver
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Vector
+from .multiplier_step import multipliers
 from .newton import Minimum, kkt_residual
 from .smoothness import Smoothness
+from .solver import FluenceProblem
 
 _MAX_ITERATIONS = 2400
+_RIDGE = 1e-6  # of the Hessian for the multipliers' steps, relative to its mean diagonal
 _UNBOUNDED = 1e19  # IPOPT reads bounds beyond this as infinite
 
 
@@ -28,8 +32,8 @@ def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> Lagrangian
 class _IpoptMinimiser:
     """IPOPT for the losses of one solve: see `lagrangian.Minimiser`."""
 
-    def __init__(self, matrix: DoseOperator, smoothness: Smoothness | None) -> None:
-        self._matrix, self._smoothness = matrix, smoothness
+    def __init__(self, matrix: DoseOperator, problem: FluenceProblem) -> None:
+        self._matrix, self._smoothness = matrix, problem.smoothness
 
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence
@@ -40,6 +44,10 @@ class _IpoptMinimiser:
         return minimise(
             self._matrix, loss + bounds, start, tolerance=tolerance, negligible=negligible, smoothness=self._smoothness
         )
+
+    def multipliers(self, minimum: Minimum, loss: Loss, bounds: Loss, short_gy: Vector) -> tuple[Vector, Vector] | None:
+        gram = Gram(self._matrix, np.float64, None if self._smoothness is None else self._smoothness.hessian)
+        return multipliers(self._matrix, loss, bounds, short_gy, minimum, gram, _RIDGE)
 
 
 def minimise(

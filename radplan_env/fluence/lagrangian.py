@@ -12,13 +12,12 @@ from threadpoolctl import threadpool_limits
 from radplan_env import threads
 
 from .beside import Beside
-from .constraints import DoseConstraint, Multipliers, rows_of
+from .constraints import CONSTRAINT_TOLERANCE, DoseConstraint, Multipliers, rows_of
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Rows, Vector
 from .newton import Minimum
 from .objective import Objective, Term
-from .smoothness import Smoothness
-from .solver import CONSTRAINT_TOLERANCE, KKT_TOLERANCE, FluenceProblem, FluenceSolution
+from .solver import KKT_TOLERANCE, FluenceProblem, FluenceSolution
 
 _ROUGH_TOLERANCE = 1e-2  # of the solve without constraints that a cold start begins with
 _BLAS_THREADS = 1  # more fight over the cores (measured: 120 s instead of 10 s on two busy ones) and change rounding
@@ -32,6 +31,7 @@ _UPDATES_THAT_CHOOSE = 16  # afterwards the exempt voxels stay, so that the mult
 _NEGLIGIBLE = 1e-4
 _PENALTY = 10.0  # of the constraints' terms, relative to the curvature the heaviest term would have on the target
 _HIGHEST_PENALTY = 4.0**3  # relative to the first one; beyond it, single precision's rounding governs the steps
+_CHOSEN = 1e-3  # error below which exempt voxels stay as well, or choices may take turns for ever
 _SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
 _STALLED, _PATIENCE = 0.9, 4  # upper bounds are out of reach when so many updates leave more than this of the error
 
@@ -64,6 +64,19 @@ class Minimiser(Protocol):
         """
         ...
 
+    def multipliers(self, minimum: Minimum, loss: Loss, bounds: Loss, short_gy: Vector) -> tuple[Vector, Vector] | None:
+        """Return a fluence and pulls (pieces,) with which the bounds would be met, or None: take the minimum's.
+
+        Parameters
+        ----------
+        minimum : Minimum
+            Of the loss and the bounds.
+        loss, bounds : Loss
+        short_gy : ndarray, shape (pieces,)
+            Dose that each bound lacks, or what must come off if it is one from above.
+        """
+        ...
+
 
 class LagrangianSolver:
     """Solves Eq. 1 for one dose-influence matrix: the `InnerSolver` of our backends.
@@ -73,12 +86,10 @@ class LagrangianSolver:
     matrix : InfluenceMatrix
         Dose per unit fluence, in Gy.
     minimiser : callable
-        Makes the minimiser of one solve from K, with rows added for means, and the smoothness asked for.
+        Makes the minimiser of one solve from K, with rows added for means, and the problem.
     """
 
-    def __init__(
-        self, matrix: InfluenceMatrix, minimiser: Callable[[DoseOperator, Smoothness | None], Minimiser]
-    ) -> None:
+    def __init__(self, matrix: InfluenceMatrix, minimiser: Callable[[DoseOperator, FluenceProblem], Minimiser]) -> None:
         self.matrix = matrix
         self._minimiser = minimiser
 
@@ -116,7 +127,7 @@ class LagrangianSolver:
                 if (known := problem.start.multipliers.get(each.constraint.key)) is not None:
                     each.lower, each.upper = known[0].copy(), known[1].copy()
         minimum, iterations = _minimise_lagrangian(
-            self._minimiser(matrix, problem.smoothness),
+            self._minimiser(matrix, problem),
             matrix,
             objective,
             multipliers,
@@ -179,7 +190,7 @@ def _minimise_lagrangian(
         each.choose_voxels(of_k + beside.dose)
     errors = [np.inf] * len(multipliers)
     limited = any(each.constraint.relation == "≤" for each in multipliers)
-    lowest, stalled = np.inf, 0
+    lowest, stalled, chosen = np.inf, 0, False
     tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
     highest = [_HIGHEST_PENALTY * each.penalty for each in multipliers]
     for update in range(_MAX_UPDATES):
@@ -188,17 +199,18 @@ def _minimise_lagrangian(
         minimum = minimiser.minimise(loss, bounds, fluence, tolerance=tolerance, negligible=negligible, near=update > 0)
         total += minimum.iterations
         fluence = minimum.fluence
+        short = [each.short_gy(minimum.dose + beside.dose) for each in multipliers]
         if update < _RENEWALS:
             beside.renew(fluence)
         dose = minimum.dose + beside.dose
-        previous, errors = errors, [each.constraint.error(dose) for each in multipliers]
+        previous, errors = errors, [each.error(dose) for each in multipliers]
         idle_pull = sum(each.idle_pull(dose) for each in multipliers)
         settled = idle_pull <= KKT_TOLERANCE * max(minimum.value, negligible)
         if settled and all(error <= CONSTRAINT_TOLERANCE for error in errors):
             if minimum.kkt_residual <= KKT_TOLERANCE:
                 beside.renew(fluence)
                 dose = minimum.dose + beside.dose
-                if all(each.constraint.error(dose) <= _renewed(each.constraint) for each in multipliers):
+                if all(each.error(dose) <= _renewed(each.constraint) for each in multipliers):
                     break
             tolerance = KKT_TOLERANCE
             continue
@@ -208,12 +220,22 @@ def _minimise_lagrangian(
         if limited and stalled >= _PATIENCE and update >= _UPDATES_THAT_CHOOSE:
             break
         tolerance = min(max(worst, KKT_TOLERANCE), tolerance)
-        for each, error, before, most in zip(multipliers, errors, previous, highest, strict=True):
+        better = minimiser.multipliers(minimum, loss, bounds, np.concatenate(short)) if chosen else None
+        at, choosing = 0, not chosen
+        chosen = chosen or worst <= _CHOSEN or update + 1 >= _UPDATES_THAT_CHOOSE
+        for each, lack, error, before, most in zip(multipliers, short, errors, previous, highest, strict=True):
             each.update(dose)
-            if error > max(_SLOW * before, CONSTRAINT_TOLERANCE):
+            if better is not None:
+                each.take(better[1][at : at + lack.size])
+                at += lack.size
+            elif error > max(_SLOW * before, CONSTRAINT_TOLERANCE):
                 each.penalty = min(4.0 * each.penalty, most)
-            if update < _UPDATES_THAT_CHOOSE:
+            if choosing:
                 each.choose_voxels(dose)
+            else:
+                each.spare_fewer(dose)
+        if better is not None:
+            fluence = better[0]
     beside.renew(fluence)
     return replace(minimum, dose=minimum.dose + beside.dose), total
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import bounded_qp
 from .gram import Gram
 from .loss import Loss
 from .matrix import DoseOperator, Rows, Vector
-from .pulls import Pulls
+from .pulls import Pulls, lacking_dose
 from .smoothness import Smoothness
 
 # Relative to the mean diagonal of the Hessian; measured on TG-119 and OpenKBP (benchmarks/fluence.py).
@@ -63,6 +64,22 @@ class Minimum:
     iterations: int
 
 
+@dataclass
+class Memory:
+    """What a minimisation leaves for the next one of nearly the same function.
+
+    Attributes
+    ----------
+    acted : ndarray of bool, shape (2, voxels)
+        Where bounds from below and from above acted.
+    ridge : float, optional
+        Of the last step.
+    """
+
+    acted: NDArray[np.bool_]
+    ridge: float | None = None
+
+
 def kkt_residual(fluence: Vector, gradient: Vector, value: float) -> float:
     """Return a bound on how far the value is above the minimum over x ≥ 0, relative to the value.
 
@@ -87,6 +104,7 @@ def minimise(
     ridge: float = FIRST_RIDGE,
     smoothness: Smoothness | None = None,
     bounds: Loss | None = None,
+    memory: Memory | None = None,
 ) -> Minimum:
     """Minimise a piecewise quadratic function of the dose, and the fluence's roughness if asked to, over x ≥ 0.
 
@@ -109,13 +127,16 @@ def minimise(
         Added to the loss.
     bounds : Loss, optional
         Stiff one-sided pieces, added to the loss: see `pulls.Pulls`.
+    memory : Memory, optional
+        Of an earlier minimisation of nearly the same function; kept up to date.
 
     Returns
     -------
     Minimum
     """
     bounds = Loss.zero(loss.voxels) if bounds is None else bounds
-    loss = loss + bounds
+    objective, loss = loss, loss + bounds
+    side = (bounds.under == 0).astype(np.int64), bounds.rows
     dose = matrix.dose(start)
     scale = loss.best_step(np.zeros_like(dose), dose, _LARGEST_SCALE)
     fluence, dose = scale * start, scale * dose
@@ -149,10 +170,13 @@ def minimise(
         if iteration > 0 and -gradient[absent].sum() > _WORTH_ADDING * np.maximum(-gradient, 0.0).sum():
             needed |= gradient < 0
         likely = gradient < _LIKELY * diagonal * fluence.max()
-        gram.update(watch.spread(curvature), needed, likely)
-        pulls = None
-        if bounds.rows.size and bounds.acting(seen := watch.spread(dose)) <= _CROWD * np.count_nonzero(needed):
-            pulls = Pulls(matrix, bounds, seen, gram.columns, gram.dtype)
+        seen = watch.spread(dose)
+        held = lacking_dose(bounds, seen)[1] > 0
+        pivoting = 0 < np.count_nonzero(held) <= _CROWD * np.count_nonzero(needed)
+        if pivoting and iteration == 0 and memory is not None:
+            held |= memory.acted[side]
+        gram.update(curvature_of(objective, bounds, seen, held), needed, likely)
+        pulls = Pulls(matrix, bounds, seen, gram.columns, gram.dtype, held=held) if pivoting else None
         step = _step(gram, ridge, gradient, fluence, pulls)
         change = matrix.dose(step, watch.rows)
         shrinking = step < 0
@@ -165,6 +189,10 @@ def minimise(
         elif length < _POOR_STEP and np.array_equal(curvature, watch.loss.derivatives(dose)[2]):
             # The model was right and its solution still wrong: rounding, which so small a ridge lets through.
             ridge = last_ridge = min(ridge / _SHRINK, _LARGEST_RIDGE)
+    if memory is not None:
+        memory.acted[:] = False
+        memory.acted[side] = lacking_dose(bounds, whole)[1] > 0
+        memory.ridge = ridge
     return Minimum(fluence, whole, gradient, value, residual, iteration)
 
 
@@ -198,6 +226,13 @@ class _Watch:
         return whole
 
 
+def curvature_of(objective: Loss, bounds: Loss, dose: Vector, held: NDArray[np.bool_]) -> Vector:
+    """Curvature (voxels,) of the objective and of the bounds held."""
+    curvature = objective.derivatives(dose)[2]
+    np.add.at(curvature, bounds.rows[held], 2 * (bounds.under + bounds.over)[held])
+    return curvature
+
+
 def _along(smoothness: Smoothness | None, fluence: Vector, step: Vector) -> tuple[float, float]:
     """Slope and curvature of the roughness along a step."""
     if smoothness is None:
@@ -214,7 +249,7 @@ def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector, pulls: Pu
     step[columns] = bounded_qp.minimise(
         gram.lower,
         ridge * mean,
-        gradient[columns],
+        gradient[columns] if pulls is None else gradient[columns] + pulls.slope,
         fluence[columns],
         pulls,
         negligible=_FEW if ridge > _ROUGH_RIDGE else 0.0,

@@ -13,11 +13,14 @@ from radplan_env.beams import Bixels
 
 from . import newton
 from .coarse import CoarseProblem
-from .gram import Gram
+from .gram import Base, Gram
 from .lagrangian import LagrangianSolver
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Vector
+from .multiplier_step import multipliers
 from .smoothness import Smoothness
+from .solver import FluenceProblem
+from .target_grams import TargetGrams
 
 _UPDATE_RIDGE = 1e-4  # between updates of the multipliers little changes
 _MAX_ITERATIONS = (25, 60)  # in single, and then in double precision
@@ -30,7 +33,12 @@ def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> Lagrangian
     coarse = None if bixels is None else CoarseProblem(k, bixels)
     large = matrix.shape[1] >= _SINGLE_PRECISION_FROM
     precisions: Sequence[type[np.floating[Any]]] = (np.float32, np.float64) if large else (np.float64,)
-    return LagrangianSolver(k, lambda operator, smoothness: _NewtonMinimiser(operator, smoothness, coarse, precisions))
+    kept = TargetGrams(k, precisions[0])
+
+    def minimiser(operator: DoseOperator, problem: FluenceProblem) -> _NewtonMinimiser:
+        return _NewtonMinimiser(operator, problem.smoothness, coarse, precisions, kept.of(problem.terms))
+
+    return LagrangianSolver(k, minimiser)
 
 
 class _NewtonMinimiser:
@@ -42,11 +50,13 @@ class _NewtonMinimiser:
         smoothness: Smoothness | None,
         coarse: CoarseProblem | None,
         precisions: Sequence[type[np.floating[Any]]],
+        bases: Sequence[Base],
     ) -> None:
         self._matrix, self._smoothness, self._coarse = matrix, smoothness, coarse
         constant = None if smoothness is None else smoothness.hessian
         # Their rounding depends on their history: kept, one solve would sway the next.
-        self._grams = [Gram(matrix, dtype, constant) for dtype in precisions]
+        self._memory = newton.Memory(np.zeros((2, matrix.shape[0]), dtype=bool))
+        self._grams = [Gram(matrix, dtype, constant, bases if dtype is precisions[0] else ()) for dtype in precisions]
 
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence if self._coarse is None else self._coarse.start(loss, fluence)
@@ -54,7 +64,7 @@ class _NewtonMinimiser:
     def minimise(
         self, loss: Loss, bounds: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool
     ) -> newton.Minimum:
-        ridge = _UPDATE_RIDGE if near else newton.FIRST_RIDGE
+        ridge = min(_UPDATE_RIDGE, self._memory.ridge or _UPDATE_RIDGE) if near else newton.FIRST_RIDGE
         iterations = 0
         for gram, most in zip(self._grams, _MAX_ITERATIONS[-len(self._grams) :], strict=True):
             minimum = newton.minimise(
@@ -68,9 +78,16 @@ class _NewtonMinimiser:
                 ridge=ridge,
                 smoothness=self._smoothness,
                 bounds=bounds,
+                memory=self._memory,
             )
             iterations += minimum.iterations
             if minimum.kkt_residual <= tolerance:
                 break
             start, ridge = minimum.fluence, _UPDATE_RIDGE
         return replace(minimum, iterations=iterations)
+
+    def multipliers(
+        self, minimum: newton.Minimum, loss: Loss, bounds: Loss, short_gy: Vector
+    ) -> tuple[Vector, Vector] | None:
+        ridge = self._memory.ridge or _UPDATE_RIDGE
+        return multipliers(self._matrix, loss, bounds, short_gy, minimum, self._grams[0], ridge)

@@ -27,8 +27,6 @@ Vector = NDArray[np.float64]
 
 KKT_TOLERANCE = 1e-3
 """How far the objective may be above its minimum, relative to it: see `newton.kkt_residual`."""
-CONSTRAINT_TOLERANCE = 5e-5
-"""Relative error of a constraint a solver aims at; what counts as met is wider (`MET_TOLERANCE`)."""
 MET_TOLERANCE: Mapping[Relation, float] = {"=": 1e-3, "≥": 5e-3, "≤": 1e-3}
 
 

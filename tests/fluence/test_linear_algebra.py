@@ -17,7 +17,11 @@ from radplan_env.fluence.cholesky import FreeBlock, NotPositiveDefiniteError, fa
 from radplan_env.fluence.gram import Gram
 from radplan_env.fluence.loss import Loss
 from radplan_env.fluence.matrix import InfluenceMatrix
+from radplan_env.fluence.multiplier_step import multipliers
+from radplan_env.fluence.newton import Minimum, minimise
+from radplan_env.fluence.objective import Term
 from radplan_env.fluence.pulls import Pulls
+from radplan_env.fluence.target_grams import TargetGrams
 
 PRECISIONS = (np.float32, np.float64)
 seeds = st.integers(0, 10_000)
@@ -106,6 +110,55 @@ def test_the_hessian_follows_every_change_of_rows_and_columns(seed: int, dtype: 
         np.testing.assert_allclose(np.tril(gram.lower), expected, atol=3e3 * np.finfo(dtype).eps * scale)
 
 
+@settings(max_examples=25)
+@given(seeds, st.sampled_from(PRECISIONS))
+def test_known_parts_of_the_hessian_change_nothing(seed: int, dtype: Any) -> None:
+    rng = np.random.default_rng(seed)
+    k = InfluenceMatrix(random_matrix(seed))
+    target, organ = (np.sort(part) for part in np.split(rng.permutation(90), [40]))
+    terms = [
+        Term("PTV", target, 3.0, 60, one_sided=False, volumes_cc=rng.uniform(0.1, 1, 40)),
+        Term("Body", organ, 2.0, 20, one_sided=True),
+    ]
+    bases = TargetGrams(k, dtype).of(terms)
+    known, plain = Gram(k, dtype, bases=bases), Gram(k, dtype)
+    for _ in range(3):
+        curvature = np.zeros(90)
+        curvature[target] = 2 * 3.0 * terms[0].shares
+        curvature[rng.permutation(90)[:20]] += rng.uniform(0, 5, 20)
+        needed = rng.random(40) < 0.7
+        for gram in (known, plain):
+            gram.update(curvature, needed, needed)
+        assert np.array_equal(known.columns, plain.columns)
+        scale = max(np.abs(np.tril(plain.lower)).max(initial=0.0), 1e-30)
+        np.testing.assert_allclose(np.tril(known.lower), np.tril(plain.lower), atol=3e3 * np.finfo(dtype).eps * scale)
+
+
+def test_multipliers_of_newton_meet_the_bounds_at_once() -> None:
+    k = InfluenceMatrix(random_matrix(3))
+    start = np.full(40, 2.0)
+    rows = np.flatnonzero(k.dose(start) > 0)[:10]
+    wanted = k.dose(start)[rows] + 0.05
+    loss = Loss(np.arange(90), k.dose(start), np.full(90, 1.0), np.full(90, 1.0), voxels=90)
+
+    def bounds(pulls: Any) -> Loss:
+        return Loss(rows, wanted + pulls / 8.0, np.zeros(10), np.full(10, 4.0), voxels=90)
+
+    def minimum(pulls: Any, x: Any) -> Minimum:
+        gram = Gram(k, np.float64)
+        return minimise(k, loss, x, gram, tolerance=1e-12, max_iterations=60, bounds=bounds(pulls))
+
+    pulls = np.full(10, 0.1)
+    first = minimum(pulls, start)
+    short = wanted - k.dose(first.fluence)[rows]
+    found = multipliers(k, loss, bounds(pulls), short, first, Gram(k, np.float64), 1e-9)
+    assert found is not None
+    last = minimum(found[1], found[0])
+    acting = found[1] > 0
+    missed = wanted - k.dose(last.fluence)[rows]
+    assert np.abs(missed[acting]).max() < 0.05 * np.abs(short).max()
+
+
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("size", [1, 50, 384, 900])
 def test_the_factor_is_numpys(size: int, dtype: Any) -> None:
@@ -148,8 +201,10 @@ def test_the_quadratic_program_agrees_with_nnls(seed: int, dtype: Any) -> None:
 
 
 @settings(max_examples=20)
-@given(seeds, st.sampled_from(PRECISIONS), st.sampled_from([0.5, 50.0]))
-def test_with_bounds_on_doses_it_ends_where_the_gradient_does(seed: int, dtype: Any, stiffness: float) -> None:
+@given(seeds, st.sampled_from(PRECISIONS), st.sampled_from([0.5, 50.0]), st.booleans())
+def test_with_bounds_on_doses_it_ends_where_the_gradient_does(
+    seed: int, dtype: Any, stiffness: float, hold_more: bool
+) -> None:
     rng = np.random.default_rng(seed)
     a, b, x = rng.normal(size=(60, 25)), rng.normal(size=60), np.maximum(rng.normal(size=25), 0)
     rows = np.sort(rng.integers(0, 90, 30))
@@ -163,10 +218,12 @@ def test_with_bounds_on_doses_it_ends_where_the_gradient_does(seed: int, dtype: 
         _, slope, _ = bounds.derivatives(matrix.dose(fluence))
         return a.T @ (a @ fluence - b) + matrix.adjoint(slope, np.arange(90))
 
-    pulls = Pulls(matrix, bounds, matrix.dose(x), np.arange(25), dtype, reach=np.inf)
-    k, acting = random_matrix(seed, bixels=25).toarray(), bounds.derivatives(matrix.dose(x))[2]
-    hessian = (a.T @ a + k.T @ (acting[:, None] * k)).astype(dtype)
-    end = x + bounded_qp.minimise(hessian, 1e-9, gradient(x), x, pulls)
+    held = np.where(below, threshold > matrix.dose(x)[rows], threshold < matrix.dose(x)[rows])
+    held |= hold_more & (rng.random(30) < 0.5)
+    pulls = Pulls(matrix, bounds, matrix.dose(x), np.arange(25), dtype, held=held, reach=np.inf)
+    k = random_matrix(seed, bixels=25).toarray()[rows[held]]
+    hessian = (a.T @ a + k.T @ (2 * weight[held, None] * k)).astype(dtype)
+    end = x + bounded_qp.minimise(hessian, 1e-9, gradient(x) + pulls.slope, x, pulls)
     tolerance = 1e-6 if dtype is np.float64 else 2e-2
     assert (end >= 0).all()
     assert (gradient(end) >= -tolerance).all()
