@@ -102,7 +102,7 @@ class ApertureOptimiser:
         exact: Callable[[Leaves], NDArray[np.floating]] | None = None,
     ) -> None:
         self.columns, self.bounds, self._exact = columns, bounds, exact
-        self._rows = columns.k.matrix.shape[0]
+        self._rows = columns.rows
         ends = np.cumsum([0, *(field.control_points for field in columns.fields)])
         own = [slice(start, end) for start, end in pairwise(ends)]
         self._fields = tuple(zip(columns.fields, own, strict=True))

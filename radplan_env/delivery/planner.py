@@ -124,7 +124,7 @@ class AperturePlanner:
     @property
     def beams(self) -> tuple[Beam, ...]:
         """A beam in the middle of each interval of arcs, and one for each static field."""
-        return self.columns.k.beams
+        return self.columns.beams
 
     def start(self, coarse: tuple[Beam, ...], bixels: Bixels, fluence: Array) -> Apertures:
         """Return sliding windows of coarse fields' fluence."""

@@ -71,9 +71,9 @@ def test_dose_is_that_of_the_apertures_without_k(layout: Layout) -> None:
     fractions = 20
     apertures = held.apertures(leaves, MODEL.monitor_units_per_fluence / fractions)
     rasters = apertures.rasters(MODEL, MACHINE.dosimetric_leaf_gap_mm, fractions)
-    exact = prepare(cylinder(), held.k.beams, rows.points_mm, beam_model=MODEL).dose(rasters)
+    exact = prepare(cylinder(), held.beams, rows.points_mm, beam_model=MODEL).dose(rasters)
     ours = held.dose(leaves)
-    np.testing.assert_allclose(held.unit_doses(leaves) @ leaves.units, ours, rtol=1e-4, atol=1e-4 * ours.max())
+    np.testing.assert_allclose(leaves.units @ held.unit_doses(leaves), ours, rtol=1e-4, atol=1e-4 * ours.max())
     ball = rows.members["PTV"]
     assert np.sqrt(np.mean((ours - exact) ** 2)) < 0.02 * exact.max()  # bixels of 5 mm and blurred ends
     assert ours[ball].mean() == pytest.approx(exact[ball].mean(), rel=0.02)
@@ -86,7 +86,7 @@ def test_dose_is_that_of_the_apertures_without_k(layout: Layout) -> None:
 def test_slopes_are_those_of_finite_differences(layout: Layout) -> None:
     held, step = columns(layout), 1e-2
     leaves, rng = some_leaves(held, seed=1), np.random.default_rng(2)
-    pull = rng.normal(size=held.k.matrix.shape[0])
+    pull = rng.normal(size=held.rows)
     by_left, by_right, by_units = held.slopes(leaves, pull)
     for side, found in (("left", by_left), ("right", by_right), ("units", by_units)):
         for place in rng.integers(found.size, size=6):
