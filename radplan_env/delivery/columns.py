@@ -17,6 +17,8 @@ from radplan_env.influence import DoseInfluence
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+Beyond = NDArray[np.float32]
+"""Dose of one unit of fluence beyond K, shape (beams, rows); see `ApertureColumns.beyond`."""
 
 _NEAR_MM = 0.05  # over which slopes by leaf ends are taken
 
@@ -108,10 +110,9 @@ class ApertureColumns:
         # Compiled loops look whether a signed index counts from the end.
         self._matrix = matrix.indptr, matrix.indices.view(f"u{matrix.indices.itemsize}"), matrix.data
         self.rows = matrix.shape[0]
-        whole = np.arange(len(bixels)), np.ones(len(bixels), dtype=np.float32)
+        self.bixels_of_beam = np.bincount(bixels.beam, minlength=len(self.beams))
         # Closed leaves let a share of everything through: of each beam one column, and bixels count where they open.
-        self._of_beam = np.zeros((len(k.beams), self.rows), dtype=np.float32)
-        opening.add_columns_to(*self._matrix, *whole, bixels.beam, self._of_beam)
+        self._of_beam = self._by_beam(np.arange(len(bixels)), np.ones(len(bixels)))
 
     def _ranges(self) -> tuple[Array, Array]:
         """How far each pair's bixels reach at each control point; the field's centre where it has none."""
@@ -157,18 +158,34 @@ class ApertureColumns:
         pairs = self.pairs
         return Leaves(apertures.left_mm[:, pairs], apertures.right_mm[:, pairs], mu_to_units * apertures.monitor_units)
 
-    def dose(self, leaves: Leaves) -> Array:
-        """Return the dose in Gy on K's rows, shape (rows,)."""
-        column, interval, share = self._opened(leaves)
-        opened = np.bincount(column, leaves.units[interval] * share, minlength=len(self.bixels))
-        through = np.bincount(self.beam, leaves.units, minlength=len(self.beams))
-        dose: Array = (self.transmission * through).astype(np.float32) @ self._of_beam
-        dose = dose.astype(float)
-        columns = np.flatnonzero(opened)
-        opening.add_columns(*self._matrix, columns, (1 - self.transmission) * opened[columns], dose)
+    def dose(self, leaves: Leaves, beyond: Beyond) -> Array:
+        """Return the dose in Gy on K's rows, shape (rows,), with what lies beyond K."""
+        closed, columns, opened = self._fluence(leaves)
+        through = self._through(closed, columns, opened)
+        of_beams = closed.astype(np.float32) @ self._of_beam + through.astype(np.float32) @ beyond
+        dose: Array = of_beams.astype(float)
+        opening.add_columns(*self._matrix, columns, opened, dose)
         return dose
 
-    def slopes(self, leaves: Leaves, pull: Array) -> tuple[Array, Array, Array]:
+    def beyond(self, leaves: Leaves, exact_gy: NDArray[np.float32]) -> Beyond:
+        """Return the dose beyond K of one unit of fluence through each beam's bixels, from that of leaves.
+
+        K ends some way from a bixel, and its leaves are blurred: what that leaves out lies so far off that it depends
+        little on where in the field the fluence is.
+
+        Parameters
+        ----------
+        leaves : Leaves
+        exact_gy : ndarray, shape (beams, rows)
+            The dose of the leaves without K.
+        """
+        closed, columns, opened = self._fluence(leaves)
+        through = self._through(closed, columns, opened)
+        of_k = self._by_beam(columns, opened) + closed.astype(np.float32)[:, None] * self._of_beam
+        beyond: Beyond = (exact_gy - of_k) / np.maximum(through, 1e-12).astype(np.float32)[:, None]
+        return beyond
+
+    def slopes(self, leaves: Leaves, pull: Array, beyond: Beyond) -> tuple[Array, Array, Array]:
         """Return how a function of the dose changes with left ends, right ends and units.
 
         Parameters
@@ -176,6 +193,8 @@ class ApertureColumns:
         leaves : Leaves
         pull : ndarray, shape (rows,)
             How the function changes with the dose of each row.
+        beyond : ndarray, shape (beams, rows)
+            See `beyond`.
 
         Returns
         -------
@@ -184,8 +203,10 @@ class ApertureColumns:
         """
         opened, interval, share = self._opened(leaves)
         moved, variable, slope = self._changes(leaves)
-        price = self._products(np.concatenate([opened, moved]), pull)
-        closed = self.transmission * (self._of_beam @ pull.astype(np.float32)).astype(float)
+        on_rows = pull.astype(np.float32)
+        far = (beyond @ on_rows).astype(float)
+        price = self._products(np.concatenate([opened, moved]), pull) + far[self.bixels.beam]
+        closed = self.transmission * ((self._of_beam @ on_rows).astype(float) + self.bixels_of_beam * far)
         by_units = closed[self.beam] + (1 - self.transmission) * np.bincount(
             interval, share * price[opened], minlength=leaves.units.size
         )
@@ -219,6 +240,26 @@ class ApertureColumns:
         doses: NDArray[np.float32] = np.float32(self.transmission) * self._of_beam[self.beam]
         opening.add_columns_to(*self._matrix, column, np.float32(1 - self.transmission) * share, interval, doses)
         return doses
+
+    def _fluence(self, leaves: Leaves) -> tuple[Array, Index, Array]:
+        """Fluence through closed leaves by beam; the bixels that leaves uncover, and what they have beside it."""
+        column, interval, share = self._opened(leaves)
+        closed = self.transmission * np.bincount(self.beam, leaves.units, minlength=len(self.beams))
+        opened = np.bincount(column, leaves.units[interval] * share, minlength=len(self.bixels))
+        columns = np.flatnonzero(opened)
+        return closed, columns, (1 - self.transmission) * opened[columns]
+
+    def _through(self, closed: Array, columns: Index, opened: Array) -> Array:
+        """Fluence through all of each beam's bixels."""
+        beams = self.bixels.beam[columns]
+        through: Array = closed * self.bixels_of_beam + np.bincount(beams, opened, minlength=len(self.beams))
+        return through
+
+    def _by_beam(self, columns: Index, factors: Array) -> NDArray[np.float32]:
+        """Columns of K times their factors, summed by beam, shape (beams, rows)."""
+        sums = np.zeros((len(self.beams), self.rows), dtype=np.float32)
+        opening.add_columns_to(*self._matrix, columns, factors, self.bixels.beam[columns], sums)
+        return sums
 
     def _products(self, columns: Index, values: Array, *, squared: bool = False) -> Array:
         """Return the products of some columns of K, or of their squares, with values (rows,); 0 of the others."""
