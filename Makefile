@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Two processes of one thread each, for two cores.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: compare test test-slow lint clean
+.PHONY: compare test test-slow lint docs clean
 
 compare: .venv/installed  ## the three agents on synthetic prostates: tables and pictures in results/
 	$(RUN) experiments/compare.py $(ARGS)
@@ -21,8 +21,11 @@ lint: .venv/ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+docs: .venv/docs  ## the site, in site/: every notebook is run, every link is followed; some fifteen minutes
+	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/mkdocs build $(ARGS)
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build site *.egg-info
 
 # What compare needs; tests and linters bring much more.
 .venv/installed: pyproject.toml constraints.txt
@@ -32,4 +35,8 @@ clean:
 
 .venv/ready: .venv/installed
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/docs: .venv/installed
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@

@@ -172,7 +172,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         Cohort to draw from. One with `ids`, such as those of `radplan_env.sources`, is read case by case. By
         default, 20 synthetic training cases for prostate, the phantom for TG-119 and none for head & neck.
     fidelity : str or Fidelity
-        "fast", "standard" or "paper": dose grid and bixel size.
+        "coarse" (for training), "fast", "standard" or "paper": dose grid and bixel size.
     budget : int
         Solves of an episode.
     observe_image : bool

@@ -51,3 +51,12 @@ class ScoreImprovement:
 
 def _points(evaluation: Evaluation) -> dict[str, float]:
     return {**evaluation.terms, "floor": max(-sum(evaluation.terms.values()), 0.0)}
+
+
+class PointsGained(ScoreImprovement):
+    """Improvement of the plan score in points, a few per step: networks and entropies suit rewards around 1."""
+
+    def __call__(self, previous: Evaluation | None, current: Evaluation) -> tuple[float, dict[str, float]]:
+        """Return the improvement and its terms."""
+        reward, terms = super().__call__(previous, current)
+        return 100 * reward, {name: 100 * term for name, term in terms.items()}

@@ -358,6 +358,9 @@ class TrainOptions:
     hyperparameters: Path | None = None
     """YAML file of your own, as those in experiments/radplan_experiments/training/hyperparameters."""
 
+    wandb: str | None = None
+    """Project of Weights & Biases that the curves go to as well (pip install wandb)."""
+
     install: bool = False
     """Copy the policy to your data folder, where compare.py --agents ALGORITHM:own finds it. The package's stays."""
 

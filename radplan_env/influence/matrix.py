@@ -80,11 +80,12 @@ class Fidelity:
 _SPARSE = Sampling(target_mm=5.0, near_mm=5.0, far_mm=10.0)
 
 FIDELITIES = {
+    "coarse": Fidelity("coarse", 10.0, 12.0, sampling=Sampling(fine_mm=5.0, target_mm=5.0, near_mm=10.0, far_mm=20.0)),
     "fast": Fidelity("fast", dose_grid_mm=5.0, bixel_mm=8.0, sampling=_SPARSE),
     "standard": Fidelity("standard", dose_grid_mm=4.0, bixel_mm=5.0, sampling=_SPARSE),
     "paper": Fidelity("paper", dose_grid_mm=2.5, bixel_mm=5.0, sampling=Sampling(target_mm=2.5, far_mm=7.5)),
 }
-"""By name: what optimising may cost, from `fast` for training to `paper`. Plans of all are judged alike."""
+"""By name: what optimising may cost, from `coarse`, for training, to `paper`. Plans of all are judged alike."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,9 @@ VerdictKind = Literal["full", "sampled"]
 SAMPLED = 30_000
 """Points of a sampled verdict, drawn evenly from each combination of regions."""
 
+SAMPLED_LATTICE_MM = 2.0
+"""Of the lattices that a sampled verdict's dose is convolved on; they are most of what it costs (docs/verdict.md)."""
+
 _KEPT_BEAM_SETS = 2
 
 
@@ -76,8 +79,10 @@ class Judge:
         self.regions = Regions.of(case, protocol)
 
         # Without `self`: a judge must be freed when the last who uses it lets go, not when the collector comes by.
-        def traced(beams: tuple[Beam, ...], points: JudgedPoints) -> Prepared:
-            return prepare(case, beams, points.positions_mm, beam_model=model)
+        def traced(beams: tuple[Beam, ...], points: JudgedPoints, kind: VerdictKind) -> Prepared:
+            coarse = kind == "sampled" and not model.kernels.pencils_only  # pencils' bixels must lie on the lattice
+            lattice_mm = SAMPLED_LATTICE_MM if coarse else None
+            return prepare(case, beams, points.positions_mm, beam_model=model, spacing_mm=lattice_mm)
 
         self._traced = lru_cache(2 * _KEPT_BEAM_SETS)(traced)
 
@@ -96,9 +101,9 @@ class Judge:
         """Points that planners may look at: none of them is judged on."""
         return check_points(self.case, self.protocol, self.regions)
 
-    def prepared(self, beams: Sequence[Beam], points: JudgedPoints) -> Prepared:
+    def prepared(self, beams: Sequence[Beam], points: JudgedPoints, kind: VerdictKind = "full") -> Prepared:
         """Return beams traced to points of this case; those of the last few are kept."""
-        return self._traced(tuple(beams), points)
+        return self._traced(tuple(beams), points, kind)
 
     def view(self, dose_gy: NDArray[Any], points: JudgedPoints, scaled_by: float = 1.0) -> DoseView:
         """Return doses in Gy, shape (points,), scaled already by a factor, as scorecards see them."""
@@ -128,7 +133,7 @@ class Judge:
             If the fluence does not belong to the bixels, or is negative or not finite.
         """
         points = self._points_of(kind)
-        dose = self.prepared(beams, points).dose_of_bixels(bixels, np.asarray(fluence))
+        dose = self.prepared(beams, points, kind).dose_of_bixels(bixels, np.asarray(fluence))
         return self.judge_dose(dose, points, kind)
 
     def judge_rasters(
@@ -145,7 +150,7 @@ class Judge:
         `monitor_units` are those of a fraction.
         """
         points = self._points_of(kind)
-        dose = self.prepared(beams, points).dose(rasters)
+        dose = self.prepared(beams, points, kind).dose(rasters)
         return self.judge_dose(dose, points, kind, scale=scale, monitor_units=monitor_units)
 
     def judge_dose(

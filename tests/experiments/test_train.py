@@ -22,6 +22,7 @@ from radplan_env.sources import synthetic
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.commands import train
 from radplan_experiments.options import TrainOptions
+from radplan_experiments.training import curves
 from radplan_experiments.training.checkpoint import Progress, resume
 from radplan_experiments.training.command import install
 from radplan_experiments.training.environments import training_environments
@@ -200,3 +201,12 @@ def test_solves_are_whole_rollouts_and_say_so(
     told = capsys.readouterr().err
     assert "3 solves become 8" in told
     assert "8/8" in told
+
+
+def test_wandb_that_is_not_installed_is_asked_for(
+    box_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves, "find_spec", lambda name: None if name == "wandb" else object())
+    wanted = setup(box_case, "ppo")
+    with pytest.raises(UsageError, match="pip install wandb"), curves.curves_sent("planner", wanted, tmp_path):
+        raise AssertionError("training began without its curves")

@@ -9,6 +9,7 @@ from pathlib import Path
 from radplan_agents.reinforcement import installed
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import TrainOptions
+from radplan_experiments.training.curves import curves_sent
 from radplan_experiments.training.loop import train
 from radplan_experiments.training.setup import Setup, setup_of
 
@@ -27,7 +28,8 @@ def run(args: TrainOptions, command: str) -> int:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(args, name)}")
     try:
         setup = setup_of(args)
-        train(setup, folder, solves=args.solves, interval=args.interval, command=command)
+        with curves_sent(args.wandb, setup, folder):
+            train(setup, folder, solves=args.solves, interval=args.interval, command=command)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if args.install:

@@ -7,19 +7,9 @@ from typing import Any
 import gymnasium
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from radplan_env.evaluation import Evaluation
-from radplan_env.rewards import ScoreImprovement
+from radplan_env.rewards import PointsGained
 from radplan_env.stable_baselines import StableBaselinesVecEnv, VecDiscreteMoves, VecStartPlan
 from radplan_experiments.training.setup import Setup
-
-
-class PointsGained(ScoreImprovement):
-    """Improvement of the plan score in points, a few per step: networks and entropies suit rewards around 1."""
-
-    def __call__(self, previous: Evaluation | None, current: Evaluation) -> tuple[float, dict[str, float]]:
-        """Return the improvement and its terms."""
-        reward, terms = super().__call__(previous, current)
-        return 100 * reward, {name: 100 * term for name, term in terms.items()}
 
 
 def training_environments(setup: Setup) -> tuple[VecEnv, VecStartPlan]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from radplan_env.stable_baselines import VecStartPlan
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.running.runner import versions
 from radplan_experiments.training.checkpoint import Progress, begin, claim, policy_bytes, resume, save
+from radplan_experiments.training.curves import tensorboard_folder
 from radplan_experiments.training.environments import training_environments
 from radplan_experiments.training.setup import Setup
 from radplan_experiments.training.validation import Validation
@@ -66,7 +66,7 @@ def train(setup: Setup, folder: Path, *, solves: int, interval: int, command: st
 
 def _train(setup: Setup, folder: Path, solves: int, interval: int, command: str) -> dict[str, Any]:
     envs, start = training_environments(setup)
-    path, logs = folder / CHECKPOINT, _logs(folder)
+    path, logs = folder / CHECKPOINT, tensorboard_folder(folder)
     model, progress = resume(setup, envs, path, logs) if path.exists() else begin(setup, envs, logs)
     start.start_solves = progress.start_solves
     callback = Checkpoints(setup, folder, progress, start, interval, command)
@@ -164,10 +164,3 @@ class Checkpoints(BaseCallback):
             "setup": self._setup.to_dict(),
             "versions": versions() | {name: importlib.metadata.version(name) for name in LEARNING_PACKAGES},
         }
-
-
-def _logs(folder: Path) -> str | None:
-    if find_spec("tensorboard") is None:
-        print("no TensorBoard curves: pip install tensorboard", file=sys.stderr)
-        return None
-    return str(folder / "tensorboard")
