@@ -7,7 +7,7 @@ limits        how long a plan takes, violations, and the nearest plan without an
 complexity    mean gap and modulation complexity score
 sequencing    sliding windows of a fluence; start: those of all fields
 opening       compiled kernels; columns: K by leaf pair
-optimise      aperture optimisation; planner: K, start and optimisation of one case
+coverage      a dose scaled to cover; optimise: aperture optimisation; planner: K, start and optimisation of one case
 delivered     Delivery: what a plan keeps of all this
 read_rtplan   apertures of an RTPLAN; `radplan_env.export_plan` writes one
 """

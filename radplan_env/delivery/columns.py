@@ -17,6 +17,8 @@ from radplan_env.influence import DoseInfluence
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+Beyond = NDArray[np.float32]
+"""Dose of one unit of fluence beyond K, shape (beams, rows); see `ApertureColumns.beyond`."""
 
 _NEAR_MM = 0.05  # over which slopes by leaf ends are taken
 
@@ -82,7 +84,8 @@ class ApertureColumns:
     """
 
     def __init__(self, k: DoseInfluence, layout: Layout, machine: Machine, transmission: float) -> None:
-        self.k, self.machine, self.transmission = k, machine, transmission
+        self.machine, self.transmission = machine, transmission
+        self.beams, self.bixels = k.beams, k.bixels
         bixels = k.bixels
         centres = bixels.centres_mm
         self.width_mm = bixels.width_mm
@@ -103,6 +106,13 @@ class ApertureColumns:
         edges = np.searchsorted(bixels.beam, np.arange(len(k.beams) + 1))
         self.begin, self.end = edges[self.beam], edges[self.beam + 1]
         self.lowest, self.highest = self._ranges()
+        matrix = k.matrix.tocsc()
+        # Compiled loops look whether a signed index counts from the end.
+        self._matrix = matrix.indptr, matrix.indices.view(f"u{matrix.indices.itemsize}"), matrix.data
+        self.rows = matrix.shape[0]
+        self.bixels_of_beam = np.bincount(bixels.beam, minlength=len(self.beams))
+        # Closed leaves let a share of everything through: of each beam one column, and bixels count where they open.
+        self._of_beam = self._by_beam(np.arange(len(bixels)), np.ones(len(bixels)))
 
     def _ranges(self) -> tuple[Array, Array]:
         """How far each pair's bixels reach at each control point; the field's centre where it has none."""
@@ -148,14 +158,34 @@ class ApertureColumns:
         pairs = self.pairs
         return Leaves(apertures.left_mm[:, pairs], apertures.right_mm[:, pairs], mu_to_units * apertures.monitor_units)
 
-    def dose(self, leaves: Leaves) -> Array:
-        """Return the dose in Gy on K's rows, shape (rows,)."""
-        column, interval, opened = self._opened(leaves)
-        fluence = np.bincount(column, leaves.units[interval] * opened, minlength=len(self.k.bixels))
-        dose: Array = (self.k.matrix @ fluence.astype(np.float32)).astype(float)
+    def dose(self, leaves: Leaves, beyond: Beyond) -> Array:
+        """Return the dose in Gy on K's rows, shape (rows,), with what lies beyond K."""
+        closed, columns, opened = self._fluence(leaves)
+        through = self._through(closed, columns, opened)
+        of_beams = closed.astype(np.float32) @ self._of_beam + through.astype(np.float32) @ beyond
+        dose: Array = of_beams.astype(float)
+        opening.add_columns(*self._matrix, columns, opened, dose)
         return dose
 
-    def slopes(self, leaves: Leaves, pull: Array) -> tuple[Array, Array, Array]:
+    def beyond(self, leaves: Leaves, exact_gy: NDArray[np.float32]) -> Beyond:
+        """Return the dose beyond K of one unit of fluence through each beam's bixels, from that of leaves.
+
+        K ends some way from a bixel, and its leaves are blurred: what that leaves out lies so far off that it depends
+        little on where in the field the fluence is.
+
+        Parameters
+        ----------
+        leaves : Leaves
+        exact_gy : ndarray, shape (beams, rows)
+            The dose of the leaves without K.
+        """
+        closed, columns, opened = self._fluence(leaves)
+        through = self._through(closed, columns, opened)
+        of_k = self._by_beam(columns, opened) + closed.astype(np.float32)[:, None] * self._of_beam
+        beyond: Beyond = (exact_gy - of_k) / np.maximum(through, 1e-12).astype(np.float32)[:, None]
+        return beyond
+
+    def slopes(self, leaves: Leaves, pull: Array, beyond: Beyond) -> tuple[Array, Array, Array]:
         """Return how a function of the dose changes with left ends, right ends and units.
 
         Parameters
@@ -163,17 +193,24 @@ class ApertureColumns:
         leaves : Leaves
         pull : ndarray, shape (rows,)
             How the function changes with the dose of each row.
+        beyond : ndarray, shape (beams, rows)
+            See `beyond`.
 
         Returns
         -------
         tuple of ndarray
             Shapes (control points, pairs) twice, and (intervals,).
         """
-        price = (self.k.matrix.T @ pull.astype(np.float32)).astype(float)
-        column, interval, opened = self._opened(leaves)
-        by_units = np.bincount(interval, opened * price[column], minlength=leaves.units.size).astype(float)
-        column, variable, slope = self._changes(leaves)
-        by_ends = np.bincount(variable, slope * price[column], minlength=2 * leaves.left.size)
+        opened, interval, share = self._opened(leaves)
+        moved, variable, slope = self._changes(leaves)
+        on_rows = pull.astype(np.float32)
+        far = (beyond @ on_rows).astype(float)
+        price = self._products(np.concatenate([opened, moved]), pull) + far[self.bixels.beam]
+        closed = self.transmission * ((self._of_beam @ on_rows).astype(float) + self.bixels_of_beam * far)
+        by_units = closed[self.beam] + (1 - self.transmission) * np.bincount(
+            interval, share * price[opened], minlength=leaves.units.size
+        )
+        by_ends = np.bincount(variable, slope * price[moved], minlength=2 * leaves.left.size)
         by_left, by_right = by_ends.reshape(2, *leaves.left.shape)
         return by_left, by_right, by_units
 
@@ -191,36 +228,62 @@ class ApertureColumns:
         tuple of ndarray
             Shapes (control points times pairs,) and (intervals,).
         """
-        matrix, energy = self.k.matrix, np.zeros(len(self.k.bixels))
-        opening.energies(matrix.indptr, matrix.indices, matrix.data, weights, energy)
-        column, variable, slope = self._changes(leaves)
-        by_ends = np.bincount(variable, slope.astype(float) ** 2 * energy[column], minlength=2 * leaves.left.size)
-        by_units = weights @ self.unit_doses(leaves).astype(float) ** 2
-        return by_ends.reshape(2, -1).sum(axis=0), by_units
+        moved, variable, slope = self._changes(leaves)
+        energy = self._products(moved, weights, squared=True)
+        by_ends = np.bincount(variable, slope.astype(float) ** 2 * energy[moved], minlength=2 * leaves.left.size)
+        by_units = (self.unit_doses(leaves) ** 2) @ weights.astype(np.float32)
+        return by_ends.reshape(2, -1).sum(axis=0), by_units.astype(float)
 
     def unit_doses(self, leaves: Leaves) -> NDArray[np.float32]:
-        """Return the dose in Gy of one unit of each interval's fluence on K's rows, shape (rows, intervals)."""
-        column, interval, opened = self._opened(leaves)
-        order = np.argsort(column, kind="stable")
-        starts = np.searchsorted(column[order], np.arange(len(self.k.bixels) + 1))
-        matrix, out = self.k.matrix, np.zeros((self.k.matrix.shape[0], leaves.units.size), dtype=np.float32)
-        opening.multiply(matrix.indptr, matrix.indices, matrix.data, starts, interval[order], opened[order], out)
+        """Return the dose in Gy of one unit of each interval's fluence on K's rows, shape (intervals, rows)."""
+        column, interval, share = self._opened(leaves)
+        doses: NDArray[np.float32] = np.float32(self.transmission) * self._of_beam[self.beam]
+        opening.add_columns_to(*self._matrix, column, np.float32(1 - self.transmission) * share, interval, doses)
+        return doses
+
+    def _fluence(self, leaves: Leaves) -> tuple[Array, Index, Array]:
+        """Fluence through closed leaves by beam; the bixels that leaves uncover, and what they have beside it."""
+        column, interval, share = self._opened(leaves)
+        closed = self.transmission * np.bincount(self.beam, leaves.units, minlength=len(self.beams))
+        opened = np.bincount(column, leaves.units[interval] * share, minlength=len(self.bixels))
+        columns = np.flatnonzero(opened)
+        return closed, columns, (1 - self.transmission) * opened[columns]
+
+    def _through(self, closed: Array, columns: Index, opened: Array) -> Array:
+        """Fluence through all of each beam's bixels."""
+        beams = self.bixels.beam[columns]
+        through: Array = closed * self.bixels_of_beam + np.bincount(beams, opened, minlength=len(self.beams))
+        return through
+
+    def _by_beam(self, columns: Index, factors: Array) -> NDArray[np.float32]:
+        """Columns of K times their factors, summed by beam, shape (beams, rows)."""
+        sums = np.zeros((len(self.beams), self.rows), dtype=np.float32)
+        opening.add_columns_to(*self._matrix, columns, factors, self.bixels.beam[columns], sums)
+        return sums
+
+    def _products(self, columns: Index, values: Array, *, squared: bool = False) -> Array:
+        """Return the products of some columns of K, or of their squares, with values (rows,); 0 of the others."""
+        wanted = np.zeros(len(self.bixels), dtype=bool)
+        wanted[columns] = True
+        out = np.zeros(len(self.bixels))
+        opening.products(*self._matrix, np.flatnonzero(wanted), values.astype(np.float32), squared, out)
         return out
 
     def _opened(self, leaves: Leaves) -> tuple[Index, Index, NDArray[np.float32]]:
-        """Bixels, intervals, and the fluence that one unit of the interval lets through the bixel."""
+        """Bixels that the leaves uncover, intervals, and the share that is open."""
         most = int((self.end - self.begin).sum())
-        column, interval, fluence = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
-        arguments: tuple[Any, ...] = (*self._open(leaves), *self._intervals(), column, interval, fluence)
-        opening.openings(*arguments)
-        return column, interval, fluence
+        column, interval, share = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
+        arguments: tuple[Any, ...] = (*self._open(leaves), *self._intervals(), column, interval, share)
+        found = opening.openings(*arguments)
+        return column[:found], interval[:found], share[:found]
 
     def _changes(self, leaves: Leaves) -> tuple[Index, Index, NDArray[np.float32]]:
         """Bixels, ends (all left, then all right), and how the bixel's fluence changes with the end."""
         most = int((4 * (self.end - self.begin)).sum())
         column, variable, slope = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
         open_ = self._open(leaves)
-        arguments: tuple[Any, ...] = (*open_, leaves.units, *self._intervals(), _NEAR_MM, column, variable, slope)
+        intervals = *self._intervals(), self.transmission, _NEAR_MM
+        arguments: tuple[Any, ...] = (*open_, leaves.units, *intervals, column, variable, slope)
         found = opening.changes(*arguments)
         return column[:found], variable[:found], slope[:found]
 
@@ -231,4 +294,4 @@ class ApertureColumns:
 
     def _intervals(self) -> tuple[Any, ...]:
         intervals = self.first, self.last, self.begin, self.end
-        return *intervals, self.pair, self.low, self.width_mm, self.transmission
+        return *intervals, self.pair, self.low, self.width_mm

@@ -58,19 +58,17 @@ def _slope(low, width, start, end, moves_start, moves_end, reach):  # type: igno
 
 
 @compiled
-def openings(  # type: ignore[no-untyped-def]
-    left, right, first, last, begin, end, pair, low, width, transmission, column, interval, fluence
-):  # pragma: no cover
-    """List each bixel's fluence for one unit of each interval; return how many there are."""
+def openings(left, right, first, last, begin, end, pair, low, width, column, interval, share):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """List the bixels that each interval's leaves uncover, and by what share; return how many there are."""
     found = 0
     for n in range(first.size):
         a, b = first[n], last[n]
         for c in range(begin[n], end[n]):
             p = pair[c]
             opened = _passed(low[c], width, right[a, p], right[b, p]) - _passed(low[c], width, left[a, p], left[b, p])
-            column[found], interval[found] = c, n
-            fluence[found] = transmission + (1 - transmission) * opened
-            found += 1
+            if opened != 0.0:
+                column[found], interval[found], share[found] = c, n, opened
+                found += 1
     return found
 
 
@@ -104,19 +102,28 @@ def changes(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def multiply(indptr, indices, data, starts, variable, share, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Write K S to `out` (rows, variables); S by bixel: its entries starts[c] to starts[c + 1]."""
-    for r in range(indptr.size - 1):
-        for at in range(indptr[r], indptr[r + 1]):
-            c = indices[at]
-            for e in range(starts[c], starts[c + 1]):
-                out[r, variable[e]] += data[at] * share[e]
+def add_columns(indptr, indices, data, columns, factors, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Add columns of K times their factors to `out` (rows,)."""
+    for i in range(columns.size):
+        factor = factors[i]
+        for at in range(indptr[columns[i]], indptr[columns[i] + 1]):
+            out[indices[at]] += factor * data[at]
 
 
 @compiled
-def energies(indptr, indices, data, weights, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Add each column's weighted sum of squares to `out` (columns,)."""
-    for r in range(indptr.size - 1):
-        if weights[r] != 0.0:
-            for at in range(indptr[r], indptr[r + 1]):
-                out[indices[at]] += weights[r] * data[at] ** 2
+def add_columns_to(indptr, indices, data, columns, factors, place, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Add columns of K times their factors to rows `place` of `out` (places, rows)."""
+    for i in range(columns.size):
+        own, factor = out[place[i]], factors[i]
+        for at in range(indptr[columns[i]], indptr[columns[i] + 1]):
+            own[indices[at]] += factor * data[at]
+
+
+@compiled
+def products(indptr, indices, data, columns, values, squared, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Write the products of columns of K, or of their squares, with values (rows,) to `out` (all columns,)."""
+    for c in columns:
+        total = 0.0
+        for at in range(indptr[c], indptr[c + 1]):
+            total += values[indices[at]] * (data[at] * data[at] if squared else data[at])
+        out[c] = total

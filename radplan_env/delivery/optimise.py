@@ -3,15 +3,17 @@
 The dose of apertures is K times the fluence that they let through, which is smooth in leaf ends and linear in monitor
 units: its gradient takes one product with K and one with its transpose. L-BFGS-B descends along it within bounds
 (Nocedal & Wright, Numerical Optimization, 2nd ed., ch. 7.2). What bounds cannot say, how far leaves travel and reach
-and all units together, costs the square of what is too much and is repaired afterwards. Coverage is held by the inner
-loop's multipliers. What K leaves out, the dose beyond its cutoff and the true shape of leaf ends, is a fixed dose that
-is renewed with them from round to round.
+and all units together, costs the square of what is too much and is repaired afterwards. The inner loop's multipliers
+hold coverage at first, while apertures still change much; the last rounds take Eq. 1 of the dose scaled to coverage,
+which is what is judged: multipliers come close to it slowly, and scaling up in the end costs up to a quarter of Eq. 1.
+What K leaves out, the dose beyond its cutoff and the true shape of leaf ends, follows the fluence through each beam's
+bixels, in a measure that is renewed from round to round.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from radplan_env.delivery.columns import ApertureColumns, Leaves
+from radplan_env.delivery.columns import ApertureColumns, Beyond, Leaves
+from radplan_env.delivery.coverage import Coverage
 from radplan_env.delivery.limits import repaired
 from radplan_env.fluence import FluenceProblem
 from radplan_env.fluence.constraints import DoseConstraint, Multipliers, bounded_rows, means_of, with_means
@@ -42,13 +45,18 @@ class Effort:
     Parameters
     ----------
     rounds : int
-        Each begins with the dose that K leaves out, computed anew, and ends with new multipliers.
-    steps : int
+        Held to coverage by multipliers. Each round begins with the dose that K leaves out, computed anew, and ends with
+        new multipliers.
+    covered : int
+        Rounds after them in which the dose is scaled to coverage.
+    steps, covered_steps : int
         Of L-BFGS in each round.
     """
 
-    rounds: int = 6
+    rounds: int
+    covered: int
     steps: int = 35
+    covered_steps: int = 60
 
 
 @dataclass(frozen=True)
@@ -89,20 +97,23 @@ class ApertureOptimiser:
     columns : ApertureColumns
     problem : FluenceProblem
         Terms and constraints on K's rows.
+    target : DoseConstraint
+        Coverage of the primary target, one of the problem's constraints.
     bounds : Bounds
-    exact : callable, optional
-        The dose of leaves on K's rows, without K.
+    exact : callable
+        The dose of leaves on K's rows, without K, shape (beams, rows).
     """
 
     def __init__(
         self,
         columns: ApertureColumns,
         problem: FluenceProblem,
+        target: DoseConstraint,
         bounds: Bounds,
-        exact: Callable[[Leaves], NDArray[np.floating]] | None = None,
+        exact: Callable[[Leaves], NDArray[np.float32]],
     ) -> None:
-        self.columns, self.bounds, self._exact = columns, bounds, exact
-        self._rows = columns.k.matrix.shape[0]
+        self.columns, self.bounds, self._target, self._exact = columns, bounds, target, exact
+        self._rows = columns.rows
         ends = np.cumsum([0, *(field.control_points for field in columns.fields)])
         own = [slice(start, end) for start, end in pairwise(ends)]
         self._fields = tuple(zip(columns.fields, own, strict=True))
@@ -112,7 +123,7 @@ class ApertureOptimiser:
             (np.maximum(columns.lowest, lowest_right), columns.highest),
         )
         self._arcs = tuple(points for field, points in self._fields if field.is_arc)
-        self._left_out = np.zeros(self._rows)
+        self._beyond = np.zeros((len(columns.beams), self._rows), dtype=np.float32)
         self._means = means_of(problem.constraints)
         self._objective = Objective(problem.terms, self._rows + len(self._means)).loss
         self._multipliers = [
@@ -124,10 +135,16 @@ class ApertureOptimiser:
         """Return better leaves."""
         state = self.state(leaves)
         self._choose(state)
-        for _ in range(effort.rounds):
+        for number in range(effort.rounds + effort.covered):
+            covered = number >= effort.rounds
             state = self._with_exact(state)
-            loss = self._loss()
-            trial = self.state(self._descent(state, loss).minimised(state.leaves, effort.steps))
+            if covered:
+                state = self._covering(self._covering(state))  # the nearest within the bounds may cover less
+            loss, steps = self._loss(covered), effort.covered_steps if covered else effort.steps
+            coverage = Coverage.near(self._target, state.dose) if covered else None
+            trial = self.state(self._descent(state, loss, coverage).minimised(state.leaves, steps))
+            if covered:
+                trial = self._covering(trial)
             if loss.derivatives(trial.dose)[0] < loss.derivatives(state.dose)[0]:
                 state = trial
             for each in self._multipliers:
@@ -138,25 +155,31 @@ class ApertureOptimiser:
     def state(self, leaves: Leaves) -> State:
         """Return the nearest leaves within the bounds, and their dose."""
         leaves = self._allowed(leaves)
-        return State(leaves, with_means(self.columns.dose(leaves) + self._left_out, self._means))
+        return State(leaves, with_means(self.columns.dose(leaves, self._beyond), self._means))
 
     def value(self, dose: Array) -> float:
         """Return Eq. 1 of a dose."""
         return self._objective.derivatives(dose)[0]
 
     def _with_exact(self, state: State) -> State:
-        if self._exact is None:
-            return state
-        self._left_out += self._exact(state.leaves) - state.dose[: self._rows]
+        self._beyond = self.columns.beyond(state.leaves, self._exact(state.leaves))
         return self.state(state.leaves)
+
+    def _covering(self, state: State) -> State:
+        achieved = self._target.achieved_gy(state.dose)
+        if achieved <= 0:
+            return state
+        return self.state(replace(state.leaves, units=state.leaves.units * self._target.dose_gy / achieved))
 
     def _choose(self, state: State) -> None:
         for each in self._multipliers:
             each.choose_voxels(state.dose)
 
-    def _loss(self) -> Loss:
-        size = self._rows + len(self._means)
-        return sum((each.loss(size) for each in self._multipliers), self._objective)
+    def _loss(self, covered: bool) -> Loss:
+        """Eq. 1 and the multipliers' terms; a dose that is scaled to coverage needs none for it."""
+        size, own = self._rows + len(self._means), self._target.key
+        held = [each for each in self._multipliers if not (covered and each.constraint.key == own)]
+        return sum((each.loss(size) for each in held), self._objective)
 
     def _allowed(self, leaves: Leaves) -> Leaves:
         bounds, lefts, rights = self.bounds, [], []
@@ -169,7 +192,7 @@ class ApertureOptimiser:
         units = np.clip(leaves.units, bounds.least, bounds.most)
         return Leaves(np.concatenate(lefts), np.concatenate(rights), units)
 
-    def _descent(self, state: State, loss: Loss) -> _Descent:
+    def _descent(self, state: State, loss: Loss, coverage: Coverage | None) -> _Descent:
         """Return the problem of a round, with its variables scaled alike near a state."""
         _, _, weights = loss.derivatives(state.dose)
         by_ends, by_units = self.columns.curvature(state.leaves, weights[: self._rows])
@@ -177,7 +200,7 @@ class ApertureOptimiser:
         ends, units = (
             np.maximum(each, _FLATTEST * mean) ** -0.5 for each, mean in zip((by_ends, by_units), means, strict=True)
         )
-        problem = self.columns, loss, self._means, self._left_out
+        problem = self.columns, loss, coverage, self._means, self._beyond
         limits = self.bounds, self._ranges, self._arcs
         return _Descent(*problem, *limits, np.concatenate([ends, ends, units]), *(_STIFF * mean for mean in means))
 
@@ -188,8 +211,8 @@ class _Descent:
 
     Parameters
     ----------
-    columns, loss, means, left_out
-        The loss of the dose of leaves, and what K leaves out of it.
+    columns, loss, coverage, means, beyond
+        The loss of the dose of leaves, how that is scaled first, if it is, and what K leaves out of it.
     bounds, ranges, arcs
         What leaves must keep to, and control points of each arc.
     scale : ndarray, shape (variables,)
@@ -200,8 +223,9 @@ class _Descent:
 
     columns: ApertureColumns
     loss: Loss
+    coverage: Coverage | None
     means: list[DoseConstraint]
-    left_out: Array
+    beyond: Beyond
     bounds: Bounds
     ranges: Ranges
     arcs: tuple[slice, ...]
@@ -230,15 +254,18 @@ class _Descent:
         return _leaves_of(np.clip(self.scale * found.x, low, high), shape)
 
     def _value_and_slope(self, leaves: Leaves) -> tuple[float, Array]:
-        rows = self.left_out.size
-        value, pull, _ = self.loss.derivatives(with_means(self.columns.dose(leaves) + self.left_out, self.means))
+        rows, limits = self.columns.rows, self.bounds
+        dose, units = with_means(self.columns.dose(leaves, self.beyond), self.means), float(leaves.units.sum())
+        factor, by_dose = (1.0, 0 * dose) if self.coverage is None else self.coverage.factor(dose)
+        value, pull, _ = self.loss.derivatives(factor * dose)
+        over = max(factor * units - limits.total, 0.0)
+        pull = factor * pull + (pull @ dose + 2 * self.stiff_units * over * units) * by_dose
         on_rows = pull[:rows].copy()
         for each, mean in zip(self.means, pull[rows:], strict=True):
             on_rows[each.rows] += mean * each.shares
-        by_left, by_right, by_units = self.columns.slopes(leaves, on_rows)
-        over = max(float(leaves.units.sum()) - self.bounds.total, 0.0)
+        by_left, by_right, by_units = self.columns.slopes(leaves, on_rows, self.beyond)
         value += self.stiff_units * over**2 + self.stiff_ends * self._add_too_far(leaves, by_left, by_right)
-        by_units += 2 * self.stiff_units * over
+        by_units += 2 * self.stiff_units * over * factor
         return value, np.concatenate([(by_left + by_right).ravel(), (by_right - by_left).ravel(), by_units])
 
     def _add_too_far(self, leaves: Leaves, by_left: Array, by_right: Array) -> float:

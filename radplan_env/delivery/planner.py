@@ -45,7 +45,7 @@ _LONGEST_S, _LEAST_MU = 2.0, 1.0  # of an interval: with the lowest dose rate, i
 _MOST = 2.5  # of an interval's units, relative to their mean
 _COARSE_MM = 2.0  # lattice of the dose that K leaves out
 
-COLD, WARM = Effort(rounds=6), Effort(rounds=2)
+COLD, WARM = Effort(rounds=4, covered=2), Effort(rounds=0, covered=1)
 
 
 def checked_fields(
@@ -124,7 +124,7 @@ class AperturePlanner:
     @property
     def beams(self) -> tuple[Beam, ...]:
         """A beam in the middle of each interval of arcs, and one for each static field."""
-        return self.columns.k.beams
+        return self.columns.beams
 
     def start(self, coarse: tuple[Beam, ...], bixels: Bixels, fluence: Array) -> Apertures:
         """Return sliding windows of coarse fields' fluence."""
@@ -143,18 +143,18 @@ class AperturePlanner:
         start : Apertures
         effort : Effort
         """
-        optimiser = ApertureOptimiser(self.columns, problem, self._bounds, self._exact)
+        optimiser = ApertureOptimiser(self.columns, problem, target, self._bounds, self._exact)
         leaves = self._covering(optimiser.state(self._leaves(start)).leaves, target)
         leaves = self._covering(optimiser.optimise(leaves, effort), target)
         return rounded(self._apertures(leaves), self.machine)
 
     def _covering(self, leaves: Leaves, target: DoseConstraint) -> Leaves:
-        achieved = target.achieved_gy(self._exact(leaves).astype(float))
+        achieved = target.achieved_gy(self._exact(leaves).sum(axis=0, dtype=float))
         return replace(leaves, units=leaves.units * (target.dose_gy / achieved if achieved > 0 else 1.0))
 
     def _exact(self, leaves: Leaves) -> NDArray[np.float32]:
         rasters = self._apertures(leaves).rasters(self.model, self.machine.dosimetric_leaf_gap_mm, self.fractions)
-        return self._rows_dose.dose(rasters)
+        return self._rows_dose.dose_by_beam(rasters)
 
     def _apertures(self, leaves: Leaves) -> Apertures:
         return self.columns.apertures(leaves, 1 / self._mu_to_units)

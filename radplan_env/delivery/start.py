@@ -43,13 +43,13 @@ def sliding_windows(
     most : float
         Highest fluence of all intervals.
     """
-    nearest = [_nearest(columns.k.beams[beam].gantry_deg, coarse) for beam in columns.beam]
+    nearest = [_nearest(columns.beams[beam].gantry_deg, coarse) for beam in columns.beam]
     arcs = sum(field.is_arc for field in columns.fields) or 1
     images, edges, moments, places = [], [], [], []
     for (field, source), group in groupby(range(columns.first.size), lambda n: (columns.field[n], nearest[n])):
         intervals = list(group)
         middle = intervals[len(intervals) // 2]
-        beam = columns.k.beams[columns.beam[middle]]
+        beam = columns.beams[columns.beam[middle]]
         image, lines = _image(columns, int(columns.beam[middle]), beam, coarse[source], bixels, source, fluence / arcs)
         count = len(intervals)
         arc = columns.fields[field].is_arc
@@ -87,12 +87,12 @@ def _image(
     first = places.min(axis=0) - 1
     filled = np.zeros(places.max(axis=0) - first + 2)
     filled[tuple((places - first).T)] = fluence[own]
-    columns_of = columns.k.bixels.of_beam(beam_index)
-    x, z = columns.k.bixels.centres_mm[columns_of].T
+    columns_of = columns.bixels.of_beam(beam_index)
+    x, z = columns.bixels.centres_mm[columns_of].T
     at = np.stack(source.onto_collimator(*beam.from_collimator(x, z)))
     at = at / bixels.width_mm - np.array(bixels.offset)[:, None] - first[:, None]
     seen = map_coordinates(filled, at, order=1, mode="constant")
-    column = columns.k.bixels.place[columns_of, 0]
+    column = columns.bixels.place[columns_of, 0]
     low = column.min()
     shape = int(column.max() - low + 1), columns.pairs.size
     total, count = np.zeros(shape), np.zeros(shape)

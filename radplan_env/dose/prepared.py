@@ -135,16 +135,26 @@ class Prepared:
         ValueError
             If there is not one raster for each beam, or the model knows bixels only.
         """
+        dose = np.zeros(len(self.points_mm))
+        self._add_rasters(rasters, [dose] * len(self.beams))
+        return _clipped(dose)
+
+    def dose_by_beam(self, rasters: Sequence[Raster]) -> NDArray[np.float32]:
+        """Return each beam's part of `dose`, shape (beams, points)."""
+        doses = np.zeros((len(self.beams), len(self.points_mm)))
+        self._add_rasters(rasters, list(doses))
+        return _clipped(doses)
+
+    def _add_rasters(self, rasters: Sequence[Raster], doses: Sequence[Array]) -> None:
+        """Add the dose of each beam's raster to that beam's of `doses`."""
         if self.model.kernels.pencils_only:
             raise ValueError(f"beam model {self.model.name!r} computes bixels only: choose generic-6x for apertures")
         if len(rasters) != len(self.beams):
             raise ValueError(f"{len(rasters)} rasters for {len(self.beams)} beams: each beam needs one")
-        dose = np.zeros(len(self.points_mm))
-        for b, raster in enumerate(rasters):
+        for b, (raster, dose) in enumerate(zip(rasters, doses, strict=True)):
             lattice = self._lattice(b, raster.x_mm, raster.z_mm)
             shading = Shading(raster.x_mm, raster.z_mm, self.model, lattice)
             self._add(dose, b, lattice, shading.onto_lattice(raster.fluence), None)
-        return _clipped(dose)
 
     def dose_of_bixels(self, bixels: Bixels, fluence: Array) -> NDArray[np.float32]:
         """Return the dose in Gy, shape (points,), of a fluence (bixels,).

@@ -1,4 +1,4 @@
-"""K by leaf pair: it is the dose of the apertures, and its slopes are those of finite differences."""
+"""K by leaf pair is the dose of the apertures; slopes are those of finite differences; optimising on it improves."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import pytest
 
 from radplan_env.beam_models import beam_model_named
 from radplan_env.case import Case
-from radplan_env.delivery.columns import ApertureColumns, Leaves
+from radplan_env.delivery.columns import ApertureColumns, Beyond, Leaves
+from radplan_env.delivery.coverage import Coverage
 from radplan_env.delivery.machine import machine_named
+from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
 from radplan_env.delivery.techniques import Layout, arcs, segments
 from radplan_env.dose import prepare
+from radplan_env.fluence import DoseConstraint, FluenceProblem, Term
 from radplan_env.influence import Fidelity, influence
 from radplan_env.influence.rows import rows_of_grid
 
@@ -55,6 +58,10 @@ def columns(layout: Layout, cutoff_mm: float = 150.0) -> ApertureColumns:
     return ApertureColumns(k, layout, MACHINE, MODEL.mlc_transmission)
 
 
+def nothing_beyond(held: ApertureColumns) -> Beyond:
+    return np.zeros((len(held.beams), held.rows), dtype=np.float32)
+
+
 def some_leaves(held: ApertureColumns, seed: int = 0) -> Leaves:
     rng = np.random.default_rng(seed)
     shape = held.lowest.shape
@@ -71,12 +78,15 @@ def test_dose_is_that_of_the_apertures_without_k(layout: Layout) -> None:
     fractions = 20
     apertures = held.apertures(leaves, MODEL.monitor_units_per_fluence / fractions)
     rasters = apertures.rasters(MODEL, MACHINE.dosimetric_leaf_gap_mm, fractions)
-    exact = prepare(cylinder(), held.k.beams, rows.points_mm, beam_model=MODEL).dose(rasters)
-    ours = held.dose(leaves)
-    np.testing.assert_allclose(held.unit_doses(leaves) @ leaves.units, ours, rtol=1e-4, atol=1e-4 * ours.max())
+    by_beam = prepare(cylinder(), held.beams, rows.points_mm, beam_model=MODEL).dose_by_beam(rasters)
+    exact = by_beam.sum(axis=0)
+    ours = held.dose(leaves, nothing_beyond(held))
+    np.testing.assert_allclose(leaves.units @ held.unit_doses(leaves), ours, rtol=1e-4, atol=1e-4 * ours.max())
     ball = rows.members["PTV"]
     assert np.sqrt(np.mean((ours - exact) ** 2)) < 0.02 * exact.max()  # bixels of 5 mm and blurred ends
     assert ours[ball].mean() == pytest.approx(exact[ball].mean(), rel=0.02)
+    whole = held.dose(leaves, held.beyond(leaves, by_beam))
+    np.testing.assert_allclose(whole, exact, atol=1e-5 * exact.max())
     np.testing.assert_allclose(
         held.leaves(apertures, 1 / (MODEL.monitor_units_per_fluence / fractions)).left, leaves.left
     )
@@ -86,15 +96,16 @@ def test_dose_is_that_of_the_apertures_without_k(layout: Layout) -> None:
 def test_slopes_are_those_of_finite_differences(layout: Layout) -> None:
     held, step = columns(layout), 1e-2
     leaves, rng = some_leaves(held, seed=1), np.random.default_rng(2)
-    pull = rng.normal(size=held.k.matrix.shape[0])
-    by_left, by_right, by_units = held.slopes(leaves, pull)
+    pull = rng.normal(size=held.rows)
+    beyond = rng.uniform(0, 1e-4, (len(held.beams), held.rows)).astype(np.float32)
+    by_left, by_right, by_units = held.slopes(leaves, pull, beyond)
     for side, found in (("left", by_left), ("right", by_right), ("units", by_units)):
         for place in rng.integers(found.size, size=6):
             values = []
             for sign in (1, -1):
                 moved = getattr(leaves, side).copy()
                 moved.flat[place] += sign * step
-                values.append(pull @ held.dose(replace(leaves, **{side: moved})))
+                values.append(pull @ held.dose(replace(leaves, **{side: moved}), beyond))
             expected = (values[0] - values[1]) / (2 * step)
             assert found.flat[place] == pytest.approx(expected, abs=2e-3 * abs(found).max())
 
@@ -115,3 +126,70 @@ def test_arcs_have_intervals_of_four_degrees_at_most_and_coarse_fields_in_their_
 def test_a_target_beyond_the_leaf_bank_is_refused() -> None:
     with pytest.raises(ValueError, match="along the leaf bank"):
         MACHINE.pair_at(np.array([0.0, 212.5]))
+
+
+def test_what_lies_beyond_k_follows_the_leaves() -> None:
+    held = columns(ARC, 15.0)
+    rows, fractions = rows_of_grid(cylinder(), cylinder().grid), 20
+    traced = prepare(cylinder(), held.beams, rows.points_mm, beam_model=MODEL)
+
+    def exact(leaves: Leaves) -> np.ndarray:
+        apertures = held.apertures(leaves, MODEL.monitor_units_per_fluence / fractions)
+        return traced.dose_by_beam(apertures.rasters(MODEL, MACHINE.dosimetric_leaf_gap_mm, fractions))
+
+    known, other = some_leaves(held), some_leaves(held, seed=5)
+    beyond, expected = held.beyond(known, exact(known)), exact(other).sum(axis=0)
+    missed = [abs(held.dose(other, each) - expected) for each in (beyond, 0 * beyond)]
+    assert np.sqrt(np.mean(missed[0] ** 2)) < 0.5 * np.sqrt(np.mean(missed[1] ** 2))
+
+
+DOSE_GY = 60.0
+
+
+def rows_in(name: str) -> np.ndarray:
+    held = rows_of_grid(cylinder(), cylinder().grid)
+    return np.setdiff1d(held.members["Body"], held.members["PTV"]) if name == "Body" else held.members["PTV"]
+
+
+def optimiser(total: float) -> ApertureOptimiser:
+    held, target = columns(ARC), DoseConstraint("PTV", rows_in("PTV"), "=", DOSE_GY)
+    terms = [Term("PTV", rows_in("PTV"), 10.0, DOSE_GY, False), Term("Body", rows_in("Body"), 1.0, 20.0, True)]
+    bounds = Bounds(2.0, 30.0, 0.1, total, total)
+    beyond = np.zeros((len(held.beams), held.rows), dtype=np.float32)
+
+    def exact(leaves: Leaves) -> np.ndarray:
+        return np.stack([held.dose(_only(held, leaves, n), beyond) for n in range(len(held.beams))]).astype(np.float32)
+
+    return ApertureOptimiser(held, FluenceProblem(terms, [target]), target, bounds, exact)
+
+
+def _only(held: ApertureColumns, leaves: Leaves, beam: int) -> Leaves:
+    return Leaves(leaves.left, leaves.right, np.where(held.beam == beam, leaves.units, 0.0))
+
+
+@pytest.mark.parametrize("covered", [False, True])
+def test_slopes_of_the_objective_are_those_of_finite_differences(covered: bool) -> None:
+    found, leaves = optimiser(5.0), some_leaves(columns(ARC))
+    state = found.state(leaves)
+    coverage = Coverage.near(found._target, state.dose) if covered else None
+    descent = found._descent(state, found._loss(covered), coverage)
+    moved = np.random.default_rng(1).normal(size=2 * leaves.left.size + leaves.units.size)
+    at = np.concatenate([(leaves.left + leaves.right).ravel() / 2, (leaves.right - leaves.left).ravel() / 2])
+    at = np.concatenate([at, leaves.units])
+
+    def value(x: np.ndarray) -> tuple[float, np.ndarray]:
+        centre, half = x[: leaves.left.size], x[leaves.left.size : 2 * leaves.left.size]
+        ends = (each.reshape(leaves.left.shape) for each in (centre - half, centre + half))
+        return descent._value_and_slope(Leaves(*ends, x[2 * leaves.left.size :]))
+
+    step = 1e-3
+    ahead, behind = (value(at + sign * step * moved)[0] for sign in (1, -1))
+    assert value(at)[1] @ moved == pytest.approx((ahead - behind) / (2 * step), rel=5e-3)
+
+
+def test_covered_rounds_improve_what_covers_the_target() -> None:
+    found = optimiser(1e4)
+    start = found._covering(found.state(some_leaves(columns(ARC))))
+    state = found.state(found.optimise(start.leaves, Effort(rounds=0, covered=1, covered_steps=20)))
+    assert found._target.achieved_gy(state.dose) == pytest.approx(DOSE_GY, rel=1e-3)
+    assert found.value(state.dose) < 0.9 * found.value(start.dose)

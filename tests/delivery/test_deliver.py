@@ -11,11 +11,13 @@ import pytest
 
 from radplan_env import DELIVERED
 from radplan_env.case import Case
+from radplan_env.delivery.limits import violations
 from radplan_env.delivery.read_rtplan import read_rtplan
 from radplan_env.dose import dose_at
 from radplan_env.env import RadPlanEnv
 from radplan_env.export_plan import export_rtplan
 from radplan_env.planning import DeliverablePlan, DeliverySettings, Plan, PlanningSystem
+from radplan_env.planning.robustness import robustness
 
 BEAMS = (0.0, 100.0, 260.0)
 
@@ -75,6 +77,31 @@ def test_the_rtplan_gives_the_same_dose(system: PlanningSystem, delivered: Deliv
         rasters = apertures.rasters(system.judge.beam_model, held.machine.dosimetric_leaf_gap_mm, read.fractions)
         doses.append(dose_at(system.case, apertures.beams(isocentre, read.sad_mm), rasters, points))
     assert abs(doses[0] - doses[1]).max() < 1e-3 * doses[0].max()
+
+
+@pytest.mark.slow
+def test_the_rtplan_breaks_no_limit_after_rounding(
+    system: PlanningSystem, delivered: DeliverablePlan, tmp_path: Path
+) -> None:
+    for number, each in enumerate((delivered, system.deliver(delivered.plan))):
+        path = export_rtplan(system.case, each.delivery, {"PTV_7020": 70.2}, tmp_path / f"RTPLAN{number}.dcm")
+        assert not violations(read_rtplan(path).apertures, each.delivery.machine)
+
+
+@pytest.mark.slow
+def test_errors_of_delivery_are_judged_and_not_scaled_away(system: PlanningSystem, delivered: DeliverablePlan) -> None:
+    held, nominal = delivered.delivery, "nominal"
+    found = robustness(system.judge, held).evaluations
+    assert len(found) == 11
+    d95 = {name: each.metrics["PTV_7020"]["D95%"] for name, each in found.items()}
+    assert d95["units +1 %"] == pytest.approx(1.01 * d95[nominal], rel=1e-5)
+    assert d95["leaves -0.5 mm"] < d95[nominal] < d95["leaves +0.5 mm"]
+    shifted = replace(held, isocentre_mm=(held.isocentre_mm[0] + 3.0, *held.isocentre_mm[1:]))
+    points = system.judge.sampled_points
+    dose = dose_at(system.case, shifted.beams(), shifted.rasters(system.judge.beam_model), points.positions_mm)
+    traced = system.judge.judge_dose(dose, points, "sampled", scale=False).evaluation
+    assert found["z +3 mm"].score == pytest.approx(traced.score, abs=0.5)  # the shift keeps depths
+    assert d95["z +3 mm"] == pytest.approx(traced.metrics["PTV_7020"]["D95%"], rel=5e-3)
 
 
 @pytest.mark.slow
