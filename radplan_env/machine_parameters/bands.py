@@ -23,7 +23,7 @@ def band_of_pair(task: ArcTask) -> NDArray[np.int64]:
 def rows_of_bands(task: ArcTask) -> list[NDArray[np.int64]]:
     """Return the rows of the raster that each band holds."""
     band = band_of_pair(task)[task.columns.pair]
-    row = task.columns.k.bixels.place[:, 1] + ROWS // 2
+    row = task.columns.bixels.place[:, 1] + ROWS // 2
     return [np.unique(row[band == each]) for each in range(BANDS)]
 
 
@@ -35,7 +35,7 @@ def raster_places(task: ArcTask) -> NDArray[np.int64]:
     ValueError
         If the target reaches beyond the raster.
     """
-    place = task.columns.k.bixels.place + np.array([COLUMNS // 2, ROWS // 2])
+    place = task.columns.bixels.place + np.array([COLUMNS // 2, ROWS // 2])
     if (place < 0).any() or (place >= [COLUMNS, ROWS]).any():
         raise ValueError(
             f"the target of case {task.case.id!r} does not fit the raster of {5 * ROWS} by {5 * COLUMNS} mm along the "

@@ -184,7 +184,7 @@ class MachineParameterEnv(gym.Env[Observation, Array]):
         aperture[place] = np.clip(arc.openness(n), 0, 1)
         units = arc.leaves.units
         total = arc.factor * units.sum() / task.mu_to_units / task.most_mu
-        angle = np.radians(columns.k.beams[n].gantry_deg)
+        angle = np.radians(columns.beams[n].gantry_deg)
         return {
             "prices": prices,
             "aperture": aperture,

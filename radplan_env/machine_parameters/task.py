@@ -100,7 +100,10 @@ class ArcTask:
         leaves = self.conformal()
         traced = prepare(case, k.beams, rows.points_mm, beam_model=model, spacing_mm=_COARSE_MM)
         exact = traced.dose(self._rasters(self.columns.apertures(leaves, 1 / self.mu_to_units)))
-        self.left_out = exact - self.columns.dose(leaves)
+        own, fluence = self.opened(leaves, 0, self.intervals)
+        of_k = np.zeros(rows.index.size)
+        self.add_dose(own, fluence, of_k)
+        self.left_out = exact - of_k
         """Dose beyond K's reach, that of the conformal arc whatever the leaves do."""
 
     @property
@@ -138,9 +141,10 @@ class ArcTask:
         """Return the bixels of intervals first to last - 1, and their fluence."""
         columns, half = self.columns, self.machine.dosimetric_leaf_gap_mm / 2
         own, some = slice(columns.begin[first], columns.end[last - 1]), slice(first, last)
-        size = own.stop - own.start
-        column, interval, share = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.float64)
-        opening.openings(
+        sizes = columns.end[some] - columns.begin[some]
+        most = int(sizes.sum())
+        column, interval, share = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
+        found = opening.openings(
             leaves.left - half,
             leaves.right + half,
             columns.first[some],
@@ -150,12 +154,14 @@ class ArcTask:
             columns.pair,
             columns.low,
             columns.width_mm,
-            columns.transmission,
             column,
             interval,
             share,
         )
-        return own, share * leaves.units[some][interval]
+        units, closed = leaves.units[some], columns.transmission
+        fluence = closed * np.repeat(units, sizes)
+        fluence[column[:found] - own.start] += (1 - closed) * share[:found] * units[interval[:found]]
+        return own, fluence
 
     def add_dose(self, own: slice, change: Array, dose: Array) -> None:
         """Add, in place, the dose of a change of fluence."""
@@ -185,7 +191,7 @@ class ArcTask:
 
     @cached_property
     def _beams(self) -> tuple[Beam, ...]:
-        beam = self.columns.k.beams[0]
+        beam = self.columns.beams[0]
         return self.columns.apertures(self.conformal(), 1.0).beams(beam.isocentre_mm, beam.sad_mm)
 
     def _rasters(self, apertures: Apertures) -> list[Raster]:
