@@ -15,7 +15,7 @@ from radplan_env.sources import SOURCES
 
 DEFAULT_SITE = "prostate"
 
-_SITES = tyro.conf.arg(metavar=f"{{{','.join(SITES)}}}")
+SITE_ARGUMENT = tyro.conf.arg(metavar=f"{{{','.join(SITES)}}}")
 _SOURCES = tyro.conf.arg(metavar=f"{{{','.join(SOURCES)}}}")
 _AGENTS = tyro.conf.arg(
     help=f"Agents by name: {', '.join(REGISTRY)}; or your own as package.module:Class. Those that need a language "
@@ -27,7 +27,7 @@ _AGENTS = tyro.conf.arg(
 class TaskOptions:
     """Which patients are planned, by which protocol, how finely and how often."""
 
-    site: Annotated[str | None, _SITES] = None
+    site: Annotated[str | None, SITE_ARGUMENT] = None
     """Treatment site: which protocol, and where cases come from by default. Without --site and --protocol: prostate."""
 
     protocol: Path | None = None
@@ -334,7 +334,7 @@ class TrainOptions:
     algorithm: Literal["ppo", "sac", "dqn"] = "ppo"
     """What trains the policy."""
 
-    site: Annotated[str, _SITES] = DEFAULT_SITE
+    site: Annotated[str, SITE_ARGUMENT] = DEFAULT_SITE
     """Treatment site: which environment and protocol. Its source must have training and validation cases."""
 
     data: Path | None = None
@@ -372,7 +372,7 @@ class TrainOptions:
 class AttackOptions:
     """Which patients are planned badly."""
 
-    site: Annotated[str, _SITES] = DEFAULT_SITE
+    site: Annotated[str, SITE_ARGUMENT] = DEFAULT_SITE
     """Treatment site: which protocol."""
 
     data: Path | None = None
@@ -386,38 +386,6 @@ class AttackOptions:
 
     fidelity: Literal["fast", "standard", "paper"] = "fast"
     """Dose grid and bixels."""
-
-
-@dataclass
-class ReadOptions(LanguageModelOptions):
-    """Which plans a model reads, and with which errors."""
-
-    site: Annotated[str, _SITES] = DEFAULT_SITE
-    """Treatment site: which protocol. A missed node needs one with elective targets, such as head-and-neck."""
-
-    data: Path | None = None
-    """What the site's source reads, for head-and-neck the provided-data folder of OpenKBP."""
-
-    split: Literal["train", "validation", "test"] = "train"
-    """Part of the cohort."""
-
-    cases: tuple[str, ...] = ("4",)
-    """How many cases (the first so many), "all", or their ids; plans are made of them in turn."""
-
-    plans: int = 20
-    """How many plans, each of which is shown without and with each error."""
-
-    errors: tuple[str, ...] = ("cold_end", "hot_outside", "missed_node", "organ_for_another", "left_and_right_swapped")
-    """Which errors are planted."""
-
-    fidelity: Literal["fast", "standard", "paper"] = "fast"
-    """Dose grid and bixels."""
-
-    seed: int = 0
-    """Seed of weights, and of where errors are planted."""
-
-    out: Path = Path("results/reading")
-    """Folder for answers, table and transcript."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from radplan_experiments.commands.invocation import Invocation
-from radplan_experiments.options import ReadOptions
+from radplan_experiments.reading.options import ReadOptions
 
 PROGRAM = ("python", "experiments/read_plans.py")
 

@@ -18,8 +18,8 @@ from radplan_agents.privacy import is_own_patient
 from radplan_env import PlanningSystem
 from radplan_experiments import cohort
 from radplan_experiments.cohort import UsageError
-from radplan_experiments.options import ReadOptions
 from radplan_experiments.reading.errors import ERRORS, Dose, Patient, shows
+from radplan_experiments.reading.options import ReadOptions
 from radplan_experiments.reading.pictures import shown
 from radplan_experiments.reporting.stats import share_interval
 from radplan_experiments.running import language_model
