@@ -245,9 +245,9 @@ class ApertureColumns:
         """Fluence through closed leaves by beam; the bixels that leaves uncover, and what they have beside it."""
         column, interval, share = self._opened(leaves)
         closed = self.transmission * np.bincount(self.beam, leaves.units, minlength=len(self.beams))
-        opened = np.bincount(column, leaves.units[interval] * share, minlength=len(self.bixels))
-        columns = np.flatnonzero(opened)
-        return closed, columns, (1 - self.transmission) * opened[columns]
+        opened = np.bincount(column, leaves.units[interval] * share, minlength=len(self.bixels)).astype(float)
+        columns: Index = np.flatnonzero(opened).astype(np.int64)
+        return closed.astype(float), columns, (1 - self.transmission) * opened[columns]
 
     def _through(self, closed: Array, columns: Index, opened: Array) -> Array:
         """Fluence through all of each beam's bixels."""
