@@ -126,7 +126,7 @@ def test_the_checkers_have_nothing_to_say_of_delivered_plans(
     for fields in ("_MANY_FIELDS", "_FEWER_FIELDS"):
         monkeypatch.setattr(deliveries, fields, 3)
     for effort in ("COLD", "WARM"):
-        monkeypatch.setattr(delivering, effort, Effort(rounds=1, steps=5))
+        monkeypatch.setattr(delivering, effort, Effort(rounds=1, covered=1, steps=5, covered_steps=5))
     check(make, env_id, ["rgb_array"], verdict="sampled", gantry_angles_deg=BEAMS[:2])
 
 

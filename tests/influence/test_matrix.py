@@ -65,7 +65,7 @@ def test_dose_in_bone_and_air_differs_from_water(box_case: Case) -> None:
 
 
 def test_bad_requests_are_named(box_case: Case) -> None:
-    with pytest.raises(ValueError, match="choose from fast"):
+    with pytest.raises(ValueError, match="choose from coarse, fast"):
         influence(box_case, [0], ["PTV_7020"], "finest")
     with pytest.raises(ValueError, match="finite"):
         influence(box_case, [float("nan")], ["PTV_7020"], COARSE)

@@ -192,7 +192,7 @@ def test_what_is_said_of_an_episode_follows_from_its_plans(
     ("change", "wrong", "found"),
     [
         (lambda solved: [solved[0] * np.linspace(0.5, 1.5, solved[0].size), solved[1]], 1, "solve 1: score was "),
-        (lambda solved: [solved[0] * 1.01, solved[1]], 1, "solve 1: scaled_by was "),
+        (lambda solved: [solved[0] * 1.01, solved[1]], 1, "scaled_by was "),
         (lambda solved: [solved[1], solved[0]], 2, "solve 2: "),
         (lambda solved: [solved[0], -solved[1]], 1, "nowhere negative"),
         (lambda solved: [solved[0], np.full_like(solved[1], np.nan)], 1, "must be finite"),

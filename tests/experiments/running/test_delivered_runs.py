@@ -38,7 +38,7 @@ def little_effort() -> Iterator[None]:
     """Apertures that are hardly optimised: what is recorded of them is the matter here."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("COLD", "WARM"):
-            patch.setattr(delivering, name, Effort(rounds=1, steps=3))
+            patch.setattr(delivering, name, Effort(rounds=1, covered=1, steps=3, covered_steps=3))
         yield
 
 
