@@ -118,6 +118,7 @@ def plan(lateral: tuple[Patient, Dose]) -> Plan:
     return Plan(1, "made up", patient, {CLEAN: dose, **doses})
 
 
+@pytest.mark.slow
 def test_a_reader_is_scored_by_sensitivity_and_false_alarms(plan: Plan) -> None:
     knows = [CLEAN, "cold_end", "left_and_right_swapped"]
     perfect = score(pd.DataFrame(read(plan, reader(lambda number: knows[number]))))
