@@ -88,13 +88,13 @@ def test_the_model_is_shown_the_plan_as_it_is(env: RadPlanEnv, service: scripted
     first, *others = service.requests
     pictures = shown(first)
     assert [len(shown(request)) for request in others] == [0, 0, 0]
-    assert len(pictures) == len(NAMES)
     views = views_of(plans[0], box_case)
-    for png, view in zip(pictures, views, strict=True):
+    assert len(pictures) > len(views) == len(NAMES), "worst points and DVHs follow the whole plan"
+    for png, view in zip(pictures, views, strict=False):
         check_picture(png, view, plans[0].dose_on(box_case.grid), box_case)
         assert view.caption in said(first)
     # What it says of them reaches the evaluator, and the planner's answer the plan.
-    assert "3 pictures, colourful in" in said(others[1])
+    assert f"{len(pictures)} pictures, colourful in" in said(others[1])
     start, changed = (plan.parameters.structures["Body"].weight for plan in plans)
     assert changed == 2 * start
     record = agent.record()
@@ -130,7 +130,7 @@ def test_steps_and_examples_are_shown_beside_the_plan(
     _, plans = play(env, service, steps=3, options=Options(forms="small", references="fixed", reference_count=2))
     pictures, words = shown(service.requests[4]), said(service.requests[4])
     before, now = (views_of(plan, box_case) for plan in plans[:2])
-    assert pictures[2:] == [before[0].png, *(view.png for view in now)]
+    assert pictures[2 : 3 + len(now)] == [before[0].png, *(view.png for view in now)]
     assert [words.count(f"Example {i}: planes") for i in (1, 2, 3)] == [1, 1, 0]
     assert words.index("Step 1: ") < words.index("Step 2, the plan to judge: ")
     for png in pictures[:2]:
