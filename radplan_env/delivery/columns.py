@@ -164,7 +164,7 @@ class ApertureColumns:
         through = self._through(closed, columns, opened)
         of_beams = closed.astype(np.float32) @ self._of_beam + through.astype(np.float32) @ beyond
         dose: Array = of_beams.astype(float)
-        opening.add_columns(*self._matrix, columns, opened, dose)
+        self.add_dose(columns, opened, dose)
         return dose
 
     def beyond(self, leaves: Leaves, exact_gy: NDArray[np.float32]) -> Beyond:
@@ -201,7 +201,7 @@ class ApertureColumns:
         tuple of ndarray
             Shapes (control points, pairs) twice, and (intervals,).
         """
-        opened, interval, share = self._opened(leaves)
+        opened, interval, share = self.opened(leaves)
         moved, variable, slope = self._changes(leaves)
         on_rows = pull.astype(np.float32)
         far = (beyond @ on_rows).astype(float)
@@ -236,14 +236,14 @@ class ApertureColumns:
 
     def unit_doses(self, leaves: Leaves) -> NDArray[np.float32]:
         """Return the dose in Gy of one unit of each interval's fluence on K's rows, shape (intervals, rows)."""
-        column, interval, share = self._opened(leaves)
+        column, interval, share = self.opened(leaves)
         doses: NDArray[np.float32] = np.float32(self.transmission) * self._of_beam[self.beam]
         opening.add_columns_to(*self._matrix, column, np.float32(1 - self.transmission) * share, interval, doses)
         return doses
 
     def _fluence(self, leaves: Leaves) -> tuple[Array, Index, Array]:
         """Fluence through closed leaves by beam; the bixels that leaves uncover, and what they have beside it."""
-        column, interval, share = self._opened(leaves)
+        column, interval, share = self.opened(leaves)
         closed = self.transmission * np.bincount(self.beam, leaves.units, minlength=len(self.beams))
         opened = np.bincount(column, leaves.units[interval] * share, minlength=len(self.bixels)).astype(float)
         columns: Index = np.flatnonzero(opened).astype(np.int64)
@@ -269,11 +269,21 @@ class ApertureColumns:
         opening.products(*self._matrix, np.flatnonzero(wanted), values.astype(np.float32), squared, out)
         return out
 
-    def _opened(self, leaves: Leaves) -> tuple[Index, Index, NDArray[np.float32]]:
-        """Bixels that the leaves uncover, intervals, and the share that is open."""
-        most = int((self.end - self.begin).sum())
+    def add_dose(self, columns: Index, fluence: Array, dose: Array) -> None:
+        """Add, in place, the dose in Gy (rows,) of fluence through some bixels."""
+        opening.add_columns(*self._matrix, columns, fluence, dose)
+
+    def prices(self, columns: Index, pull: Array) -> Array:
+        """Return what a unit of fluence through some bixels changes, given how a function changes with each row."""
+        out = np.zeros(len(self.bixels))
+        opening.products(*self._matrix, columns, pull, False, out)
+        return out[columns]
+
+    def opened(self, leaves: Leaves, some: slice = slice(None)) -> tuple[Index, Index, NDArray[np.float32]]:
+        """Return the bixels that leaves uncover, in which of some intervals, and the share that is open."""
+        most = int((self.end - self.begin)[some].sum())
         column, interval, share = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
-        arguments: tuple[Any, ...] = (*self._open(leaves), *self._intervals(), column, interval, share)
+        arguments: tuple[Any, ...] = (*self._open(leaves), *self._intervals(some), column, interval, share)
         found = opening.openings(*arguments)
         return column[:found], interval[:found], share[:found]
 
@@ -292,6 +302,6 @@ class ApertureColumns:
         half = self.machine.dosimetric_leaf_gap_mm / 2
         return leaves.left - half, leaves.right + half
 
-    def _intervals(self) -> tuple[Any, ...]:
-        intervals = self.first, self.last, self.begin, self.end
+    def _intervals(self, some: slice = slice(None)) -> tuple[Any, ...]:
+        intervals = (each[some] for each in (self.first, self.last, self.begin, self.end))
         return *intervals, self.pair, self.low, self.width_mm

@@ -3,7 +3,6 @@
 task     ArcTask: K by interval, objective, start and judge of one case
 arc      Arc: leaves and monitor units at one moment, their dose and their value
 bands    groups of leaf pairs that an action moves together
-columns  compiled kernels on K's columns
 env      MachineParameterEnv
 """
 

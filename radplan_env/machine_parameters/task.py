@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from radplan_env.beam_models import DEFAULT_BEAM_MODEL
 from radplan_env.beams import Beam
 from radplan_env.case import Case
-from radplan_env.delivery import opening
 from radplan_env.delivery.apertures import Apertures
 from radplan_env.delivery.columns import ApertureColumns, Leaves
 from radplan_env.delivery.limits import interval_seconds, repaired, rounded
@@ -23,7 +22,6 @@ from radplan_env.dose import Raster, prepare
 from radplan_env.fluence.objective import Objective
 from radplan_env.influence import influence
 from radplan_env.influence.rows import sampled_rows
-from radplan_env.machine_parameters import columns as kernels
 from radplan_env.planning.inner_problem import InnerProblem
 from radplan_env.protocol import Protocol
 from radplan_env.scorecards import scorecard_for
@@ -87,7 +85,6 @@ class ArcTask:
         settings: dict[str, Any] = {"rows": rows, "collimator_angles_deg": collimator, "beam_model": model.name}
         k = influence(case, gantry, targets, ROWS, progress=False, **settings)
         self.columns = ApertureColumns(k, layout, machine, model.mlc_transmission)
-        self._by_column = k.matrix.tocsc()
         inner = InnerProblem(bound, case.id, rows)
         problem = inner.problem(bound.start_parameters())
         self.loss, self.target = Objective(problem.terms, rows.index.size).loss, inner.target
@@ -139,40 +136,23 @@ class ArcTask:
 
     def opened(self, leaves: Leaves, first: int, last: int) -> tuple[slice, Array]:
         """Return the bixels of intervals first to last - 1, and their fluence."""
-        columns, half = self.columns, self.machine.dosimetric_leaf_gap_mm / 2
-        own, some = slice(columns.begin[first], columns.end[last - 1]), slice(first, last)
-        sizes = columns.end[some] - columns.begin[some]
-        most = int(sizes.sum())
-        column, interval, share = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.float32)
-        found = opening.openings(
-            leaves.left - half,
-            leaves.right + half,
-            columns.first[some],
-            columns.last[some],
-            columns.begin[some],
-            columns.end[some],
-            columns.pair,
-            columns.low,
-            columns.width_mm,
-            column,
-            interval,
-            share,
-        )
+        columns, some = self.columns, slice(first, last)
+        own = slice(columns.begin[first], columns.end[last - 1])
+        column, interval, share = columns.opened(leaves, some)
         units, closed = leaves.units[some], columns.transmission
-        fluence = closed * np.repeat(units, sizes)
-        fluence[column[:found] - own.start] += (1 - closed) * share[:found] * units[interval[:found]]
+        fluence = closed * np.repeat(units, (columns.end - columns.begin)[some])
+        fluence[column - own.start] += (1 - closed) * share * units[interval]
         return own, fluence
 
     def add_dose(self, own: slice, change: Array, dose: Array) -> None:
         """Add, in place, the dose of a change of fluence."""
-        k = self._by_column
-        kernels.add(k.indptr, k.indices, k.data, own.start, change, dose)
+        moved = np.flatnonzero(change)
+        self.columns.add_dose(own.start + moved, change[moved], dose)
 
     def prices(self, interval: int, pull: Array) -> Array:
         """Return what a unit of fluence in each bixel of an interval changes, given the pull of each row."""
-        k, out = self._by_column, np.empty(self.columns.end[interval] - self.columns.begin[interval])
-        kernels.prices(k.indptr, k.indices, k.data, self.columns.begin[interval], pull, out)
-        return out
+        columns = self.columns
+        return columns.prices(np.arange(columns.begin[interval], columns.end[interval]), pull)
 
     def verdict(self, apertures: Apertures, kind: VerdictKind = "sampled") -> ArcVerdict:
         """Judge apertures as they would be delivered."""

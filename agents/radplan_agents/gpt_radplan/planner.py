@@ -58,13 +58,36 @@ class Setting(Answer):
     objective_dose_gy: Annotated[float, Field(ge=0)] | None = None
 
 
-class Proposal(Answer):
-    """What the planner wants to try next.
+class CheckedProposal(Answer):
+    """What a planner wants to try next, checked as it is read: that it can be planned, or that it is time to stop.
 
     Parameters
     ----------
     reasoning : str
         Why, or why nothing more can be gained.
+    action : str
+        "stop", or to plan again.
+    """
+
+    reasoning: str
+    action: str
+
+    @model_validator(mode="after")
+    def _can_be_planned(self, info: ValidationInfo) -> Self:
+        assert info.context is not None
+        checks = info.context["checks"]
+        if self.action == "stop":
+            check_stopping(checks.memory)
+        else:
+            checks.moved(self)
+        return self
+
+
+class Proposal(CheckedProposal):
+    """What the planner wants to try next.
+
+    Parameters
+    ----------
     action : {"plan", "stop"}
         Whether to plan again.
     base : int
@@ -74,17 +97,10 @@ class Proposal(Answer):
         All of them: they replace the base's; None keeps those.
     """
 
-    reasoning: str
     action: Literal["plan", "stop"]
     base: int
     settings: list[Setting] = Field(default_factory=list)
     limits: list[LimitArgument] | None = None
-
-    @model_validator(mode="after")
-    def _can_be_planned(self, info: ValidationInfo) -> Self:
-        assert info.context is not None
-        info.context["checks"].check(self)
-        return self
 
     @property
     def change(self) -> Change:
@@ -119,19 +135,6 @@ class Checks:
 
     desk: Desk
     memory: Memory
-
-    def check(self, proposal: Proposal) -> None:
-        """Refuse what cannot be done.
-
-        Raises
-        ------
-        PydanticCustomError
-            "stopped_too_soon" where the last step has gained; what `moved` raises.
-        """
-        if proposal.action == "plan":
-            self.moved(proposal)
-        else:
-            check_stopping(self.memory)
 
     def moved(self, proposal: Proposal) -> tuple[PlanningParameters, tuple[str, ...]]:
         """Return the parameters that a proposal leads to, and what of it was clamped.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, create_model, model_validator
+from pydantic import Field, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
 from radplan_agents.gpt_radplan import planner, tables
 from radplan_agents.gpt_radplan.memory import Memory, Step
-from radplan_agents.gpt_radplan.planner import Proposed, check_stopping, refuse_repetition
+from radplan_agents.gpt_radplan.planner import CheckedProposal, Proposed, refuse_repetition
 from radplan_agents.gpt_radplan.prompts import conversation
 from radplan_agents.gpt_radplan.schema import Answer, one_of, prose
 from radplan_agents.gpt_radplan.small.evaluator import Feedback
@@ -66,13 +66,11 @@ class Prediction(Answer):
     effect: Effect
 
 
-class Proposal(Answer):
+class Proposal(CheckedProposal):
     """What the planner wants to try next.
 
     Parameters
     ----------
-    reasoning : str
-        Why, or why nothing more can be gained.
     action : {"change", "stop"}
         Whether to plan again.
     start_from : {"best", "last"}
@@ -83,17 +81,10 @@ class Proposal(Answer):
         What the changes will do.
     """
 
-    reasoning: str
     action: Action
     start_from: str
     changes: list[Change]
     predictions: list[Prediction]
-
-    @model_validator(mode="after")
-    def _can_be_planned(self, info: ValidationInfo) -> Self:
-        assert info.context is not None
-        info.context["checks"].check(self)
-        return self
 
     def __str__(self) -> str:
         if self.action == "stop":
@@ -111,19 +102,6 @@ class Checks:
 
     task: Task
     memory: Memory
-
-    def check(self, proposal: Proposal) -> None:
-        """Refuse what cannot be done.
-
-        Raises
-        ------
-        PydanticCustomError
-            "stopped_too_soon" where the last step has gained; what `moved` raises.
-        """
-        if proposal.action == "change":
-            self.moved(proposal)
-        else:
-            check_stopping(self.memory)
 
     def base(self, proposal: Proposal) -> Step:
         """The step whose plan the changes begin from."""
