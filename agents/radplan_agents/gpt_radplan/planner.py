@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -75,12 +76,37 @@ class CheckedProposal(Answer):
     @model_validator(mode="after")
     def _can_be_planned(self, info: ValidationInfo) -> Self:
         assert info.context is not None
-        checks = info.context["checks"]
-        if self.action == "stop":
-            check_stopping(checks.memory)
-        else:
-            checks.moved(self)
+        info.context["checks"].check(self)
         return self
+
+
+class ProposalChecks(ABC):
+    """What a proposal is checked against."""
+
+    memory: Memory
+
+    @abstractmethod
+    def moved(self, proposal: Any) -> Any:
+        """Return what a proposal leads to.
+
+        Raises
+        ------
+        PydanticCustomError
+            If it cannot be planned.
+        """
+
+    def check(self, proposal: CheckedProposal) -> None:
+        """Refuse what cannot be done.
+
+        Raises
+        ------
+        PydanticCustomError
+            "stopped_too_soon" where the last step has gained; what `moved` raises.
+        """
+        if proposal.action == "stop":
+            check_stopping(self.memory)
+        else:
+            self.moved(proposal)
 
 
 class Proposal(CheckedProposal):
@@ -130,7 +156,7 @@ class Proposal(CheckedProposal):
 
 
 @dataclass(frozen=True)
-class Checks:
+class Checks(ProposalChecks):
     """What a proposal is checked against and applied to: the plans at the desk."""
 
     desk: Desk

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from radplan_agents.gpt_radplan import planner, tables
 from radplan_agents.gpt_radplan.memory import Memory, Step
-from radplan_agents.gpt_radplan.planner import CheckedProposal, Proposed, refuse_repetition
+from radplan_agents.gpt_radplan.planner import CheckedProposal, ProposalChecks, Proposed, refuse_repetition
 from radplan_agents.gpt_radplan.prompts import conversation
 from radplan_agents.gpt_radplan.schema import Answer, one_of, prose
 from radplan_agents.gpt_radplan.small.evaluator import Feedback
@@ -97,7 +97,7 @@ class Proposal(CheckedProposal):
 
 
 @dataclass(frozen=True)
-class Checks:
+class Checks(ProposalChecks):
     """What a proposal is applied to and checked against."""
 
     task: Task
