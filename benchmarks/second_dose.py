@@ -230,8 +230,8 @@ def _differences(ours: Array, theirs: Array) -> dict[str, Any]:
 
 def _verdict(system: PlanningSystem, dose: Array) -> dict[str, float]:
     judge = system.judge
-    as_it_is = judge.judge_dose(dose, judge.sampled_points, "sampled", scale=False).evaluation
-    scaled = judge.judge_dose(dose, judge.sampled_points, "sampled").evaluation
+    as_it_is = judge.judge_dose(dose, judge.sampled_points, scale=False).evaluation
+    scaled = judge.judge_dose(dose, judge.sampled_points).evaluation
     metrics = as_it_is.metrics
     chosen = {"PTV_7020": ("D95%", "D50%", "D2%"), "Rectum": ("mean",), "Bladder": ("mean",)}
     named = {

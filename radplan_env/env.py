@@ -139,7 +139,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | solver                | converged, iterations, objective, kkt_residual, constraints                  |
     | delivered             | None for an ideal plan, or score, screened, technique, machine, arcs, mu and |
     |                       | seconds a fraction, mean_gap_mm, modulation_complexity, violations,          |
-    |                       | ideal_score (of the fluence it was optimised from), sub_angles               |
+    |                       | ideal_score (of the fluence it was optimised from), sub_angles; robustness   |
+    |                       | (of the plan that is handed over: scores and worst_shift, under errors)      |
     | history               | a dict for each solve so far: step, score, met, parameters                   |
 
     ## Rewards

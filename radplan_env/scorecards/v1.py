@@ -61,6 +61,11 @@ class V1(Scorecard):
         reasons = tuple(_reasons(section.screens, view))
         return Verdict(min(sum(terms.values()), 100.0), terms, available, not reasons, reasons)
 
+    def bounds_if_shifted(self, goals: Goals) -> tuple[Bound, ...]:
+        """Return the bounds of screens that name one, `if_shifted`."""
+        shifted = (screen.shifted_bound for screen in self._section(goals).screens)
+        return tuple(bound for bound in shifted if bound is not None)
+
     def faults(self, section: Mapping[str, Any], goals: Goals) -> list[str]:
         """Say what is wrong with the section: a missing one, a key, a structure that the protocol lacks."""
         if not section:
