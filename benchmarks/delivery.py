@@ -44,6 +44,9 @@ from radplan_env.verdict import Judge
 
 Figures = dict[str, Any]
 
+FINEST_PARTS = 4
+"""Of an interval of 4 degrees."""
+
 
 @dataclass
 class Args:
@@ -80,7 +83,7 @@ def main(args: Args) -> None:
             figures = {"case": name, "site": site, "way": way} | _figures(system, delivered) | cpu
             figures["protocol_beams_v1"] = plan.evaluation.score
             if args.read_back:
-                figures |= _read_back(system, delivered.delivery)
+                figures |= _read_back(system, delivered)
             delivered.plan.save(args.keep / f"{names[way]}.npz")
             (args.keep / f"{names[way]}.json").write_text(json.dumps(figures))
             print(json.dumps(figures), flush=True)
@@ -120,21 +123,40 @@ def _figures(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:
     }
 
 
-def _read_back(system: PlanningSystem, held: Delivery) -> Figures:
-    """Limits, dose and score of what the RTPLAN says; the score also at intervals of one degree."""
+def _read_back(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:
+    """Limits, dose and score of what the RTPLAN says; the score and gamma also at intervals of one degree."""
+    held = delivered.delivery
     prescriptions = {target.structure: target.prescription_gy for target in system.protocol.targets}
     with TemporaryDirectory() as folder:
         plan = read_rtplan(export_rtplan(system.case, held, prescriptions, Path(folder) / "RTPLAN.dcm"))
     read = replace(held, apertures=plan.apertures, isocentre_mm=plan.isocentre_mm, fractions=plan.fractions)
     ours, theirs = (_dose(system, each, held.parts) for each in (held, read))
-    finely = _dose(system, read, 2 * held.parts)
+    finely = _dose(system, read, FINEST_PARTS)
     return {
         "read_violations": len(violations(read.apertures, read.machine)),
         "read_dose_off_percent": 100 * float(abs(ours - theirs).max() / ours.max()),
         "v1 sampled": _score(system, ours, scale=False),
         "v1 at 1 degree, as it is": _score(system, finely, scale=False),
         "v1 at 1 degree, covering": _score(system, finely, scale=True),
+        "gamma_percent at 4 degrees": _gamma_percent(system, delivered.dose_gy, read, held.parts // 2),
+        "gamma_percent at 2 degrees": _gamma_percent(system, delivered.dose_gy, read, held.parts),
     }
+
+
+def _gamma_percent(system: PlanningSystem, dose_gy: NDArray[np.float32], read: Delivery, parts: int) -> float:
+    """Share of the dose grid's nodes above 10 % whose dose at 1 degree has that of `parts` within 1 % and 1 mm."""
+    from pymedphys import gamma
+
+    grid, high = system.grid, np.argwhere(dose_gy > 0.1 * dose_gy.max())
+    axes = [grid.coordinates_mm(axis)[high[:, axis].min() : high[:, axis].max() + 1] for axis in range(3)]
+    nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    model, shape = system.judge.beam_model, [axis.size for axis in axes]
+    doses = [
+        dose_at(system.case, read.beams(each), read.rasters(model, each), nodes, beam_model=model).reshape(shape)
+        for each in (FINEST_PARTS, parts)
+    ]
+    found = gamma(axes, doses[0], axes, doses[1], 1, 1, lower_percent_dose_cutoff=10, max_gamma=1.1, quiet=True)
+    return 100 * float((found[np.isfinite(found)] <= 1).mean())
 
 
 def _dose(system: PlanningSystem, held: Delivery, parts: int) -> NDArray[np.float32]:

@@ -2,12 +2,12 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dciodvfy import errors_of
 
 from radplan_env.case import Case, CaseError
 from radplan_env.export import export_dicom, export_rtdose, export_rtstruct
 from radplan_env.grid import Grid, resample
 from radplan_env.sources import dicom
-from tests.dciodvfy import errors_of
 
 SHAPE = (6, 20, 28)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dciodvfy import errors_of
 
 from radplan_env.case import Case
 from radplan_env.delivery.apertures import Apertures, Field
@@ -16,7 +17,6 @@ from radplan_env.delivery.limits import repaired, rounded, violations
 from radplan_env.delivery.machine import machine_named
 from radplan_env.delivery.read_rtplan import read_rtplan
 from radplan_env.export_plan import export_rtplan
-from tests.dciodvfy import errors_of
 
 MACHINE = machine_named("millennium120")
 JAWS = (-45.0, 45.0, -30.0, 30.0)
