@@ -94,7 +94,8 @@ def robustness(judge: Judge, delivery: Delivery) -> Robustness:
 def opened(apertures: Apertures, by_mm: float) -> Apertures:
     """Return apertures with every leaf further out by so much, or as far in as its pair lets it."""
     by = np.maximum(by_mm, -(apertures.right_mm - apertures.left_mm) / 2)
-    return replace(apertures, left_mm=apertures.left_mm - by, right_mm=apertures.right_mm + by)
+    left = apertures.left_mm - by
+    return replace(apertures, left_mm=left, right_mm=np.maximum(apertures.right_mm + by, left))
 
 
 def _shifts(isocentre_mm: Triple) -> Iterator[tuple[str, Triple]]:

@@ -102,32 +102,36 @@ def test_errors_of_delivery_are_judged_and_not_scaled_away(system: PlanningSyste
         score = judge.judge_dose(dose, points, scale=False).evaluation.score
         return score, judge.view(dose, points).metric("PTV_7020.core", "D98%")
 
-    assert found.scores["units +1 %"] == pytest.approx(traced(held, 1.01)[0], abs=0.3)
+    assert found.scores["units +1 %"] == pytest.approx(traced(held, 1.01)[0], abs=1)
     wide = replace(held, apertures=opened(held.apertures, 0.5))
-    assert found.scores["leaves +0.5 mm"] == pytest.approx(traced(wide)[0], abs=0.3)
+    assert found.scores["leaves +0.5 mm"] == pytest.approx(traced(wide)[0], abs=1)
     z, y, x = held.isocentre_mm
     shifted = {"z +3 mm": (z + 3, y, x), "y -3 mm": (z, y - 3, x), "x +3 mm": (z, y, x + 3)}
     shifts = {name: traced(replace(held, isocentre_mm=at)) for name, at in shifted.items()}
     for name, (score, _) in shifts.items():
-        assert found.scores[name] == pytest.approx(score, abs=0.5)
+        assert found.scores[name] == pytest.approx(score, abs=1)
     coldest = min(d98 for _, d98 in shifts.values())
     assert found.worst_shift["PTV_7020.core D98%"] <= 1.005 * coldest
 
 
 @pytest.mark.slow
-def test_a_plan_that_a_shift_leaves_cold_is_refused(system: PlanningSystem, delivered: DeliverablePlan) -> None:
-    assert delivered.evaluation.screened
-    held = delivered.delivery
-    narrow = replace(held, apertures=opened(held.apertures, -4.0))
-    ideal = replace(delivered.plan, deliverable=None, delivery=None, robustness=None)
-    found = system._deliveries._dose.scaled(ideal, narrow, "sampled")
+def test_a_plan_that_a_shift_leaves_cold_is_refused(
+    system: PlanningSystem, delivered: DeliverablePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off_by(reasons: tuple[str, ...]) -> list[str]:
+        return [reason for reason in reasons if reason.startswith("patient off by ")]
+
+    held, ideal = delivered.delivery, replace(delivered.plan, deliverable=None, delivery=None, robustness=None)
+    assert not off_by(delivered.evaluation.verdict.reasons)
+    monkeypatch.setattr("radplan_env.planning.robustness.SHIFT_MM", 15.0)
+    found = system._deliveries.again(ideal, held)
     assert found.robustness is not None
     assert found.robustness["worst_shift"]["PTV_7020.core D98%"] < 0.95 * 70.2
-    assert not found.evaluation.screened
-    assert any(reason.startswith("patient off by ") for reason in found.evaluation.verdict.reasons)
-    within_an_episode = system._deliveries._dose.scaled(ideal, replace(narrow, parts=1), "sampled")
+    assert found.evaluation.screened is False
+    assert "PTV_7020.core D98%" in " ".join(off_by(found.evaluation.verdict.reasons))
+    within_an_episode = system._deliveries.again(ideal, replace(held, parts=1))
     assert within_an_episode.robustness is None
-    assert not any(reason.startswith("patient off by ") for reason in within_an_episode.evaluation.verdict.reasons)
+    assert not off_by(within_an_episode.evaluation.verdict.reasons)
 
 
 @pytest.mark.slow
