@@ -97,16 +97,10 @@ def _tell_what_lies_below(axes: Axes) -> None:
     for line in axes.get_lines():
         if str(line.get_label()).startswith("_"):
             continue
-        for x, y in zip(*line.get_data(), strict=True):
-            if y < low:
-                axes.annotate(
-                    f"▾ {y:.0f}",
-                    (x, low),
-                    xytext=(3, 3),
-                    textcoords="offset points",
-                    fontsize=8,
-                    color=str(line.get_color()),
-                )
+        points = np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
+        for x, y in points[points[:, 1] < low].tolist():
+            beside: dict[str, Any] = {"xytext": (3, 3), "textcoords": "offset points"}
+            axes.annotate(f"▾ {y:.0f}", (x, low), fontsize=8, color=line.get_color(), **beside)
 
 
 def performance_profile(settings: Settings, records: Sequence[Record]) -> Figure:
