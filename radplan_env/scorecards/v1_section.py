@@ -130,7 +130,7 @@ class Screen(_Model):
     at_most, at_least : float, optional
         One of the two.
     if_shifted : float, optional
-        The same for a plan that is handed over as it is delivered, to a patient who lies 3 mm off.
+        The bound on the same side for a delivered plan that is handed over, when the patient lies 3 mm off.
     says : str
         What is wrong with a plan beyond it, such as "cold spot in the tumour".
     """
