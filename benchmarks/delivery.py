@@ -169,7 +169,7 @@ def _score(system: PlanningSystem, dose_gy: NDArray[np.float32], *, scale: bool)
 
 
 def _worst_shift(row: Figures) -> float:
-    return min(score for error, score in row["robustness"]["scores"].items() if error[0] in "zyx")
+    return min(float(score) for error, score in row["robustness"]["scores"].items() if error[0] in "zyx")
 
 
 COLUMNS: dict[str, tuple[Callable[[Figures], float], str]] = {
