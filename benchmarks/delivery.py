@@ -79,12 +79,12 @@ def main(args: Args) -> None:
             technique, _, arcs = way.partition(":")
             begun = process_time()
             delivered = system.deliver(plan, technique, arcs=int(arcs or 1))
+            delivered.plan.save(args.keep / f"{names[way]}.npz")
             cpu = {"cpu_s_with_k": process_time() - begun, "peak_memory_gb": peak_memory_gb()}
             figures = {"case": name, "site": site, "way": way} | _figures(system, delivered) | cpu
             figures["protocol_beams_v1"] = plan.evaluation.score
             if args.read_back:
                 figures |= _read_back(system, delivered)
-            delivered.plan.save(args.keep / f"{names[way]}.npz")
             (args.keep / f"{names[way]}.json").write_text(json.dumps(figures))
             print(json.dumps(figures), flush=True)
     print_table([json.loads(path.read_text()) for path in sorted(args.keep.glob("*.json"))])
@@ -148,7 +148,7 @@ def _gamma_percent(system: PlanningSystem, dose_gy: NDArray[np.float32], read: D
     from pymedphys import gamma
 
     grid, high = system.grid, np.argwhere(dose_gy > 0.1 * dose_gy.max())
-    axes = [grid.coordinates_mm(axis)[high[:, axis].min() : high[:, axis].max() + 1] for axis in range(3)]
+    axes = tuple(grid.coordinates_mm(axis)[high[:, axis].min() : high[:, axis].max() + 1] for axis in range(3))
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     model, shape = system.judge.beam_model, [axis.size for axis in axes]
     doses = [
