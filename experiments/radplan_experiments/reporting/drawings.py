@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from radplan_env.planning import Summary, captioned
 from radplan_experiments.recording.records import Record
-from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import figures
 from radplan_experiments.reporting.answer import best_scores, ranked
@@ -71,9 +70,5 @@ def _plan(plans: StoredPlans, record: Record) -> Figure | None:
 def _trajectory(plans: StoredPlans, record: Record) -> Figure:
     """What an episode's agent did, solve by solve."""
     case, first, last = plans.case(record["case"]), plans.first(record), plans.handed_over(record)
-    prescription_gy = _prescription_gy(plans.folder)
+    prescription_gy = plans.folder.settings.protocol.primary.prescription_gy
     return figures.trajectory(record, first, last, case=case, prescription_gy=prescription_gy)
-
-
-def _prescription_gy(folder: RunFolder) -> float:
-    return folder.settings.protocol.primary.prescription_gy

@@ -82,8 +82,8 @@ def overview(settings: Settings, records: Sequence[Record]) -> Table:
         )
     if is_screened:
         note += (
-            " Pass screen: share of episodes with a plan that passes the scorecard's screen, 95 % interval (Wilson) over "
-            "cases. A plan that the screen refuses ranks below every other and counts 0 points."
+            " Pass screen: share of episodes with a plan that passes the scorecard's screen, 95 % interval (Wilson) "
+            "over cases. A plan that the screen refuses ranks below every other and counts 0 points."
         )
     if is_refused:
         note += " Mean, screen ignored: of the highest scores, refused or not."
