@@ -38,6 +38,7 @@ _BUILT_IN = {
     "menu-random": "radplan_agents.gpt_radplan.small.menu:MenuRandom",
     "menu-rule": "radplan_agents.gpt_radplan.small.menu:MenuRule",
     "tool-planner": "radplan_agents.tool_planner:ToolPlannerAgent",
+    "tool-planner:rl-guided": "radplan_agents.tool_planner.rl_guided:RLGuidedToolPlanner",
     "bayes-gp": "radplan_agents.search.bayes_gp:BayesGPAgent",
     "bayes-tpe": "radplan_agents.search.bayes_tpe:BayesTPEAgent",
     "cma-es": "radplan_agents.search.cma_es:CmaEsAgent",
@@ -60,7 +61,7 @@ COMMAND = "mcp:"
 
 EXTRAS: dict[str, str] = {
     **dict.fromkeys(("bayes-gp", "bayes-tpe", "cma-es", "mimic"), "search"),
-    **dict.fromkeys(("ppo", "sac", "dqn", "ppo:own", "sac:own", "dqn:own"), "rl"),
+    **dict.fromkeys(("ppo", "sac", "dqn", "ppo:own", "sac:own", "dqn:own", "tool-planner:rl-guided"), "rl"),
 }
 """What to install for agents that need more than the environment does: name → extra of the package."""
 
