@@ -310,7 +310,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         Raises
         ------
         ValueError
-            For an invalid action, or parameters that no action stands for, limits apart.
+            For an invalid action, or parameters that no action stands for, limits and gantry angles apart.
+            For gantry angles that `check_beams` refuses.
         gymnasium.error.ResetNeeded
             Outside an episode.
         """
