@@ -406,6 +406,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             episode.summary(),
             prescription_gy=self.protocol.primary.prescription_gy,
             title=f"{case.id}, " + (f"solve {solves} of {self.budget}" if solves else "no plan yet"),
+            dvh=None if plan is None else plan.evaluation.dvh,
         )
         return figure_to_rgb(figure)
 

@@ -150,6 +150,7 @@ class Plan:
             self.summary(),
             prescription_gy=self.protocol.primary.prescription_gy,
             title=title,
+            dvh=self.evaluation.dvh,
             reference_dose_gy=case.reference_dose_gy,
         )
 
@@ -159,6 +160,15 @@ class Plan:
 
         prescription_gy = self.protocol.primary.prescription_gy
         return dvh_figure(self.evaluation.dvh, prescription_gy=prescription_gy, title=title or self.case_id)
+
+    def __repr__(self) -> str:
+        judged = self.evaluation
+        met = sum(result.passed for result in judged.criteria)
+        screen = "is refused by" if judged.screened is False else "passes"
+        return (
+            f"Plan({self.case_id!r}, {self.stage.kind}, {self.fidelity}: score {judged.score:.1f}, "
+            f"{met} of {len(judged.criteria)} criteria met, {screen} the screen)"
+        )
 
     def _repr_html_(self) -> str:
         chosen = self.parameters

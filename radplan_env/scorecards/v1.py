@@ -24,7 +24,7 @@ class V1(Scorecard):
 
     A utility is a logistic curve, 0.9 at the term's `good` and 0.1 at its `bad`, or one minus an NTCP: bounded, and
     strictly monotone, so that no plan stands still. Weights are fixed; a term whose structure the patient lacks has its
-    `neutral` utility. Beside the score stands what the plan is screened for: a plan that is not passed ranks below
+    `neutral` utility. Beside the score stands what the plan is refused for: a plan that is not passed ranks below
     every plan that is. Utilities rank plans; an NTCP among them is no patient's risk.
     """
 
