@@ -126,7 +126,7 @@ class ActionMap:
     ) -> PlanningParameters:
         """Return the parameters that lie ``step * change`` from others in the coordinates of actions.
 
-        They stop at the ends of their ranges; limits stay as they are.
+        They stop at the ends of their ranges; limits and gantry angles stay as they are.
 
         Parameters
         ----------
@@ -144,9 +144,9 @@ class ActionMap:
         ValueError
             If the change is not a point of `space`, or `to_action` would refuse the parameters.
         """
-        coordinates = self.to_action(replace(parameters, limits=())) + step * self.check(change)
+        coordinates = self.to_action(replace(parameters.without_beams(), limits=())) + step * self.check(change)
         moved = self.to_parameters(np.clip(coordinates, -1, 1).astype(np.float32), structures)
-        return replace(moved, limits=parameters.limits)
+        return replace(moved, limits=parameters.limits, gantry_angles_deg=parameters.gantry_angles_deg)
 
     def to_action(self, parameters: PlanningParameters | PlainParameters) -> NDArray[np.float32]:
         """Return the action that stands for parameters.
@@ -172,7 +172,8 @@ class ActionMap:
             parameters = PlanningParameters.from_dict(parameters)
         if parameters.gantry_angles_deg is not None or parameters.collimator_angles_deg is not None:
             raise ValueError(
-                "an action cannot change the beams: give gantry_angles_deg and collimator_angles_deg to the environment"
+                "an action cannot turn the beams: give gantry_angles_deg and collimator_angles_deg to the environment, "
+                "or hand the PlanningParameters themselves, with gantry_angles_deg, to step"
             )
         if parameters.limits:
             raise ValueError("an action cannot hold limits: hand the PlanningParameters themselves to step")

@@ -311,7 +311,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         Raises
         ------
         ValueError
-            For an invalid action, or parameters that no action stands for, limits apart.
+            For an invalid action, or parameters that no action stands for, limits and gantry angles apart.
+            For gantry angles that `check_beams` refuses.
         gymnasium.error.ResetNeeded
             Outside an episode.
         """
@@ -322,13 +323,21 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         if isinstance(action, Mapping):
             action = PlanningParameters.from_dict(action)
         if isinstance(action, PlanningParameters):
-            self.action_map.to_action(replace(action, limits=()))  # the same ranges and beams for everyone
+            self.action_map.to_action(replace(action.without_beams(), limits=()))  # the same ranges for everyone
+            episode.check_beams(action.gantry_angles_deg)
             parameters = action
         elif self.relative_step is None:
             parameters = self.action_map.to_parameters(action, structures)
         else:
             parameters = self.action_map.moved(episode.parameters, action, self.relative_step, structures)
         return PlanRequest(parameters, warm_start=episode.plan)
+
+    def check_beams(self, *sets: tuple[float, ...] | None) -> None:
+        """See that the episode may plan with these gantry angles: raise ValueError where it may not.
+
+        An episode may plan with two sets of its own beside the environment's, each of as many beams.
+        """
+        self._running().check_beams(*sets)
 
     def sibling(self) -> Self:
         """Return another environment with the same arguments that shares this one's cases in memory."""

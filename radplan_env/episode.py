@@ -6,11 +6,18 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from radplan_env.actions import ActionMap
+from radplan_env.beam_angles import gantry_angles
 from radplan_env.criterion import Criterion
 from radplan_env.info import CriterionTask, HistoryEntry, PlanSummary, TaskInfo
 from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_env.render import CaseImage
+
+Angles = tuple[float, ...]
+
+
+MOST_TURNS = 2
+"""Sets of gantry angles of its own that an episode may plan with, beside those of its environment."""
 
 
 @dataclass
@@ -23,10 +30,44 @@ class Episode:
     plan: Plan | None = None
     history: list[HistoryEntry] = field(default_factory=list)
     over: bool = False
+    turned: list[Angles] = field(default_factory=list)
+    """Sets of gantry angles of its own that it has planned with."""
+
+    def check_beams(self, *sets: Angles | None) -> None:
+        """See that plans with these gantry angles may follow; None stands for the environment's.
+
+        Each set that is new makes a dose-influence matrix, which takes as long as a new patient does.
+
+        Raises
+        ------
+        ValueError
+            If they are no angles, not as many as the environment's, belong to arcs, or are one set too many.
+        """
+        known = [self.system.gantry_angles_deg, *self.turned]
+        new = [angles for angles in dict.fromkeys(sets) if angles is not None and angles not in known]
+        if not new:
+            return
+        if self.system.delivery.technique == "vmat":
+            raise ValueError("plans are delivered as arcs: there are no gantry angles to choose")
+        beams = len(self.system.gantry_angles_deg)
+        for angles in new:
+            if len(gantry_angles(angles)) != beams:
+                raise ValueError(f"give {beams} gantry angles, as many as there are beams, not {len(angles)}")
+        if len(self.turned) + len(new) > MOST_TURNS:
+            raise ValueError(
+                f"an episode plans with at most {MOST_TURNS} sets of gantry angles beside the environment's, and "
+                f"{len(self.turned)} have been used; go back to one of those"
+            )
+
+    def turn(self, angles: Angles) -> None:
+        """Note that a plan was made with these gantry angles."""
+        if angles not in (self.system.gantry_angles_deg, *self.turned):
+            self.turned.append(angles)
 
     def add(self, plan: Plan) -> None:
         """Take up the plan that a step made."""
         self.plan, self.parameters = plan, plan.parameters
+        self.turn(plan.gantry_angles_deg)
         self.history.append(
             {
                 "step": len(self.history) + 1,

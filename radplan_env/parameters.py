@@ -142,6 +142,10 @@ class PlanningParameters:
         angles = data.get("gantry_angles_deg"), data.get("collimator_angles_deg")
         return cls(structures, angles[0], limits, angles[1], data.get("smoothness"))
 
+    def without_beams(self) -> PlanningParameters:
+        """Return a copy for the environment's gantry angles."""
+        return replace(self, gantry_angles_deg=None)
+
     @classmethod
     def of_plan(cls, summary: Mapping[str, Any]) -> PlanningParameters:
         """Return what a plan was made with but for its beams: structures, limits and smoothness.

@@ -417,7 +417,7 @@ def test_relative_actions_leave_limits_as_they_are(make: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"gantry_angles_deg": (0.0, 90.0)}, "cannot change the beams"),
+        ({"gantry_angles_deg": (0.0, 90.0)}, "give 3 gantry angles"),
         ({"limits": (Limit("Larynx", "mean", at_most=45),)}, "limit on Larynx mean"),
         ({"structures": {"Rectum": StructureParameters(1e6, 0)}}, "outside its range"),
         ({"structures": {"Rectum": StructureParameters(5, 0)}}, "no parameters for"),

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from radplan_agents.agent import Agent
 from radplan_env.plugins import Registry
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from radplan_env.env import RadPlanEnv
 
 GROUP = "radplan_agents.agents"
+
+Track = Literal["ranked", "open"]
 
 _BUILT_IN = {
     "template": "radplan_agents.baselines.template:TemplateAgent",
@@ -36,6 +38,7 @@ _BUILT_IN = {
     "menu-random": "radplan_agents.gpt_radplan.small.menu:MenuRandom",
     "menu-rule": "radplan_agents.gpt_radplan.small.menu:MenuRule",
     "tool-planner": "radplan_agents.tool_planner:ToolPlannerAgent",
+    "tool-planner:rl-guided": "radplan_agents.tool_planner.rl_guided:RLGuidedToolPlanner",
     "bayes-gp": "radplan_agents.search.bayes_gp:BayesGPAgent",
     "bayes-tpe": "radplan_agents.search.bayes_tpe:BayesTPEAgent",
     "cma-es": "radplan_agents.search.cma_es:CmaEsAgent",
@@ -53,9 +56,12 @@ _BUILT_IN = {
 REGISTRY: Registry[str] = Registry(GROUP, _BUILT_IN, lambda plugin: plugin.value)
 """Agents by name, as ``package.module:Class``: those of this package (`built_in`), and those of other packages."""
 
+COMMAND = "mcp:"
+"""How an agent's name begins that is a command: "mcp:python my_agent.py" plays from a process of its own."""
+
 EXTRAS: dict[str, str] = {
     **dict.fromkeys(("bayes-gp", "bayes-tpe", "cma-es", "mimic"), "search"),
-    **dict.fromkeys(("ppo", "sac", "dqn", "ppo:own", "sac:own", "dqn:own"), "rl"),
+    **dict.fromkeys(("ppo", "sac", "dqn", "ppo:own", "sac:own", "dqn:own", "tool-planner:rl-guided"), "rl"),
 }
 """What to install for agents that need more than the environment does: name → extra of the package."""
 
@@ -66,8 +72,8 @@ def load_agent(name: str) -> type[Agent]:
     Parameters
     ----------
     name : str
-        A name in `REGISTRY`, or ``package.module:Class`` for an agent of your own, which is also looked for in the
-        current folder.
+        A name in `REGISTRY`; ``package.module:Class`` for an agent of your own, which is also looked for in the
+        current folder; or "mcp:" and a command, which plays from a process of its own.
 
     Raises
     ------
@@ -78,6 +84,8 @@ def load_agent(name: str) -> type[Agent]:
     ImportError
         If the agent needs a package that is not installed.
     """
+    if name.startswith(COMMAND):
+        return _of_command(name)
     path = REGISTRY.get(name, name)
     module_name, separator, class_name = path.partition(":")
     if not (module_name and separator and class_name):
@@ -102,6 +110,27 @@ def load_agent(name: str) -> type[Agent]:
         raise TypeError(f"{path} is not an agent: a class with the methods reset and act is needed")
     _check_constructor(agent, path)
     return agent
+
+
+def _of_command(name: str) -> type[Agent]:
+    from radplan_agents.own_process import agent_for
+
+    try:
+        return agent_for(name.removeprefix(COMMAND))
+    except ModuleNotFoundError as error:
+        needed = f"agent {name!r} needs the package {error.name}: pip install 'radplan_env[mcp]'"
+        raise ImportError(needed, name=error.name) from error
+    except ValueError as error:
+        raise ValueError(f"agent {name!r}: {error}") from error
+
+
+def track_of(name: str) -> Track:
+    """Return the track that an agent plays on.
+
+    On the ranked track plays who is in a process of its own and sees the tools of the planner's console alone; on the
+    open track whoever has the environment in hand. "mcp" is who plays with `radplan mcp`.
+    """
+    return "ranked" if f"{name}:".startswith(COMMAND) else "open"
 
 
 def make_agent(name: str, env: RadPlanEnv, *, seed: int = 0, **settings: Any) -> Agent:
@@ -132,4 +161,4 @@ def _check_constructor(agent: type[Agent], path: str) -> None:
 
 
 def _choices() -> str:
-    return f"choose from {', '.join(REGISTRY)}, or name your own as package.module:Class"
+    return f"choose from {', '.join(REGISTRY)}, or name your own as package.module:Class or 'mcp:COMMAND'"

@@ -18,7 +18,8 @@ DEFAULT_SITE = "prostate"
 SITE_ARGUMENT = tyro.conf.arg(metavar=f"{{{','.join(SITES)}}}")
 _SOURCES = tyro.conf.arg(metavar=f"{{{','.join(SOURCES)}}}")
 _AGENTS = tyro.conf.arg(
-    help=f"Agents by name: {', '.join(REGISTRY)}; or your own as package.module:Class. Those that need a language "
+    help=f"Agents by name: {', '.join(REGISTRY)}; your own as package.module:Class, or as 'mcp:COMMAND', "
+    "which plays from a process of its own (docs/console.md). Those that need a language "
     "model do not play without one."
 )
 

@@ -32,6 +32,13 @@ ObjectiveDoses = Annotated[
 Smoothness = Annotated[
     float | None, Field(description="Weight of the fluence's roughness, where the protocol has a range for it.")
 ]
+GantryAngles = Annotated[
+    list[float] | None,
+    Field(
+        description="Gantry angles of the beams in degrees, as many as `task` lists. An episode may plan with two sets "
+        "of its own."
+    ),
+]
 Criterion = Annotated[
     str, Field(description='Structure and metric, such as "Rectum V31Gy", as `criteria` and `terms` name them.')
 ]
@@ -82,6 +89,7 @@ class Change(Arguments):
     objective_doses: ObjectiveDoses = None
     limits: Limits = None
     smoothness: Smoothness = None
+    gantry_angles_deg: GantryAngles = None
     base: Base = "last"
 
 

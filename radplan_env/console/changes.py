@@ -53,6 +53,8 @@ def changed(
         done, said = _within("smoothness", change.smoothness, own.range, "")
         clamped += said
         parameters = replace(parameters, smoothness=done)
+    if change.gantry_angles_deg is not None:
+        parameters = replace(parameters, gantry_angles_deg=tuple(change.gantry_angles_deg))
     if change.limits is not None:
         parameters = _limited(parameters, change.limits, system)
     return parameters, clamped

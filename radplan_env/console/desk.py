@@ -127,6 +127,13 @@ class Desk:
         after, clamped = changed(parameters, change, self.system, ranges)
         return after, base, clamped
 
+    def check_beams(self, *asked: PlanningParameters) -> None:
+        """Raise ToolError ("wrong_arguments") unless the episode may plan with these gantry angles."""
+        try:
+            self.env.check_beams(*(parameters.gantry_angles_deg for parameters in asked))
+        except ValueError as error:
+            raise ToolError("wrong_arguments", str(error)) from None
+
     def check_solves(self, wanted: int) -> None:
         """Raise ToolError ("no_solves_left") unless the budget has so many solves."""
         if self.solves_left == 0:

@@ -39,6 +39,8 @@ def outcome(desk: Desk, solved: Solved) -> dict[str, Any]:
         told["score_change"] = round(solved.score - solved.base.score, 2)
     if best := desk.best:
         told["best_plan"] = best.number
+    if solved.plan.gantry_angles_deg != desk.system.gantry_angles_deg:
+        told["gantry_angles_deg"] = list(solved.plan.gantry_angles_deg)
     if solved.clamped:
         told["clamped"] = list(solved.clamped)
     told["criteria_met"] = f"{sum(each.passed for each in judged.criteria)} of {len(judged.criteria)}"

@@ -24,6 +24,7 @@ from .arguments import (
     Base,
     Change,
     Criterion,
+    GantryAngles,
     JSONSchema,
     Limits,
     ObjectiveDoses,
@@ -111,6 +112,7 @@ def plan(
     objective_doses: ObjectiveDoses = None,
     limits: Limits = None,
     smoothness: Smoothness = None,
+    gantry_angles_deg: GantryAngles = None,
     base: Base = "last",
 ) -> Solving:
     """Make a plan: one solve of the budget. What is left out is the base's. Without arguments the first plan is the
@@ -120,8 +122,16 @@ def plan(
     targets among them. A weight pulls at a mean over the structure; a hot spot of a voxel or two yields to a limit
     only. Limits that ask too much are not held, and may cost everything else: see `limits`.
     """
-    change = Change(weights=weights, objective_doses=objective_doses, limits=limits, smoothness=smoothness, base=base)
+    change = Change(
+        weights=weights,
+        objective_doses=objective_doses,
+        limits=limits,
+        smoothness=smoothness,
+        gantry_angles_deg=gantry_angles_deg,
+        base=base,
+    )
     parameters, begun_from, clamped = desk.parameters_for(change)
+    desk.check_beams(parameters)
     desk.check_solves(1)
     take_up = yield parameters
     return Answer(tables.outcome(desk, take_up(begun_from, clamped)))
@@ -137,6 +147,7 @@ def what_if(
     """Try several changes at once and compare them: one solve each. For all of them "last" is the last plan before."""
     desk.check_solves(len(changes))
     asked = [desk.parameters_for(change) for change in changes]
+    desk.check_beams(*(parameters for parameters, _, _ in asked))
     made = list[Solved]()
     for parameters, begun_from, clamped in asked:
         if made and desk.solves_left == 0:
@@ -166,9 +177,11 @@ def limits(desk: Desk, plan: PlanId = "last") -> Answer:
 
 
 def parameters(desk: Desk, plan: PlanId = "last") -> Answer:
-    """What a plan was made with: weights, objective doses, limits, smoothness."""
-    chosen = desk.get(plan).plan.parameters.to_dict()
-    return Answer({name: chosen[name] for name in ("structures", "limits", "smoothness")})
+    """What a plan was made with: weights, objective doses, limits, smoothness, gantry angles."""
+    made = desk.get(plan).plan
+    chosen = made.parameters.to_dict()
+    own = {name: chosen[name] for name in ("structures", "limits", "smoothness")}
+    return Answer({**own, "gantry_angles_deg": list(made.gantry_angles_deg)})
 
 
 def worst_points(desk: Desk, criterion: Criterion, plan: PlanId = "last") -> Answer:

@@ -83,6 +83,13 @@ def test_a_missing_policy_is_told_before_anything_is_planned(monkeypatch: pytest
         settings_of(CompareOptions(agents=("template", "sac"), out=tmp_path / "run"))
 
 
+def test_without_a_policy_nobody_is_advised_by_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("radplan_agents.reinforcement.policy.SHIPPED", tmp_path)
+    guided, model = "tool-planner:rl-guided", "model@http://127.0.0.1:9/v1"
+    with pytest.raises(UsageError, match=rf"--agents {guided}: no ppo policy .* --algorithm ppo --site prostate"):
+        settings_of(CompareOptions(agents=("template", guided), llm=model, out=tmp_path / "run"))
+
+
 def test_a_policy_goes_on_from_the_smoothness_of_the_plan(env: RadPlanEnv, box_case: Case) -> None:
     unmoved = np.zeros(env.action_map.space.shape, np.float32)
     model: Any = SimpleNamespace(

@@ -224,3 +224,26 @@ def test_limits_that_exclude_each_other(env: RadPlanEnv) -> None:
     assert not pair(Limit("PTV_7020", "D98%", at_most=69))
     assert pair(Limit("Rectum", "V31Gy", at_most=20), Limit("Rectum", "D30%", at_least=40))
     assert np.isfinite(list(volumes.values())).all()
+
+
+@pytest.mark.slow
+def test_beams_are_turned_twice_and_a_turned_plan_replays(console: Console, env: RadPlanEnv) -> None:
+    first, second, third = ([start + 72 * beam for beam in range(5)] for start in (10, 20, 30))
+    assert refused(console, "plan", gantry_angles_deg=[0, 180]) == "wrong_arguments"
+    assert refused(console, "plan", gantry_angles_deg=[0, 1, 2, 3, 400]) == "wrong_arguments"
+    assert refused(console, "what_if", changes=[{"gantry_angles_deg": each} for each in (first, second, third)])
+    turned = call(console, "plan", gantry_angles_deg=first)
+    assert turned["gantry_angles_deg"] == first and env.plan is not None
+    assert env.system.replay(env.plan).evaluation.score == pytest.approx(turned["score"], abs=0.01)
+    kept = call(console, "plan", weights={"Rectum": 20})
+    back = call(console, "plan", base="start")
+    assert kept["gantry_angles_deg"] == first and "gantry_angles_deg" not in back
+    assert back["score"] != turned["score"]
+    call(console, "what_if", changes=[{"gantry_angles_deg": second}, {"gantry_angles_deg": first}])
+    env.reset(seed=0)
+    again = Console(env)
+    for angles in (first, second):
+        call(again, "plan", gantry_angles_deg=angles)
+    assert refused(again, "plan", gantry_angles_deg=third) == "wrong_arguments"
+    assert call(again, "plan", base=1)["gantry_angles_deg"] == first
+    assert call(again, "parameters")["gantry_angles_deg"] == first

@@ -90,7 +90,8 @@ class GPTRadPlanAgent(LanguageModelAgent):
         evaluator, planner = EXPERTS[self._options.forms]
         self._evaluator = evaluator(self._session, task, self._options, references, self._desk)
         self._planner = planner(self._session, task, self._options, references, self._desk)
-        self._base: Step | None = None
+        self.base: Step | None = None
+        """The plan that the one to be planned next begins from."""
         self._stopped = ""
 
     def act(self, observation: Observation, info: Info) -> Action | PlanningParameters | None:
@@ -107,18 +108,18 @@ class GPTRadPlanAgent(LanguageModelAgent):
         self.feedback = self._evaluator.evaluate(self.memory, self.instructions)
         self.proposal = self._planner.propose(self.memory, self.feedback, self.instructions)
         if isinstance(self.proposal, Failed):
-            self._base = step
+            self.base = step
             return self._again(step)
-        self._base = self.proposal.base
+        self.base = self.proposal.base
         if self.proposal.parameters is None:
             self._stopped = getattr(self.proposal.said, "reasoning", "")
             return None
         return self._action(self.proposal.parameters)
 
-    def plan_again(self, step: Step) -> Action | PlanningParameters:
-        """Return the action that goes back to a step of the memory, in place of what was proposed."""
-        self.proposal, self._base = None, step
-        return self._again(step)
+    def go_back(self, number: int) -> Action | PlanningParameters | None:
+        """Make an earlier plan the current one, without a solve, and return what `act` would after it."""
+        self.memory.go_back(number)
+        return self.reconsider()
 
     def record(self) -> dict[str, Any]:
         """Return what the last episode cost and met with, as plain JSON data.
@@ -142,11 +143,11 @@ class GPTRadPlanAgent(LanguageModelAgent):
     def _remember(self, plan: Summary) -> None:
         """Add the plan just solved to the memory, with what was expected of it."""
         assert self._env.plan is not None
-        base = None if self._base is None else self._desk.plans[self._base.number - 1]
+        base = None if self.base is None else self._desk.plans[self.base.number - 1]
         proposed = self.proposal if isinstance(self.proposal, Proposed) else None
         clamped = () if proposed is None else proposed.clamped
         solved = self._desk.add(self._env.plan, base, list(clamped))
-        step = Step(number=solved.number, plan=plan, base=self._base, clamped=clamped)
+        step = Step(number=solved.number, plan=plan, base=self.base, clamped=clamped)
         if self._options.uses_pictures and self._session.sees_pictures:
             step.views = plan_pictures(self._desk, solved)
         if isinstance(self.proposal, Failed):

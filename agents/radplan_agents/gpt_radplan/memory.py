@@ -95,6 +95,21 @@ class Memory:
         """Add the step that has just been solved."""
         self.trajectory.append(step)
 
+    def go_back(self, number: int) -> Step:
+        """Make the plan of a number the current one; those after it stay as what was tried before.
+
+        Raises
+        ------
+        ValueError
+            If there is no such plan.
+        """
+        step = next((step for step in self.trajectory if step.number == number), None)
+        if step is None:
+            raise ValueError(f"there is no plan {number}")
+        self.trajectory.remove(step)
+        self.trajectory.append(step)
+        return step
+
     @property
     def last(self) -> Step:
         """The current plan."""

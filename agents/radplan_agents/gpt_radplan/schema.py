@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
@@ -19,9 +20,11 @@ def prose(most: int) -> Any:
     """Return the type of a text that a service keeps to so many characters, where it enforces schemas.
 
     Small models else run on in circles. It is a pattern, as OpenAI's strict mode takes no maxLength; quotation marks
-    and backslashes are left out, as llama.cpp would let them break the JSON.
+    and backslashes are left out, as llama.cpp would let them break the JSON. A text that was cut at the last character
+    is read without the word that it breaks off in.
     """
-    return Annotated[str, WithJsonSchema({"type": "string", "pattern": f'^[^"\\\\\\n]{{1,{most}}}$'})]
+    pattern = {"type": "string", "pattern": f'^[^"\\\\\\n]{{1,{most}}}$'}
+    return Annotated[str, AfterValidator(partial(_whole_words, most)), WithJsonSchema(pattern)]
 
 
 def one_of(names: Collection[str], *, fault: str) -> Any:
@@ -41,6 +44,12 @@ def some_of(names: Collection[str], *, most: int, fault: str) -> Any:
     """Return the type of a list of at most so many of these names, as `one_of` has them."""
     item = one_of(names, fault=fault) if names else str
     return Annotated[list[item], Field(max_length=min(most, len(names)))]  # type: ignore[valid-type]
+
+
+def _whole_words(most: int, text: str) -> str:
+    words, space, _ = text.rstrip().rpartition(" ")
+    is_cut = len(text) == most and bool(space) and text[-1] not in ".!?"
+    return f"{words} …" if is_cut else text
 
 
 def _check(names: Collection[str], fault: str) -> Callable[[str], str]:

@@ -59,10 +59,21 @@ class PolicyAgent:
         plan = info.get("plan")
         if plan is None:
             return self._action_map.to_action(info["start_parameters"])
-        current = PlanningParameters.of_plan(plan)
+        return self._action_map.to_action(self.proposed(observation, PlanningParameters.of_plan(plan)))
+
+    def proposed(self, observation: Observation, current: PlanningParameters) -> PlanningParameters:
+        """Return what the policy would try after a plan; the plan's limits stay as they are.
+
+        Parameters
+        ----------
+        observation : Mapping
+            Of the plan.
+        current : PlanningParameters
+            What it was made with.
+        """
         change = self._policy.change(dict(observation), self._action_map.space)
         step = self._policy.training["relative_step"]
-        return self._action_map.to_action(self._action_map.moved(current, change, step, current.structures))
+        return self._action_map.moved(current, change, step, current.structures)
 
     def record(self) -> dict[str, Any]:
         """Return what training the policy took: solves to learn from, and solves to choose the best policy by."""

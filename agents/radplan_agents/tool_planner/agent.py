@@ -45,7 +45,7 @@ class ToolPlannerAgent(LanguageModelAgent):
         self._console = Console(self._env)
         task = json.dumps(self._console.call("task", {}).data, ensure_ascii=False)
         wish = f"\n\nThe physician asks: {self.instructions}" if self.instructions else ""
-        self._conversation = Conversation(system(manual(LOOKS)), user(f"Plan this patient:\n{task}{wish}"))
+        self._conversation = Conversation(system(self.manual()), user(f"Plan this patient:\n{task}{wish}"))
         self._counts: Counter[str] = Counter()
         self._since_plan = 0
         self._stopped = ""
@@ -53,7 +53,16 @@ class ToolPlannerAgent(LanguageModelAgent):
 
     def act(self, observation: Observation, info: Info) -> PlanningParameters | None:
         """Return what the model plans next, after it has looked at what it likes; None when it has finished."""
+        self._observation = observation
         return next(self._work, None)
+
+    def manual(self) -> str:
+        """Return what the model is told before anything else."""
+        return manual(LOOKS)
+
+    def advice(self) -> dict[str, Any]:
+        """Return what an answer to `plan` and `what_if` tells beside what the console tells; nothing."""
+        return {}
 
     def record(self) -> dict[str, Any]:
         """Return what the last episode cost and met with, as plain JSON data.
@@ -112,7 +121,11 @@ class ToolPlannerAgent(LanguageModelAgent):
         after = len(self._console.desk.plans)
         self._since_plan = 0 if after > before else self._since_plan + 1
         sees = self._session.sees_pictures
-        said = {**answer.data} if solves else {**answer.data, "looks_left": max(LOOKS - self._since_plan, 0)}
+        said = (
+            {**answer.data, **self.advice()}
+            if solves
+            else {**answer.data, "looks_left": max(LOOKS - self._since_plan, 0)}
+        )
         if answer.pictures and not sees:
             said["picture"] = "not shown, as this model is shown no pictures"
         text = json.dumps(said, ensure_ascii=False)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from radplan_env.delivery.delivered import Delivery
+from radplan_env.episode import Episode
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_experiments.auditing import replay
 from radplan_experiments.auditing.replay import UnusableError
@@ -177,8 +178,11 @@ def _problems(folder: RunFolder, system: PlanningSystem, record: Record) -> Iter
     except UnusableError as error:
         yield None, str(error)
         return
+    episode = Episode(system, system.protocol.start_parameters())
     for index, (step, fluence, delivery) in enumerate(zip(steps, solved, deliveries, strict=True)):
         try:
+            episode.check_beams(angles := tuple(step["gantry_angles_deg"]))
+            episode.turn(angles)
             if delivery is not None and (problem := _problem_of_delivery(folder.settings, delivery)):
                 yield index + 1, problem
             plan = replay.judged_again(system, step, fluence, delivery)

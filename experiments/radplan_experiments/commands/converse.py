@@ -1,15 +1,18 @@
 """Plan one patient in conversation with a language model.
 
-After each plan you see its table, what the evaluator says of it, and what the planner wants to change and why. Then
+After each plan you see what has changed since the plan it began from, where pictures of it lie, what the evaluator says
+of it, and what the planner wants to change and why. Then
 
   Enter       go on with the change
   any words   are an instruction: the plan is judged and the change planned again with it
-  undo        go back to the plan before, which costs a solve
+  undo        go back to the plan before, which costs no solve: the change is planned again from there
+  table       the plan's whole table
   accept      keep this plan and end; "accept 2" keeps plan 2
   stop        end and keep the best plan
 
-DIR/CASE/N holds the plan kept (plan.npz), the conversation as you saw it (conversation.md) and every word between
-agents and model (transcript/transcript.md). Replies are kept in DIR/replies.sqlite: nothing is paid for twice.
+DIR/CASE/N holds the plan kept (plan.npz), the conversation as you saw it, with its pictures (conversation.md), and
+every word between agents and model (transcript/transcript.md). Replies are kept in DIR/replies.sqlite: nothing is paid
+for twice.
 
   python experiments/converse.py --llm MODEL
       a synthetic prostate, with a model at OpenAI (OPENAI_API_KEY)

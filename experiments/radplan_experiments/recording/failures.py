@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 
+from radplan_agents.registry import track_of
 from radplan_experiments.recording.records import FAILED, Failure, Record, key_of
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.running.own_agents import source_file
@@ -55,6 +56,17 @@ def lines(records: Iterable[Record], where: str = FILE) -> list[str]:
     """Every failed episode, and what to do; nothing where none failed."""
     found = [line(record) for record in failed(records)]
     return [*found, advice(where)] if found else []
+
+
+def gone_early(records: Iterable[Record]) -> list[str]:
+    """Say which agents in processes of their own ended before their episode, and with which last words."""
+    found = []
+    for record in sorted(records, key=key_of):
+        said = record["agent_record"] or {}
+        if track_of(record["agent"]) == "ranked" and said.get("stopped") not in (None, "finished"):
+            *_, last = (said.get("last_words") or "nothing on its standard error").splitlines()
+            found.append(f"{record['agent']}, {record['case']}, seed {record['seed']}: {said['stopped']}; {last}")
+    return found
 
 
 def write_tracebacks(folder: RunFolder) -> None:

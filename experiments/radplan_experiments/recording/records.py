@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
+from radplan_agents.registry import Track
 from radplan_env.info import DeliverySummary, PlanSummary
 from radplan_env.scorecards import ScorecardIdentity
 from radplan_env.verdict.against_reference import AgainstReference
@@ -13,7 +14,7 @@ from radplan_env.verdict.against_reference import AgainstReference
 SCHEMA = 2
 COMPLETE = "complete"
 FAILED = "failed"
-CIRCUMSTANCES = ("seconds", "ran_on", "command")
+CIRCUMSTANCES = ("seconds", "agent_cpu_seconds", "ran_on", "command")
 """What of a record tells how it came about; all else is the same wherever and however often a run is started."""
 
 
@@ -67,7 +68,11 @@ class EpisodeRecord(Outcome, Delivered):
     agent_record: dict[str, Any] | None
     """What the agent's `record()` returned; None where it says nothing."""
     agent_source: NotRequired[str | None]
+    track: NotRequired[Track]
+    """See `radplan_agents.registry.track_of`."""
     seconds: float
+    agent_cpu_seconds: NotRequired[float | None]
+    """Of an agent in a process of its own; None where they are not known."""
     versions: dict[str, str]
     ran_on: NotRequired[dict[str, str]]
     command: NotRequired[str]

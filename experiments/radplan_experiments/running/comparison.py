@@ -91,7 +91,7 @@ def _compare(folder: RunFolder, args: RunOptions, command: str) -> int:
     left_out = play(folder, args, command) if folder.todo() else {}
     say_left_out(folder.settings, left_out)
     failed = failures.lines(folder.records.values(), str(folder.path / failures.FILE))
-    for line in failed:
+    for line in [*failures.gone_early(folder.records.values()), *failed]:
         say(line)
     print(report.write(folder, without_model | left_out))
     say(f"report in {folder.path / 'report.html'}, tables in {folder.path / 'tables.md'}, figures beside them")

@@ -21,16 +21,18 @@ from radplan_env.env import RadPlanEnv
 from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Plan
 from radplan_env.render import plan_text
+from radplan_env.render.views import change_view
 from radplan_experiments.cohort import UsageError, environment_of, open_cohort
 from radplan_experiments.options import ConverseOptions
 from radplan_experiments.recording import ranking
 from radplan_experiments.recording.settings import ModelChoice
 from radplan_experiments.running import comparison, language_model, run_settings
+from radplan_experiments.running.step_text import first_text, step_text
 from radplan_experiments.writing import new_folder, slug
 
 Chosen = Action | PlanningParameters
 
-PROMPT = "[Enter] go on, words, undo, accept [N] or stop> "
+PROMPT = "[Enter] go on, words, undo, table, accept [N] or stop> "
 
 
 class Conversation:
@@ -45,6 +47,8 @@ class Conversation:
     """
 
     def __init__(self, path: Path, read: Callable[[str], str]) -> None:
+        self.folder = path.parent
+        """Of the file, and of pictures beside it."""
         self._path = path
         self._read = read
 
@@ -52,6 +56,11 @@ class Conversation:
         """Show something under a title."""
         print(f"\n{title}\n\n{text}", flush=True)
         self._keep(f"## {title}\n\n```text\n{text}\n```\n\n")
+
+    def show_picture(self, title: str, picture: Path) -> None:
+        """Say where a picture lies, which is in the file's folder."""
+        print(f"\n{title}: {picture}", flush=True)
+        self._keep(f"![{title}]({picture.name})\n\n")
 
     def ask(self) -> str:
         """Return what the physicist says; "stop" at the end of the input."""
@@ -101,7 +110,7 @@ class Dialogue:
             assert self.env.plan is not None
             self.plans.append(self.env.plan)
             self._path.append(len(self.plans))
-            self.conversation.show(f"Plan {len(self.plans)} of {self.env.budget}", plan_text(info["plan"]))
+            self._show_plan()
             if terminated or truncated:
                 why = "The plan meets every criterion." if terminated else "The solves are used up."
                 self.conversation.show("The end", f"{why} Say accept N to keep another plan than the best.")
@@ -122,29 +131,55 @@ class Dialogue:
             if line == "stop" or (line == "" and action is None):
                 return None, self.best()
             if word == "accept" and (not rest or rest.isdigit()):
-                number = int(rest or len(self.plans))
+                number = int(rest or self._path[-1])
                 if 1 <= number <= len(self.plans):
                     return None, number
                 self.conversation.show("Not understood", f"there are plans 1 to {len(self.plans)}")
+            elif line == "table":
+                self.conversation.show(f"Plan {self._path[-1]}", plan_text(self.plans[self._path[-1] - 1].summary()))
             elif over:
                 self.conversation.show("Not understood", "no solves are left: say accept N, or stop to keep the best")
             elif line == "":
                 return action, None
             elif line == "undo":
                 if len(self._path) > 1:
-                    return self._undone(), None
-                self.conversation.show("Not understood", "there is no plan before this one")
+                    action = self._undone()
+                else:
+                    self.conversation.show("Not understood", "there is no plan before this one")
             else:
-                self._tell(f"After plan {len(self.plans)}: {line}")
+                self._tell(f"After plan {self._path[-1]}: {line}")
                 comparison.say("(asking the model)")
                 action = self.agent.reconsider()
                 self._show_thoughts()
 
-    def _undone(self) -> Chosen:
-        """Back to the plan before, which the physicist prefers."""
-        rejected, before = self._path.pop(), self._path.pop()
+    def _undone(self) -> Chosen | None:
+        """Back to the plan before, which the physicist prefers: no solve; the agent thinks anew from there."""
+        rejected, before = self._path.pop(), self._path[-1]
         self._tell(f"Plan {rejected} was rejected in favour of plan {before}: go on from that one in another way.")
-        return self.agent.plan_again(self.agent.memory.trajectory[before - 1])
+        self.conversation.show(f"Back to plan {before}", first_text(self.plans[before - 1].summary()))
+        comparison.say("(asking the model)")
+        action = self.agent.go_back(before)
+        self._show_thoughts()
+        return action
+
+    def _show_plan(self) -> None:
+        """Show the plan just made: what has changed since the plan that it began from, and a picture."""
+        number, plan, base = len(self.plans), self.plans[-1], self.agent.base
+        title = f"Plan {number} of {self.env.budget}"
+        if base is None:
+            self.conversation.show(title, first_text(plan.summary()))
+        else:
+            before = self.plans[base.number - 1].summary()
+            self.conversation.show(f"{title}, against plan {base.number}", step_text(before, plan.summary()))
+        case, folder = self.env.system.case, self.conversation.folder
+        plan.show(case, title=f"Plan {number}").savefig(picture := folder / f"plan_{number}.png")
+        self.conversation.show_picture("Dose, DVHs and criteria", picture)
+        if base is not None:
+            rx_gy = plan.protocol.primary.prescription_gy
+            doses = (each.dose_on(case.grid) for each in (plan, self.plans[base.number - 1]))
+            picture = folder / f"plan_{number}_against_{base.number}.png"
+            picture.write_bytes(change_view(case, *doses, prescription_gy=rx_gy).png)
+            self.conversation.show_picture("What has changed", picture)
 
     def _tell(self, text: str) -> None:
         """Add to what the agent is to heed in everything that follows."""

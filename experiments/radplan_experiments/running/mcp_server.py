@@ -1,9 +1,7 @@
-"""The planner's console as a server of the Model Context Protocol."""
+"""What `radplan mcp` does once its options are read."""
 
 from __future__ import annotations
 
-import base64
-import json
 import signal
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -11,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from radplan_agents.privacy import is_own_patient
 from radplan_agents.tool_planner import manual
-from radplan_env.console import ToolError, tool_descriptions
-from radplan_env.version import __version__
+from radplan_env.integrations.mcp_server import server_of
 from radplan_experiments.cohort import UsageError, open_cohort
 from radplan_experiments.options import MCPOptions, RunOptions, TaskOptions
 from radplan_experiments.recording.settings import Settings
@@ -21,9 +18,6 @@ from radplan_experiments.running.served_episode import ServedEpisode
 
 if TYPE_CHECKING:
     from mcp.server import Server
-
-WITHHELD = "not shown: pictures of this patient stay on the machine where the plan is made"
-"""What a client is told in place of a picture."""
 
 AGENT = "mcp"
 """What the planner is called in the record."""
@@ -61,7 +55,7 @@ def run(args: MCPOptions, given: Sequence[str], command: str) -> int:
     withheld = is_own_patient(episode.case) and not args.send_images_off_site
     if withheld:
         comparison.say("pictures of your own patient stay on this machine; --send-images-off-site shows them")
-    server = server_of(episode, pictures=not withheld)
+    server = server_of(episode.call, manual(), pictures=not withheld)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a client that goes may ask no more politely
     try:
         if args.http is None:
@@ -101,52 +95,6 @@ def settings_of(args: MCPOptions, given: Sequence[str] = ()) -> tuple[Settings, 
     if case not in known:
         raise UsageError(f"--case {case}: --suite {args.suite} has {', '.join(known)}")
     return replace(settings, agents=(AGENT,), deterministic=()), case
-
-
-def server_of(episode: ServedEpisode, *, pictures: bool = True) -> Server[Any]:
-    """Return a server that offers the console's tools for one episode.
-
-    Parameters
-    ----------
-    episode : ServedEpisode
-    pictures : bool
-        Whether the client is shown any.
-    """
-    import anyio
-    import anyio.to_thread
-    import mcp.types as types
-    from mcp.server import Server
-
-    one_at_a_time = anyio.Lock()
-    tools = [
-        types.Tool(name=name, description=description, input_schema=schema)
-        for name, description, schema in tool_descriptions()
-    ]
-
-    async def list_tools(context: Any, params: Any) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=tools)
-
-    async def call_tool(context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
-        async with one_at_a_time:
-            try:
-                answer = await anyio.to_thread.run_sync(episode.call, params.name, params.arguments or {})
-            except ToolError as error:
-                return types.CallToolResult(content=[types.TextContent(text=f"Not done: {error}")], is_error=True)
-        shown = answer.pictures if pictures else ()
-        told = answer.data if len(shown) == len(answer.pictures) else {**answer.data, "picture": WITHHELD}
-        content: list[Any] = [types.TextContent(text=json.dumps(told, ensure_ascii=False))]
-        for view in shown:
-            data = base64.b64encode(view.png).decode()
-            content.append(types.ImageContent(data=data, mime_type="image/png"))
-        return types.CallToolResult(content=content)
-
-    return Server(
-        "radplan",
-        version=__version__,
-        instructions=f"{manual()}\n\nBegin with the tool `task`.",
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
 
 
 async def _over_stdio(server: Server[Any]) -> None:

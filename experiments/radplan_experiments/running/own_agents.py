@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from radplan_agents.registry import REGISTRY, load_agent
+from radplan_agents.registry import COMMAND, REGISTRY, load_agent
 from radplan_experiments.recording.records import COMPLETE, Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
@@ -17,7 +18,10 @@ from radplan_experiments.wording import counted
 
 
 def source_file(agent: str) -> Path | None:
-    """The file that defines an agent's class; None where there is no class or no file."""
+    """The file that defines an agent's class, or that a command names; None where there is no class or no file."""
+    if agent.startswith(COMMAND):
+        files = [Path(word) for word in shlex.split(agent.removeprefix(COMMAND)) if Path(word).is_file()]
+        return files[-1] if files else None
     try:
         file = inspect.getsourcefile(load_agent(agent))
     except (Exception, SystemExit):  # a third party's module may raise anything; the episode's record says what

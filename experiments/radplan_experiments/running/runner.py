@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from radplan_agents.agent import Agent, EpisodeInterruptedError
 from radplan_agents.llm import Session
 from radplan_agents.privacy import is_own_patient
-from radplan_agents.registry import make_agent
+from radplan_agents.registry import make_agent, track_of
 from radplan_env.case import Case
 from radplan_env.env import RadPlanEnv
 from radplan_env.info import PlanSummary
@@ -77,10 +78,10 @@ def play(folder: RunFolder, key: Key, model: LanguageModel | None = None) -> Rec
     """
     env = _environment_of(folder.settings, key[1])
     started = time.perf_counter()
-    plans, agent_record, error = _attempt(env, folder, key, model)
+    done = _attempt(env, folder, key, model)
     base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
-    record = record_of_plans(base, folder, key, plans, agent_record, error)
-    return {**record, "seconds": round(time.perf_counter() - started, 3)}
+    record = record_of_plans(base, folder, key, done.plans, done.agent_record, done.error)
+    return {**record, "seconds": round(time.perf_counter() - started, 3), "agent_cpu_seconds": done.agent_cpu_seconds}
 
 
 def record_of_plans(
@@ -121,21 +122,28 @@ def record_of_plans(
         "steps": [plan.summary() for plan in plans],
         "agent_record": agent_record,
         "agent_source": source_digest(agent),
+        "track": track_of(agent),
         "seconds": 0.0,
         "versions": versions(),
     }
 
 
-def _attempt(
-    env: gymnasium.Env[Any, Any], folder: RunFolder, key: Key, model: LanguageModel | None
-) -> tuple[list[Plan], dict[str, Any] | None, Failure | None]:
-    """The plans of an episode, what the agent says of it, and how it failed if it did.
+@dataclass
+class _Attempt:
+    """The plans of an episode, what the agent says of it, how it failed if it did, and what its own process took."""
 
-    A third party's agent may raise anything.
-    """
+    plans: list[Plan] = field(default_factory=list)
+    agent_record: dict[str, Any] | None = None
+    error: Failure | None = None
+    agent_cpu_seconds: float | None = None
+
+
+def _attempt(env: gymnasium.Env[Any, Any], folder: RunFolder, key: Key, model: LanguageModel | None) -> _Attempt:
+    """Play an episode. A third party's agent may raise anything."""
     base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
     before = base.system.solves
-    plans: list[Plan] = []
+    done = _Attempt()
+    plans = done.plans
     agent: Agent | None = None
     try:
         session = _session(folder, key, model)
@@ -146,27 +154,27 @@ def _attempt(
             plans.append(plan)  # one by one, so that they survive an agent that raises
             if session is not None:
                 session.step(len(plans), f"Plan {len(plans)} is solved: score {plan.evaluation.score:.2f}.")
-        said = record_of(agent)
+        done.agent_record = record_of(agent)
     except EpisodeInterruptedError:
         raise
     except (Exception, SystemExit) as raised:
         at = failures.place(raised, key[0])
-        error: Failure = {
+        done.error = {
             "message": f"{type(raised).__name__}: {raised}",
             "at": at,
             "traceback": traceback.format_exc(),
         }
-        said = None
         with suppress(Exception):  # who has failed may have nothing more to say
-            said = record_of(agent)
-        return plans, said, error
+            done.agent_record = record_of(agent)
+        return done
+    done.agent_cpu_seconds = getattr(agent, "cpu_seconds", None)
     hidden = base.system.solves - before - len(plans)
     if not plans:
-        return plans, said, {"message": "the agent stopped before its first solve", "traceback": ""}
-    if hidden > 0:
+        done.error = {"message": "the agent stopped before its first solve", "traceback": ""}
+    elif hidden > 0:
         message = f"the agent made {counted(hidden, 'solve')} behind the environment's back"
-        return plans, said, {"message": message, "traceback": ""}
-    return plans, said, None
+        done.error = {"message": message, "traceback": ""}
+    return done
 
 
 def _session(folder: RunFolder, key: Key, model: LanguageModel | None) -> Session | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from made_up_plans import parameters, summary
 
 from radplan_agents.gpt_radplan.memory import Memory, Step
@@ -74,3 +75,12 @@ def test_a_step_tells_what_was_changed_and_what_it_did() -> None:
     assert memory.last.effect == (
         "score 80.0 → 85.0 (+5.0); better: Rectum mean -2.9 Gy (now PASS); worse: PTV_7020 HI +1.350 (now FAIL)"
     )
+
+
+def test_a_plan_gone_back_to_is_the_current_one_and_what_was_rejected_is_remembered() -> None:
+    memory = played(3, [50, 70, 60], [1, 2, 3])
+    assert memory.go_back(1) is memory.last
+    assert (memory.last.number, memory.best.number, numbers(memory.before)) == (1, 2, [2, 3])
+    assert memory.find(parameters(Body=3)) is not None
+    with pytest.raises(ValueError, match="no plan 4"):
+        memory.go_back(4)

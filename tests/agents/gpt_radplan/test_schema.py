@@ -16,6 +16,11 @@ def test_a_service_is_told_how_long_prose_may_be_and_a_longer_one_is_still_read(
     assert re.match(pattern, "ten letter")
     assert not any(re.match(pattern, text) for text in ("eleven char", "", 'a "quote"', "two\nlines", "back\\slash"))
     assert adapter.validate_python('It says "no" twice.') == 'It says "no" twice.'
+    assert [adapter.validate_python(text) for text in ("more hotsp", "more heat.", "more")] == [
+        "more …",
+        "more heat.",
+        "more",
+    ]
 
 
 def test_a_name_is_one_of_those_there_are() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import scripted_server as scripted
 
@@ -41,12 +42,12 @@ Play = Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]
 
 @pytest.fixture
 def play(env: RadPlanEnv, service: scripted.Service) -> Play:
-    def play(*script: scripted.Step, vision: bool = True, instructions: str = "") -> Any:
+    def play(*script: scripted.Step, vision: bool = True, instructions: str = "", name: str = "tool-planner") -> Any:
         """Play an episode with these replies; return its plans and the agent's record."""
         service.script.extend(script)
         client = OpenAIClient(Endpoint(model="scripted", base_url=service.url), timeout_s=10)
         session = Session(client, settings=ModelSettings(vision=vision))
-        agent = make_agent("tool-planner", env, session=session, instructions=instructions)
+        agent = make_agent(name, env, session=session, instructions=instructions)
         observation, info = env.reset(seed=0)
         agent.reset(observation, info)
         plans, over = [], False
@@ -104,6 +105,29 @@ def test_an_episode_is_planned_by_tool_calls(play: Play, service: scripted.Servi
     assert record["stopped"] == "finished" and record["plan_chosen"] in (1, 2) and record["faults"] == {}
     assert record["conversation"] == {"calls_with_text": 1, "looks": 3, "parallel_calls": 1}
     assert [call["tool"] for call in record["console_calls"]][1:] == ["plan", "terms", "worst_points", "plan", "finish"]
+
+
+@pytest.mark.slow
+def test_a_trained_policy_advises(play: Play, service: scripted.Service, env: RadPlanEnv) -> None:
+    """What it proposes after the template's plan is what `ppo` tries next."""
+    pytest.importorskip("stable_baselines3")
+    plans, record = play(calls(("plan", {})), calls(("terms", {})), FINISH, name="tool-planner:rl-guided")
+    plan, terms = map(json.loads, results(service))
+    proposed = plan["policy_proposes"]
+    assert proposed["base"] == 1 and "policy_proposes" not in terms
+    assert "policy_proposes" in service.requests[0]["messages"][0]["content"]
+    ppo = make_agent("ppo", env)
+    observation, info = env.reset(seed=0)
+    observation, *_, info = env.step(ppo.act(observation, info))  # type: ignore[arg-type]
+    action = ppo.act(observation, info)
+    assert isinstance(action, np.ndarray)
+    theirs = env.action_map.to_parameters(action, plans[0]["parameters"]).structures
+    assert proposed["weights"] == {
+        name: pytest.approx(own.weight, rel=0.01)
+        for name, own in theirs.items()
+        if name in proposed["weights"] or own.weight != pytest.approx(plans[0]["parameters"][name]["weight"], rel=0.01)
+    }
+    assert proposed["weights"] and record["training_solves"] > 0
 
 
 FAULTS: dict[str, tuple[scripted.Step, str]] = {

@@ -148,9 +148,9 @@ def test_a_better_score_does_not_agree_with_the_episode_either(validate: Validat
         (lambda r: r["steps"][0].update(case="openkbp/pt_2"), "does not fit openkbp/pt_1"),
         (
             lambda r: r["steps"][0].update(gantry_angles_deg=[0.0], collimator_angles_deg=[0.0]),
-            "does not fit openkbp/pt_1",
+            "give 9 gantry angles, as many as there are beams, not 1",
         ),
-        (lambda r: r["steps"][0].update(gantry_angles_deg=[0.0]), "9 collimator angles for 1 beams"),
+        (lambda r: r["steps"][0].update(collimator_angles_deg=[0.0] * 3), "3 collimator angles for 9 beams"),
         (lambda r: r["steps"][0].update(own_rows_score=99.0), "own_rows_score was 99, is "),
         (lambda r: r["steps"][0].update(scaled_by=1.0), "scaled_by was 1, is "),
         (lambda r: r["steps"][0].update(verdict="sampled"), "verdict was sampled, is full"),

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from radplan_agents.tool_planner import manual
 from radplan_env.console import TOOLS
+from radplan_env.integrations.mcp_server import WITHHELD, server_of
 from radplan_experiments.auditing.validation import validate
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import MCPOptions
 from radplan_experiments.recording.run_folder import read_run_folder
 from radplan_experiments.recording.settings import Settings
-from radplan_experiments.running.mcp_server import AGENT, WITHHELD, server_of, settings_of
+from radplan_experiments.running.mcp_server import AGENT, settings_of
 from radplan_experiments.running.served_episode import ServedEpisode
 
 mcp = pytest.importorskip("mcp")
@@ -51,7 +53,7 @@ def test_an_episode_is_played_by_a_client_and_its_record_validates(
 ) -> None:
     results = asyncio.run(
         play(
-            server_of(served),
+            server_of(served.call, manual()),
             ("task", {}),
             ("plan", {}),
             ("plan", {"weights": {"Moon": 3}}),
@@ -78,9 +80,9 @@ def test_an_episode_is_played_by_a_client_and_its_record_validates(
 def test_who_goes_early_leaves_a_record_and_who_plans_nothing_leaves_none(
     served: ServedEpisode, tiny: Settings, tmp_path: Path
 ) -> None:
-    asyncio.run(play(server_of(served), ("task", {})))
+    asyncio.run(play(server_of(served.call, manual()), ("task", {})))
     assert served.close() is None and not list(tmp_path.iterdir())
-    asyncio.run(play(server_of(served), ("plan", {})))
+    asyncio.run(play(server_of(served.call, manual()), ("plan", {})))
     first = served.close()
     again = ServedEpisode(tiny, tiny.cases[0], tmp_path)
     again.call("plan", {})
@@ -92,7 +94,7 @@ def test_who_goes_early_leaves_a_record_and_who_plans_nothing_leaves_none(
 
 def test_pictures_stay_where_they_are_to_stay(served: ServedEpisode) -> None:
     look = ("slice_image", {"criterion": "SpinalCord D0.1cc"})
-    _, result = asyncio.run(play(server_of(served, pictures=False), ("plan", {}), look))
+    _, result = asyncio.run(play(server_of(served.call, manual(), pictures=False), ("plan", {}), look))
     assert [content.type for content in result.content] == ["text"] and WITHHELD in result.content[0].text
 
 

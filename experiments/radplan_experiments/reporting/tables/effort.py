@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from radplan_agents.registry import track_of
 from radplan_experiments.recording.ranking import best_points
 from radplan_experiments.recording.records import Record, plans_that_count
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
-from radplan_experiments.reporting.tables.table import UNKNOWN, Table, known_columns, mean_or_nan, told
+from radplan_experiments.reporting.tables.table import TRACKS, UNKNOWN, Table, known_columns, mean_or_nan, told
 from radplan_experiments.writing import slug
 
 USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
@@ -42,6 +43,7 @@ def effort(settings: Settings, records: Sequence[Record]) -> Table:
         rows.append(
             {
                 "method": agent,
+                "track": track_of(agent),
                 "best score": mean_or_nan(
                     [best_points(plans_that_count(record)) for record in frames.complete(episodes)]
                 ),
@@ -51,6 +53,7 @@ def effort(settings: Settings, records: Sequence[Record]) -> Table:
                 "prompt tokens": _mean_known([own["usage"]["prompt_tokens"] for own in said]),
                 "completion tokens": _mean_known([own["usage"]["completion_tokens"] for own in said]),
                 "cost [USD]": _mean_known([own["cost_usd"] for own in said]),
+                "agent's CPU [s]": mean_or_nan(_known(record.get("agent_cpu_seconds") for record in episodes)),
                 "wall-clock [s]": mean_or_nan(seconds),
                 "per solve [s]": sum(seconds) / sum(solves) if any(solves) else np.nan,
             }
@@ -59,7 +62,8 @@ def effort(settings: Settings, records: Sequence[Record]) -> Table:
     note = (
         f"Means over episodes, failed ones too but for the score; {UNKNOWN} where there is none or it is not known. "
         "Training solves are those that a policy learned from, once. Seconds are of the machines that played, whatever "
-        "else they did, the agent's thinking included and the dose-influence matrix not: they differ from run to run."
+        "else they did, the agent's thinking included and the dose-influence matrix not: they differ from run to run. "
+        f"{TRACKS} The agent's CPU seconds are those of its process."
     )
     decimals = {"training solves": 0, "prompt tokens": 0, "completion tokens": 0, "cost [USD]": 4, "per solve [s]": 2}
     return Table("effort", "What an episode took", note, frame, 1, decimals)
@@ -103,6 +107,10 @@ def language_model(settings: Settings, records: Sequence[Record]) -> Table:
     )
     one = dict.fromkeys(("best score", "calls", "failed questions"), 1)
     return Table("language_model", "Language model", note, pd.DataFrame(rows), 0, {**one, "cost [USD]": 4})
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> Counter[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radplan_agents.registry import track_of
 from radplan_env.planning import caption
 from radplan_env.sources import SOURCES
 from radplan_experiments.recording.records import FAILED, Record
@@ -17,6 +18,7 @@ from radplan_experiments.reporting.frames import runs_by_case
 from radplan_experiments.reporting.stages import kind_of_plan, stages_of_records
 from radplan_experiments.reporting.tables.table import (
     SD,
+    TRACKS,
     UNKNOWN,
     WIDENED,
     Table,
@@ -35,6 +37,7 @@ def overview(settings: Settings, records: Sequence[Record]) -> Table:
     scores, criteria = frames.plan_scores(records), frames.criteria(records)
     optional = {"training solves": "training_solves", "distance to reference [Gy]": "distance_gy"}
     optional = {column: name for column, name in optional.items() if not np.isnan(told(records, name))}
+    has_tracks = any(track_of(method) == "ranked" for method in settings.agents)
     is_screened, is_refused = scores["passed"].notna().any(), (scores["highest"] > scores["score"]).any()
     rows = []
     for method in settings.agents:
@@ -48,6 +51,7 @@ def overview(settings: Settings, records: Sequence[Record]) -> Table:
         rows.append(
             {
                 "method": method,
+                **({"track": track_of(method)} if has_tracks else {}),
                 "plan": kind_of_plan(stages) if stages else UNKNOWN,
                 **(_screened(by_case) if is_screened else {}),
                 **_best_score(own, "best score (IQM)" if settings.delivery is None else "delivered score (IQM)"),
@@ -76,6 +80,8 @@ def overview(settings: Settings, records: Sequence[Record]) -> Table:
         "made. All met: share of episodes that came to a plan which meets every criterion, 95 % interval (Wilson) over "
         "cases."
     )
+    if has_tracks:
+        note += f" {TRACKS}"
     if settings.delivery is not None:
         note += (
             " Scores and criteria are of the delivered plan that an episode hands over; last plan: as it was solved."

@@ -13,6 +13,10 @@ from numpy.typing import ArrayLike
 UNKNOWN = "–"
 WIDENED = "widened for few cases"
 """What percentile intervals of a bootstrap are, see `reporting.stats`; the overview's note says how."""
+TRACKS = (
+    "Track: ranked for agents in a process of their own, which see the tools of the planner's console alone; open for "
+    "agents with the environment in hand."
+)
 SD, LOW, HIGH = " SD", " CI low", " CI high"
 """Ends of the names of columns that are shown in brackets behind another."""
 
