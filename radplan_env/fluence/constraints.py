@@ -186,6 +186,11 @@ class Multipliers:
             constant=-float((self.lower**2).sum() + (self.upper**2).sum()) / (2 * self.penalty),
         )
 
+    @property
+    def pulling(self) -> NDArray[np.bool_]:
+        """Which of the bounded voxels have a multiplier, in the order of `loss`."""
+        return np.concatenate([self.lower[self._raised], self.upper[self._lowered]]) > 0
+
     def short_gy(self, dose: Vector) -> Vector:
         """Return the dose that each bounded voxel lacks, or must lose, in the order of `loss`."""
         below = self.constraint.dose_gy - dose[self.rows]

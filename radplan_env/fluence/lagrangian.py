@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from radplan_env import threads
@@ -44,7 +45,15 @@ class Minimiser(Protocol):
         ...
 
     def minimise(
-        self, loss: Loss, bounds: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool
+        self,
+        loss: Loss,
+        bounds: Loss,
+        start: Vector,
+        *,
+        pulling: NDArray[np.bool_],
+        tolerance: float,
+        negligible: float,
+        near: bool,
     ) -> Minimum:
         """Minimise a loss and bounds on doses.
 
@@ -55,6 +64,8 @@ class Minimiser(Protocol):
             Stiff one-sided pieces, added to the loss.
         start : ndarray, shape (bixels,)
             Not negative.
+        pulling : ndarray of bool, shape (pieces,)
+            Bounds that have a multiplier: most of them act at the minimum.
         tolerance : float
             Of `newton.kkt_residual`.
         negligible : float
@@ -176,7 +187,13 @@ def _minimise_lagrangian(
         tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
         none = Loss.zero(voxels)
         minimum = minimiser.minimise(
-            objective.loss, none, fluence, tolerance=tolerance, negligible=negligible, near=False
+            objective.loss,
+            none,
+            fluence,
+            pulling=np.zeros(0, dtype=bool),
+            tolerance=tolerance,
+            negligible=negligible,
+            near=False,
         )
         total, fluence = minimum.iterations, minimum.fluence
         if not multipliers and not beside.follows:
@@ -196,7 +213,15 @@ def _minimise_lagrangian(
     for update in range(_MAX_UPDATES):
         loss = objective.loss.beside(beside.dose)
         bounds = sum((each.loss(voxels) for each in multipliers), Loss.zero(voxels)).beside(beside.dose)
-        minimum = minimiser.minimise(loss, bounds, fluence, tolerance=tolerance, negligible=negligible, near=update > 0)
+        minimum = minimiser.minimise(
+            loss,
+            bounds,
+            fluence,
+            pulling=np.concatenate([np.zeros(0, dtype=bool), *(each.pulling for each in multipliers)]),
+            tolerance=tolerance,
+            negligible=negligible,
+            near=update > 0,
+        )
         total += minimum.iterations
         fluence = minimum.fluence
         short = [each.short_gy(minimum.dose + beside.dose) for each in multipliers]
