@@ -25,6 +25,7 @@ from .smoothness import Smoothness
 FIRST_RIDGE = 0.003
 _LAST_RIDGE = 10.0  # in units of the Gram matrix's rounding
 _SHRINK = 0.3
+_GROW = 10.0
 _LARGEST_RIDGE = 1.0
 _GOOD_STEP = 0.3
 _POOR_STEP = 0.01
@@ -174,7 +175,7 @@ def minimise(
             ridge = max(_SHRINK * ridge, last_ridge)
         elif length < _POOR_STEP and np.array_equal(curvature, watch.loss.derivatives(dose)[2]):
             # The model was right and its solution still wrong: rounding, which so small a ridge lets through.
-            ridge = last_ridge = min(ridge / _SHRINK, _LARGEST_RIDGE)
+            ridge = last_ridge = min(_GROW * ridge, _LARGEST_RIDGE)
     return Minimum(fluence, whole, gradient, value, residual, iteration, ridge)
 
 
