@@ -231,13 +231,14 @@ class Multipliers:
     def begin_again(self, error: float, scale: float, dose: Vector) -> bool:
         """Take back what a fight has added, and return whether the bound gives: it is missed and dear.
 
-        One that gives is left with the pull that an exact penalty of an objective's price would have, and the first,
-        soft penalty: the problem has a solution again, in which this bound is missed.
+        One that gives is left with about the pull of an exact penalty at the price of an objective, and as soft a
+        penalty: the problem has a solution again, in which this bound is missed.
         """
         gives = self.constraint.relation != "=" and error > LEFT_TO_ROUNDING and self._price > _DEAR * scale
         most = (_KEPT if gives else _TOO_DEAR) * scale
         share = most / max(self._price, most)
-        self.lower, self.upper, self.penalty = share * self.lower, share * self.upper, self.first_penalty
+        self.lower, self.upper = share * self.lower, share * self.upper
+        self.penalty = share * self.first_penalty if gives else self.first_penalty
         if not gives:
             self.choose_voxels(dose)
         return gives

@@ -211,10 +211,11 @@ def _minimise_lagrangian(
         beside.start_from(fluence, start_gy, of_k)
     for each in multipliers:
         each.choose_voxels(of_k + beside.dose)
+    scale = max(objective.loss.derivatives(of_k + beside.dose)[0], _LEAST_SCALE * empty)
     given: list[Multipliers] = []  # to the objective, as soft terms
     errors = [np.inf] * len(multipliers)
     limited = any(each.constraint.relation == "≤" for each in multipliers)
-    lowest, stalled, chosen, near, scale = np.inf, 0, False, False, 0.0
+    lowest, stalled, chosen, near = np.inf, 0, False, False
     choices = _UPDATES_THAT_CHOOSE
     tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
     for update in range(_MAX_UPDATES):
@@ -232,7 +233,6 @@ def _minimise_lagrangian(
         total += minimum.iterations
         fluence = minimum.fluence
         short = [each.short_gy(minimum.dose + beside.dose) for each in multipliers]
-        scale = scale or max(minimum.value, _LEAST_SCALE * empty)
         if update < _RENEWALS:
             beside.renew(fluence)
         dose = minimum.dose + beside.dose
