@@ -9,8 +9,8 @@ Agents plan with `--budget` solves; the plan with the best verdict of each count
   the verdict; plans refused by v1's screen;
 - the CPU seconds of a step, K apart, and of a full and a sampled verdict once beams are traced;
 
-and Kendall's tau between fidelities over the agents' mean scores. A budget of few solves says nothing of agents whose
-first plan is the template.
+and Kendall's tau between fidelities over the agents' mean scores, with the pairs of agents whose order turns. A budget
+of few solves says nothing of agents whose first plan is the template.
 
   python benchmarks/planners.py --patients 10
   python benchmarks/planners.py --site head-and-neck --data open-kbp/provided-data --fidelities fast standard
@@ -31,6 +31,7 @@ if not __package__:
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.judged_plans import RANDOM, Asked, Judged, described, plans
@@ -49,8 +50,7 @@ def main(asked: Asked) -> None:
         print_differences(own)
         print_agents(own, asked.agents)
     for one, other in combinations(asked.fidelities, 2):
-        scores = [[mean(found, fidelity, agent, "verdict") for agent in asked.agents] for fidelity in (one, other)]
-        print(f"\nKendall's tau, {one} and {other}: {stats.kendalltau(*scores).statistic:.2f}")
+        print_agreement(found, asked.agents, one, other)
 
 
 def print_differences(found: Sequence[Judged]) -> None:
@@ -78,6 +78,25 @@ def print_agents(found: Sequence[Judged], agents: Sequence[str]) -> None:
         scores = (mean(own, own[0].fidelity, agent, which) for which in ("old", "v0", "verdict"))
         refused = sum(each.screened is False for each in own)
         print(f"| {agent} | {' | '.join(f'{score:.1f}' for score in scores)} | {refused} of {len(own)} |")
+
+
+def print_agreement(found: Sequence[Judged], agents: Sequence[str], one: str, other: str) -> None:
+    scores = [[mean(found, fidelity, agent, "verdict") for agent in agents] for fidelity in (one, other)]
+    print(f"\nKendall's tau, {one} and {other}: {stats.kendalltau(*scores).statistic:.2f}")
+    for pair in combinations(agents, 2):
+        apart = [difference(found, fidelity, *pair) for fidelity in (one, other)]
+        if np.prod([each.mean() for each in apart]) < 0:
+            said = (f"{each.mean():+.2f} ± {stats.sem(each):.2f}" for each in apart)
+            print(f"turned: {pair[0]} less {pair[1]}, mean ± standard error over patients: {', '.join(said)}")
+
+
+def difference(found: Sequence[Judged], fidelity: str, one: str, other: str) -> NDArray[np.float64]:
+    """One agent's verdict less the other's, patient by patient."""
+    by_case = [
+        {each.case: each.verdict for each in found if (each.fidelity, each.agent) == (fidelity, agent)}
+        for agent in (one, other)
+    ]
+    return np.array([by_case[0][case] - by_case[1][case] for case in by_case[0]])
 
 
 def mean(found: Sequence[Judged], fidelity: str, agent: str, which: str) -> float:

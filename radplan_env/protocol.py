@@ -48,6 +48,8 @@ class ProtocolError(ValueError):
 class Protocol(Model):
     """What a treatment is to achieve and where planning starts.
 
+    Doses may be written in Gy or as ``102 % of Rx``, wherever there is one.
+
     Parameters
     ----------
     name, title, source : str
@@ -69,8 +71,6 @@ class Protocol(Model):
     scorecards : Mapping[str, Mapping]
         What scorecards need of the protocol beyond its criteria, by name of the scorecard; see
         `radplan_env.scorecards`.
-
-    Doses may be written in Gy or as ``102 % of Rx``, wherever there is one.
     """
 
     name: str

@@ -16,6 +16,7 @@ from radplan_env.env import RadPlanEnv
 from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Summary
 
+from .aims import Aims
 from .wishes import Goal, Wish, limits, wish_list
 
 SLACK = 0.01
@@ -51,6 +52,7 @@ class WishListAgent:
         self._targets = set(info["protocol"]["prescriptions_gy"])
         self._start = self._env.system.protocol.start_parameters()
         self._asked = self._wishes = wish_list(info["protocol"])  # as the protocol has them; as they are held
+        self._aims = Aims()
         self._plans: list[Summary] = []
         self._purposes: list[str] = []
         self._together = 0  # so many wishes from the first are known to go together
@@ -96,11 +98,14 @@ class WishListAgent:
     def _solve(self, purpose: str, parameters: PlanningParameters, held: tuple[Wish, ...] = ()) -> PlanningParameters:
         self._purposes.append(purpose)
         plan = self._env.plan
-        return parameters if plan is None else replace(parameters, limits=limits(held, self._env.system, plan))
+        if plan is None:
+            return parameters
+        return replace(parameters, limits=self._aims.ask(limits(held, self._env.system, plan)))
 
     def _learn(self, plan: Summary) -> None:
         """Take in the last solve: which wishes go together, and what the one pressed attains."""
         self._plans.append(plan)
+        self._aims.learn(plan)
         if self._pressed is not None:
             self._hold_pressed(self._pressed, plan)
         reached = self._reached(plan)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from adjustText import adjust_text
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
@@ -145,16 +146,15 @@ def draw(frame: pd.DataFrame, metrics: tuple[Metric, Metric], case: str, below: 
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     x, y = map(str, metrics)
-    own = frame[frame["case"] == case]
+    own, labels = frame[frame["case"] == case], []
     for (series, part), color in zip(own.groupby("sweep", sort=False), cycle(AGENT_COLORS), strict=False):
         front = part[part["dominated by"] == ""].sort_values(x)
         axes.plot(front[x], front[y], "o-", color=color, markersize=6, linewidth=0.8, label=f"{series}")
         dominated = part[part["dominated by"] != ""]
         axes.plot(dominated[x], dominated[y], "o", color=color, markersize=6, fillstyle="none")
-        for row in part.to_dict("records"):
-            label = str(row["point"])
+        for across, up, label in zip(part[x], part[y], map(str, part["point"]), strict=True):
             short = label if len(label) <= 28 else f"{label[:27]}…"
-            axes.annotate(short, (row[x], row[y]), xytext=(5, 4), textcoords="offset points", fontsize=7, color=color)
+            labels.append(axes.text(across, up, short, fontsize=7, color=color))
     axes.plot([], [], "o", color="#555555", fillstyle="none", label="dominated")
     axes.set(xlabel=metrics[0].label, ylabel=metrics[1].label)
     axes.grid(True, color="#D9D9D9", linewidth=0.6)
@@ -163,4 +163,7 @@ def draw(frame: pd.DataFrame, metrics: tuple[Metric, Metric], case: str, below: 
     axes.legend(frameon=False)
     axes.set_title(f"{case}: what one costs the other", loc="left", fontsize=10)
     add_footnote(figure, below)
+    figure.draw_without_rendering()  # labels are placed where axes come to lie
+    thin = {"arrowstyle": "-", "color": "#999999", "linewidth": 0.6}
+    adjust_text(labels, own[x], own[y], ax=axes, expand=(1.4, 2.2), arrowprops=thin)
     return figure

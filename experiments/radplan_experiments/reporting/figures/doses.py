@@ -20,6 +20,7 @@ from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames
 from radplan_experiments.reporting.figures.style import agent_colors, grid_of_panels, legend_below
 from radplan_experiments.reporting.frames import REFERENCE
+from radplan_experiments.reporting.stats import ENOUGH_CASES
 
 Doses = NDArray[np.float64]
 
@@ -112,9 +113,9 @@ def _mean_curves(by_case: Mapping[str, Sequence[Curves]]) -> dict[str, tuple[Dos
 
 
 def differences(settings: Settings, records: Sequence[Record]) -> Figure | None:
-    """Box plots of agent minus comparator, paired by case, as the paper's figure 3; None without pairs.
+    """Agent minus comparator, paired by case, as the paper's figure 3; None without pairs.
 
-    Below zero the agent gives the organ less dose.
+    Below zero the agent gives the organ less dose. Boxes are drawn from `ENOUGH_CASES` on; of fewer cases, their mean.
     """
     against = frames.comparator(settings)
     by_case = _paired(settings, records, against)
@@ -140,6 +141,7 @@ def differences(settings: Settings, records: Sequence[Record]) -> Figure | None:
     legend_below(figure, [Line2D([], [], color=colors[agent], linewidth=5, alpha=0.5, label=agent) for agent in agents])
     n = by_case.index.unique("case").size
     title = f"Agent minus {against}, paired by case (n = {n}); below zero: less dose to the organ"
+    title += "" if n >= ENOUGH_CASES else "; dots: cases, lines: their mean"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
@@ -156,17 +158,20 @@ def _paired(settings: Settings, records: Sequence[Record], against: str) -> pd.D
 
 
 def _box(axes: Axes, values: Any, position: float, width: float, color: str) -> None:
-    """A box with every case's value on it: with few cases the points are the honest picture."""
+    """Draw every case's value, on a box where there are enough of them for one, else on a line at their mean."""
     if len(values) == 0:
         return
-    axes.boxplot(
-        [values],
-        positions=[position],
-        widths=width,
-        showfliers=False,
-        patch_artist=True,
-        manage_ticks=False,
-        boxprops={"facecolor": color, "alpha": 0.35, "linewidth": 0.8},
-        medianprops={"color": "black"},
-    )
+    if len(values) >= ENOUGH_CASES:
+        axes.boxplot(
+            [values],
+            positions=[position],
+            widths=width,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": color, "alpha": 0.35, "linewidth": 0.8},
+            medianprops={"color": "black"},
+        )
+    else:
+        axes.plot([position - width / 2, position + width / 2], [values.mean()] * 2, color=color, linewidth=1.5)
     axes.plot(np.full(len(values), position), values, ".", color=color, markersize=4)

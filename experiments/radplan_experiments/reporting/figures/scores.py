@@ -84,10 +84,23 @@ def sample_efficiency(settings: Settings, records: Sequence[Record]) -> Figure:
         # From the lowest score that a method ends with: how low one begins would flatten what the others gain.
         axes.set(xlim=(0.8, settings.budget + 0.2), ylim=(min(ends) - 2, highest + 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _tell_what_lies_below(axes)
     around = _around(curves.values(), "95 % bootstrap interval over n cases", few="thin lines: each case")
     what = f"interquartile mean of the best score so far{around}"
     _label(figure, panels, f"{settings.site}: {what}", x="Solves (inner optimisations)", y="Best score so far")
     return figure
+
+
+def _tell_what_lies_below(axes: Axes) -> None:
+    """Write the values of the agents' own curves that lie below the axis where they would be."""
+    low = axes.get_ylim()[0]
+    for line in axes.get_lines():
+        if str(line.get_label()).startswith("_"):
+            continue
+        points = np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
+        for x, y in points[points[:, 1] < low].tolist():
+            beside: dict[str, Any] = {"xytext": (3, 3), "textcoords": "offset points"}
+            axes.annotate(f"▾ {y:.0f}", (x, low), fontsize=8, color=line.get_color(), **beside)
 
 
 def performance_profile(settings: Settings, records: Sequence[Record]) -> Figure:

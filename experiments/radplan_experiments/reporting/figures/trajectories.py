@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from radplan_env.case import Case
@@ -68,6 +69,8 @@ def trajectory(
         for axes, (title, plan) in zip(panels[used:], plans, strict=False):
             _draw_axial(axes, case, plan, title, prescription_gy)
         used += len(plans)
+        if plans:
+            _name_bands(panels[used - 1], prescription_gy)
     for axes in panels[used:]:
         axes.set_visible(False)
     handles = [Line2D([], [], color=colors[name], linewidth=2.2, label=name) for name in names]
@@ -130,3 +133,13 @@ def _draw_axial(axes: Axes, case: Case, plan: Plan, label: str, prescription_gy:
     percent = plan.dose_on(case.grid) * (100 / prescription_gy)
     draw_slice(axes, case, axial, percent, bands=DOSE, inches=SLICE)
     axes.set_title(f"{label}: score {plan.evaluation.score:.1f}", loc="left", fontsize=9)
+
+
+def _name_bands(axes: Axes, prescription_gy: float) -> None:
+    """Say right of a slice which colour begins at which dose."""
+    bands = [
+        Patch(color=color, label=f"{percent:g} % · {percent * prescription_gy / 100:.1f} Gy")
+        for percent, color in zip(DOSE.lines, DOSE.colors, strict=True)
+    ]
+    beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    axes.legend(handles=bands[::-1], title="from", fontsize=8, frameon=False, **beside)

@@ -47,14 +47,14 @@ TRANSCRIPTS = ("transcripts", "What the language model saw and said")
 """The section of runs with transcripts, after the trajectories."""
 
 SECTIONS = (
+    ("overview", "Scores"),
+    ("dvhs", "Plans and dose-volume histograms"),
+    ("doses", "Doses and criteria"),
+    ("differences", "Doses, patient by patient"),
+    ("curves", "Score for effort"),
+    ("trajectories", "Planning trajectories"),
     ("task", "What was played"),
     ("score", "How to read the numbers"),
-    ("overview", "Scores"),
-    ("doses", "Doses and criteria"),
-    ("curves", "Score for effort"),
-    ("dvhs", "Plans and dose-volume histograms"),
-    ("differences", "Doses, patient by patient"),
-    ("trajectories", "Planning trajectories"),
     ("failures", "Failures and what is left out"),
     ("effort", "What it took"),
     ("places", "What ran where"),
