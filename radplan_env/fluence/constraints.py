@@ -215,8 +215,8 @@ class Multipliers:
         """Whether the bound is out of reach, as far as multipliers say.
 
         Multipliers of bounds that exclude each other grow without end while the errors stay. Σ λ_i · b is what the
-        objective would fall by if the bound were looser by as much as its dose, to first order. Coverage, an equality,
-        is never too dear.
+        objective would fall by if the bound were looser by as much as its dose, to first order; or by what it is missed
+        by, if that is more. Coverage, an equality, is never too dear.
 
         Parameters
         ----------
@@ -226,7 +226,7 @@ class Multipliers:
             Of the objective.
         """
         stays = error > max(_FALLS * before, LEFT_TO_ROUNDING)
-        return self.constraint.relation != "=" and stays and self._price > _TOO_DEAR * scale
+        return self.constraint.relation != "=" and stays and self._price(error) > _TOO_DEAR * scale
 
     def begin_again(self, error: float, scale: float, dose: Vector) -> bool:
         """Take back what a fight has added, and return whether the bound gives: it is missed and dear.
@@ -234,18 +234,18 @@ class Multipliers:
         One that gives is left with about the pull of an exact penalty at the price of an objective, and as soft a
         penalty: the problem has a solution again, in which this bound is missed.
         """
-        gives = self.constraint.relation != "=" and error > LEFT_TO_ROUNDING and self._price > _DEAR * scale
+        price = self._price(error)
+        gives = self.constraint.relation != "=" and error > LEFT_TO_ROUNDING and price > _DEAR * scale
         most = (_KEPT if gives else _TOO_DEAR) * scale
-        share = most / max(self._price, most)
+        share = most / max(price, most)
         self.lower, self.upper = share * self.lower, share * self.upper
         self.penalty = share * self.first_penalty if gives else self.first_penalty
         if not gives:
             self.choose_voxels(dose)
         return gives
 
-    @property
-    def _price(self) -> float:
-        return self.constraint.dose_gy * float(self.lower.sum() + self.upper.sum())
+    def _price(self, error: float) -> float:
+        return max(error, 1.0) * self.constraint.dose_gy * float(self.lower.sum() + self.upper.sum())
 
     def error(self, dose: Vector) -> float:
         """Return the constraint's error, or 0 if it is small and left to rounding.
