@@ -195,7 +195,8 @@ class Multipliers:
     @property
     def pulling(self) -> NDArray[np.bool_]:
         """Which of the bounded voxels have a multiplier, in the order of `loss`."""
-        return np.concatenate([self.lower[self._raised], self.upper[self._lowered]]) > 0
+        pulling: NDArray[np.bool_] = np.concatenate([self.lower[self._raised], self.upper[self._lowered]]) > 0
+        return pulling
 
     def short_gy(self, dose: Vector) -> Vector:
         """Return the dose that each bounded voxel lacks, or must lose, in the order of `loss`."""
