@@ -29,14 +29,17 @@ clean:
 
 # What compare needs; tests and linters bring much more.
 .venv/installed: pyproject.toml constraints.txt
+	@echo "setting up .venv: a minute or two"
 	$(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
 .venv/ready: .venv/installed
+	@echo "installing what the tests need: some minutes"
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 .venv/docs: .venv/installed
+	@echo "installing what the site needs: some minutes"
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@

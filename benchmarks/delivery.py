@@ -1,21 +1,26 @@
 """What is lost when a plan is delivered, and does a physicist believe it?
 
-For training cases, by technique: the verdict of the ideal fluence and of the delivered plan, monitor units, seconds,
-violations, mean gap, modulation complexity, CPU seconds; with `--robustness` the score under errors of leaves, monitor
-units and position, and what the plan would be screened for under them; with `--read-back` what its RTPLAN says.
+For training cases, by technique: the verdict of the ideal fluence and of the delivered plan by v1 and v0, terms that
+lose most, monitor units, seconds, violations, mean gap, modulation complexity, CPU seconds, the score under errors of
+leaves, monitor units and position; with `--read-back` what the plan's RTPLAN says. Plans and figures are kept in a
+folder, so that a run that was broken off goes on where it was, and ends with a table of all that the folder has.
 
-  python benchmarks/delivery.py --patients 4 --technique vmat --arcs 1
-  python benchmarks/delivery.py --site head-and-neck --data open-kbp/provided-data --patients 1 --technique vmat
+  python benchmarks/delivery.py --keep figures --cases 0 1 2 --ways vmat:1 vmat:2 step-and-shoot
+  python benchmarks/delivery.py --keep figures --data open-kbp/provided-data --cases pt_5 pt_17 --ways vmat:2
+  python benchmarks/delivery.py --keep figures --cases
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import process_time
-from typing import Any, Literal
+from typing import Any
 
 # Run as a script: find our packages from any directory.
 if not __package__:
@@ -25,107 +30,133 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from benchmarks.machine import peak_memory_gb, print_figures, print_machine
+from benchmarks.machine import peak_memory_gb, print_machine
+from radplan_env.case import Case
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import violations
 from radplan_env.delivery.read_rtplan import read_rtplan
 from radplan_env.dose import dose_at
 from radplan_env.export_plan import export_rtplan
 from radplan_env.planning import DeliverablePlan, PlanningSystem
-from radplan_env.planning.robustness import robustness
 from radplan_env.scorecards import load_scorecard
 from radplan_env.sources import openkbp, synthetic
 from radplan_env.verdict import Judge
 
+Figures = dict[str, Any]
+
+FINEST_PARTS = 4
+"""Of an interval of 4 degrees."""
+
 
 @dataclass
 class Args:
-    site: Literal["prostate", "head-and-neck"] = "prostate"
-    """Synthetic training prostates, or OpenKBP training patients."""
+    keep: Path
+    """Folder of figures and plans; what is there is not computed again."""
+    cases: tuple[str, ...] = ()
+    """Numbers of synthetic training prostates, or with `--data` names of OpenKBP training patients."""
     data: Path | None = None
     """Folder of OpenKBP's provided-data."""
-    first: int = 0
-    """First training patient."""
-    patients: int = 1
-    """How many."""
+    ways: tuple[str, ...] = ("vmat:1",)
+    """vmat:1, vmat:2 (arcs) and step-and-shoot."""
     fidelity: str = "fast"
     """Of the ideal plans."""
-    technique: Literal["vmat", "step-and-shoot"] = "vmat"
-    """How plans are delivered."""
-    arcs: int = 1
-    """With vmat."""
-    robustness: bool = False
-    """Whether to ask for the score under errors of leaves, units and position."""
     read_back: bool = False
-    """Whether to write the plan as an RTPLAN, read that, and compare dose and score, also at intervals of 1 degree."""
+    """Whether to write each plan as an RTPLAN, read that, and compare dose and score, also at intervals of 1 degree."""
 
 
 def main(args: Args) -> None:
     print_machine()
-    for number in range(args.first, args.first + args.patients):
-        system = PlanningSystem(
-            _case(args, number), args.site.replace("-", "_"), fidelity=args.fidelity, progress=False
-        )
+    args.keep.mkdir(parents=True, exist_ok=True)
+    for name in args.cases:
+        names = {way: f"{name}_{way.replace(':', '_')}" for way in args.ways}
+        todo = [way for way, stem in names.items() if not (args.keep / f"{stem}.json").exists()]
+        if not todo:
+            continue
+        site = "prostate" if args.data is None else "head_and_neck"
+        system = PlanningSystem(_case(args, name), site, fidelity=args.fidelity, progress=False)
         plan = system.plan(system.protocol.start_parameters())
-        begun = process_time()
-        delivered = system.deliver(plan, args.technique, arcs=args.arcs)
-        figures = _figures(system, delivered) | {"cpu_s_with_k": process_time() - begun}
-        figures |= {"peak_memory_gb": peak_memory_gb(), "protocol_beams_v1": plan.evaluation.score}
-        if args.robustness:
-            figures |= _under_errors(system, delivered.delivery)
-        if args.read_back:
-            figures |= _read_back(system, delivered.delivery)
-        print_figures(f"delivery {system.case.id} {args.technique}", figures)
+        for way in todo:
+            technique, _, arcs = way.partition(":")
+            begun = process_time()
+            delivered = system.deliver(plan, technique, arcs=int(arcs or 1))
+            delivered.plan.save(args.keep / f"{names[way]}.npz")
+            cpu = {"cpu_s_with_k": process_time() - begun, "peak_memory_gb": peak_memory_gb()}
+            figures = {"case": name, "site": site, "way": way} | _figures(system, delivered) | cpu
+            figures["protocol_beams_v1"] = plan.evaluation.score
+            if args.read_back:
+                figures |= _read_back(system, delivered)
+            (args.keep / f"{names[way]}.json").write_text(json.dumps(figures))
+            print(json.dumps(figures), flush=True)
+    print_table([json.loads(path.read_text()) for path in sorted(args.keep.glob("*.json"))])
 
 
-def _case(args: Args, number: int) -> Any:
-    if args.site == "prostate":
-        return synthetic.load("train")[number]
+def _case(args: Args, name: str) -> Case:
     if args.data is None:
-        raise SystemExit("--data: the folder of OpenKBP's provided-data is needed")
-    return openkbp.load(args.data, "train")[number]
+        return synthetic.load("train")[int(name)]
+    cases = openkbp.load(args.data, "train")
+    return next(case for case in cases if case.id.endswith(f"/{name}"))
 
 
-def _figures(system: PlanningSystem, delivered: DeliverablePlan) -> dict[str, Any]:
-    v0 = Judge(system.case, system.protocol, load_scorecard("v0"), beam_model=system.judge.beam_model.name)
-    held = delivered.delivery
-    rasters = held.rasters(system.judge.beam_model, held.parts)
-    by_v0 = v0.judge_rasters(held.beams(held.parts), rasters).evaluation.score
-    summary = held.summary()
-    per_gy = system.protocol.primary.prescription_gy / held.fractions
+def _figures(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:
+    judge, held, ideal = system.judge, delivered.delivery, delivered.ideal
+    v0 = Judge(system.case, system.protocol, load_scorecard("v0"), beam_model=judge.beam_model.name)
+    (deliverer,) = system._deliveries._held.values()
+    beams, bixels = deliverer._ideal.columns(ideal)
+    ideal_dose = judge.prepared(beams, judge.points).dose_of_bixels(bixels, ideal.fluence)
+    traced = judge.prepared(held.beams(held.parts), judge.points)
+    delivered_dose = traced.dose(held.rasters(judge.beam_model, held.parts))
+    ideal_v0, delivered_v0 = (v0.judge_dose(dose, judge.points) for dose in (ideal_dose, delivered_dose))
+    summary = delivered.plan.summary()["delivered"]
+    assert summary is not None
+    lost = {name: points - delivered.evaluation.terms[name] for name, points in ideal.evaluation.terms.items()}
     return {
-        "ideal_v1": delivered.ideal.evaluation.score,
+        "ideal_v1": ideal.evaluation.score,
         "delivered_v1": delivered.evaluation.score,
         "lost_v1": delivered.points_lost,
-        "delivered_v0": by_v0,
-        "screened": delivered.evaluation.screened,
-        "mu_per_gy": held.monitor_units / per_gy,
-        **{name: summary[name] for name in ("mu", "seconds", "mean_gap_mm", "modulation_complexity", "violations")},
+        "ideal_v0": ideal_v0.evaluation.score,
+        "delivered_v0": delivered_v0.evaluation.score,
+        "lost_terms": dict(sorted(lost.items(), key=lambda term: -abs(term[1]))[:6]),
+        "ideal_refused": list(ideal.evaluation.verdict.reasons),
+        "refused": list(delivered.evaluation.verdict.reasons),
+        "mu_per_gy": held.monitor_units * held.fractions / system.protocol.primary.prescription_gy,
+        **summary,
     }
 
 
-def _under_errors(system: PlanningSystem, held: Delivery) -> dict[str, Any]:
-    begun = process_time()
-    found = robustness(system.judge, held)
-    figures: dict[str, Any] = {f"v1 {name}": score for name, score in found.scores.items()}
-    return figures | {"screened under": "; ".join(found.reasons) or "none", "robustness_cpu_s": process_time() - begun}
-
-
-def _read_back(system: PlanningSystem, held: Delivery) -> dict[str, Any]:
-    """Limits, dose and score of what the RTPLAN says; the score also at intervals of one degree."""
+def _read_back(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:
+    """Limits, dose and score of what the RTPLAN says; the score and gamma also at intervals of one degree."""
+    held = delivered.delivery
     prescriptions = {target.structure: target.prescription_gy for target in system.protocol.targets}
     with TemporaryDirectory() as folder:
         plan = read_rtplan(export_rtplan(system.case, held, prescriptions, Path(folder) / "RTPLAN.dcm"))
     read = replace(held, apertures=plan.apertures, isocentre_mm=plan.isocentre_mm, fractions=plan.fractions)
     ours, theirs = (_dose(system, each, held.parts) for each in (held, read))
-    finely = _dose(system, read, 2 * held.parts)
+    finely = _dose(system, read, FINEST_PARTS)
     return {
         "read_violations": len(violations(read.apertures, read.machine)),
         "read_dose_off_percent": 100 * float(abs(ours - theirs).max() / ours.max()),
         "v1 sampled": _score(system, ours, scale=False),
         "v1 at 1 degree, as it is": _score(system, finely, scale=False),
         "v1 at 1 degree, covering": _score(system, finely, scale=True),
+        "gamma_percent at 4 degrees": _gamma_percent(system, delivered.dose_gy, read, held.parts // 2),
+        "gamma_percent at 2 degrees": _gamma_percent(system, delivered.dose_gy, read, held.parts),
     }
+
+
+def _gamma_percent(system: PlanningSystem, dose_gy: NDArray[np.float32], read: Delivery, parts: int) -> float:
+    """Share of the dose grid's nodes above 10 % whose dose at 1 degree has that of `parts` within 1 % and 1 mm."""
+    from pymedphys import gamma
+
+    grid, high = system.grid, np.argwhere(dose_gy > 0.1 * dose_gy.max())
+    axes = tuple(grid.coordinates_mm(axis)[high[:, axis].min() : high[:, axis].max() + 1] for axis in range(3))
+    nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    model, shape = system.judge.beam_model, [axis.size for axis in axes]
+    doses = [
+        dose_at(system.case, read.beams(each), read.rasters(model, each), nodes, beam_model=model).reshape(shape)
+        for each in (FINEST_PARTS, parts)
+    ]
+    found = gamma(axes, doses[0], axes, doses[1], 1, 1, lower_percent_dose_cutoff=10, max_gamma=1.1, quiet=True)
+    return 100 * float((found[np.isfinite(found)] <= 1).mean())
 
 
 def _dose(system: PlanningSystem, held: Delivery, parts: int) -> NDArray[np.float32]:
@@ -134,8 +165,47 @@ def _dose(system: PlanningSystem, held: Delivery, parts: int) -> NDArray[np.floa
 
 
 def _score(system: PlanningSystem, dose_gy: NDArray[np.float32], *, scale: bool) -> float:
-    points = system.judge.sampled_points
-    return system.judge.judge_dose(dose_gy, points, "sampled", scale=scale).evaluation.score
+    return system.judge.judge_dose(dose_gy, system.judge.sampled_points, scale=scale).evaluation.score
+
+
+def _worst_shift(row: Figures) -> float:
+    return min(float(score) for error, score in row["robustness"]["scores"].items() if error[0] in "zyx")
+
+
+COLUMNS: dict[str, tuple[Callable[[Figures], float], str]] = {
+    "ideal v1": (lambda row: row["ideal_v1"], ".1f"),
+    "delivered v1": (lambda row: row["delivered_v1"], ".1f"),
+    "lost": (lambda row: row["lost_v1"], ".1f"),
+    "ideal v0": (lambda row: row["ideal_v0"], ".1f"),
+    "delivered v0": (lambda row: row["delivered_v0"], ".1f"),
+    "MU per Gy": (lambda row: row["mu_per_gy"], ".0f"),
+    "seconds": (lambda row: row["seconds"], ".0f"),
+    "mean gap, mm": (lambda row: row["mean_gap_mm"], ".1f"),
+    "MCS": (lambda row: row["modulation_complexity"], ".2f"),
+    "limits broken": (lambda row: row["violations"], ".0f"),
+    "worst shift": (_worst_shift, ".1f"),
+    "CPU s": (lambda row: row["cpu_s_with_k"], ".0f"),
+}
+
+
+def print_table(rows: Sequence[Figures]) -> None:
+    """Print a line a plan, then medians by site and way."""
+    print(f"\n| case | way | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}")
+    for row in rows:
+        print(_line(row["case"], row["way"], [value(row) for value, _ in COLUMNS.values()]))
+    for site, way in sorted({(row["site"], row["way"]) for row in rows}):
+        own = [row for row in rows if (row["site"], row["way"]) == (site, way)]
+        medians = [median(value(row) for row in own) for value, _ in COLUMNS.values()]
+        print(_line(f"median of {len(own)}, {site}", way, medians))
+    for row in rows:
+        lost = ", ".join(f"{name} {points:.1f}" for name, points in row["lost_terms"].items())
+        shifted = ", ".join(f"{name} {value:.1f}" for name, value in row["robustness"]["worst_shift"].items())
+        print(f"{row['case']} {row['way']}: lost {lost}; shifted {shifted}; refused {row['refused']}")
+
+
+def _line(case: str, way: str, values: Sequence[float]) -> str:
+    cells = (f"{value:{form}}" for value, (_, form) in zip(values, COLUMNS.values(), strict=True))
+    return f"| {case} | {way} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ ours moves them. Doses are compared at the sampled points of the verdict.
 
   python benchmarks/second_dose.py
   python benchmarks/second_dose.py --plan plan.npz
+  python benchmarks/second_dose.py --fields
+
+With `--fields` the openings are simple ones on water, to tell the engines' output of small fields from their depths.
 """
 
 from __future__ import annotations
@@ -30,12 +33,13 @@ from pydosert import BeamSequence, MachineConfig, PencilDepthEngine
 from scipy.ndimage import map_coordinates
 
 from benchmarks.machine import print_figures, print_machine
-from radplan_env.beam_models import BeamModel
+from radplan_env.beam_models import DEFAULT_BEAM_MODEL, BeamModel, beam_model_named
 from radplan_env.beam_models.gaussian import GaussianKernels
 from radplan_env.beams import Beam
 from radplan_env.case import Case
-from radplan_env.delivery.apertures import Apertures
+from radplan_env.delivery.apertures import Apertures, Field
 from radplan_env.delivery.delivered import Delivery
+from radplan_env.delivery.machine import machine_named
 from radplan_env.dose import Raster, dose_at
 from radplan_env.grid import Grid
 from radplan_env.planning import Plan, PlanningSystem
@@ -54,6 +58,8 @@ PIXEL_MM = 1.0
 """Of PyDoseRT's fluence; it draws every opening half a pixel wider to both sides."""
 PARTS = 2
 """Static apertures of an interval."""
+FIELDS_MM = ((100, 100), (50, 50), (20, 20), (10, 100), (5, 100), (100, 10))
+"""Along the leaves and across them."""
 
 
 @dataclass
@@ -66,10 +72,15 @@ class Args:
     """Of the ideal plan."""
     save: Path | None = None
     """Where to keep the plan that is made."""
+    fields: bool = False
+    """Whether to compare simple fields on water instead."""
 
 
 def main(args: Args) -> None:
     print_machine(("numpy", "torch", "pydosert"))
+    if args.fields:
+        print_fields()
+        return
     system = PlanningSystem(synthetic.load("train")[args.patient], "prostate", fidelity=args.fidelity, progress=False)
     held = _delivery(system, args)
     points, model = system.judge.sampled_points, system.judge.beam_model
@@ -84,6 +95,47 @@ def main(args: Args) -> None:
     for name, one in (("ours", ours), ("theirs", theirs)):
         figures |= {f"{name}_{key}": value for key, value in _verdict(system, one).items()}
     print_figures("second_dose", {key: _rounded(value) for key, value in figures.items()})
+
+
+def print_fields() -> None:
+    """Print doses of simple openings on water on the axis, at four depths, and their ratio.
+
+    Voxels of PyDoseRT begin at the surface, as in its own calibration.
+    """
+    model, machine = beam_model_named(DEFAULT_BEAM_MODEL), machine_named("millennium120")
+    shape = (80, 100, 100)
+    water = Case.from_arrays(
+        id="water",
+        ct_hu=np.zeros(shape),
+        structures={"Body": np.ones(shape, dtype=bool)},
+        voxel_size_mm=(SPACING_MM,) * 3,
+        origin_mm=(-98.75, -100.0, -123.75),  # the surface at y = -101.25
+    )
+    points = np.array([[0.0, y, 0.0] for y in (-50.0, 0.0, 50.0, 100.0)])
+    depths = " | ".join(f"{y + 101.25:.0f} mm deep" for y in points[:, 1])
+    print(f"\n| field, mm | {depths} | output by ours |")
+    print("|---|---|---|---|---|---|")
+    other, widest = None, 0.0
+    for x, z in FIELDS_MM:
+        lines, inside = machine.boundaries_mm, (abs(machine.boundaries_mm[1:] + machine.boundaries_mm[:-1]) < z)[None]
+        closed = np.full(inside.shape, 100.0)
+        left, right = np.where(inside, -x / 2, closed), np.where(inside, x / 2, closed)
+        jaws = Field((0.0,), 0.0, (-x / 2, x / 2, -z / 2, z / 2))
+        held = Delivery(
+            technique="step-and-shoot",
+            machine=machine,
+            apertures=Apertures((jaws,), lines, left, right, np.array([100.0])),
+            isocentre_mm=(0.0, 0.0, 0.0),
+            sad_mm=model.sad_mm,
+            fractions=1,
+            parts=1,
+            ideal_score=0.0,
+        )
+        other = other or Other(water, held, model)
+        ours, theirs = _ours(water, held, model, points), other.at(other.dose(held.apertures), points)
+        widest = widest or ours[1]
+        ratios = " | ".join(f"{ratio:.3f}" for ratio in theirs / ours)
+        print(f"| {x:g} x {z:g} | {ratios} | {ours[1] / widest:.3f} |", flush=True)
 
 
 def _rounded(value: Any) -> Any:
@@ -230,8 +282,8 @@ def _differences(ours: Array, theirs: Array) -> dict[str, Any]:
 
 def _verdict(system: PlanningSystem, dose: Array) -> dict[str, float]:
     judge = system.judge
-    as_it_is = judge.judge_dose(dose, judge.sampled_points, "sampled", scale=False).evaluation
-    scaled = judge.judge_dose(dose, judge.sampled_points, "sampled").evaluation
+    as_it_is = judge.judge_dose(dose, judge.sampled_points, scale=False).evaluation
+    scaled = judge.judge_dose(dose, judge.sampled_points).evaluation
     metrics = as_it_is.metrics
     chosen = {"PTV_7020": ("D95%", "D50%", "D2%"), "Rectum": ("mean",), "Bladder": ("mean",)}
     named = {

@@ -64,9 +64,9 @@ __all__ = sorted(_MODULES)
 ENVIRONMENTS = {environment_id(site): site for site in SITES}
 """Registered environments and their sites."""
 
-DELIVERED = {
+DELIVERED: dict[str, dict[str, Any]] = {
     "RadPlan/ProstateVMAT-v0": {"protocol": "prostate", "technique": "vmat"},
-    "RadPlan/HeadAndNeckVMAT-v0": {"protocol": "head-and-neck", "technique": "vmat"},
+    "RadPlan/HeadAndNeckVMAT-v0": {"protocol": "head-and-neck", "technique": "vmat", "arcs": 2},
     "RadPlan/ProstateIMRT-v0": {"protocol": "prostate", "technique": "step-and-shoot"},
 }
 """Registered environments of delivered plans, and what they set: actions and observations are those of the site's."""
@@ -77,7 +77,7 @@ MACHINE_PARAMETERS = {"RadPlan/ProstateMachine-v0": {"protocol": "prostate"}}
 ANY_PROTOCOL = "RadPlan/AnyProtocol-v0"
 """The environment of a protocol that belongs to no site: `protocol` and `cases` must be given."""
 
-_settings: dict[str, dict[str, str]] = {
+_settings: dict[str, dict[str, Any]] = {
     **{_id: {"protocol": _site} for _id, _site in ENVIRONMENTS.items()},
     **DELIVERED,
 }

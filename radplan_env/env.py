@@ -139,7 +139,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
     | solver                | converged, iterations, objective, kkt_residual, constraints                  |
     | delivered             | None for an ideal plan, or score, screened, technique, machine, arcs, mu and |
     |                       | seconds a fraction, mean_gap_mm, modulation_complexity, violations,          |
-    |                       | ideal_score (of the fluence it was optimised from), sub_angles               |
+    |                       | ideal_score (of the fluence it was optimised from), sub_angles; robustness   |
+    |                       | (of the plan that is handed over: scores and worst_shift, under errors)      |
     | history               | a dict for each solve so far: step, score, met, parameters                   |
 
     ## Rewards
@@ -397,6 +398,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
             episode.summary(),
             prescription_gy=self.protocol.primary.prescription_gy,
             title=f"{case.id}, " + (f"solve {solves} of {self.budget}" if solves else "no plan yet"),
+            dvh=None if plan is None else plan.evaluation.dvh,
         )
         return figure_to_rgb(figure)
 

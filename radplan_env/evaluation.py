@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,12 @@ class Evaluation:
     def met(self) -> bool:
         """Whether every criterion is met."""
         return all(result.passed for result in self.criteria)
+
+    def refused(self, reasons: Sequence[str]) -> Evaluation:
+        """Return the evaluation of a plan that is refused for these reasons too, if there are any."""
+        if not reasons:
+            return self
+        return replace(self, verdict=replace(self.verdict, screened=False, reasons=(*self.verdict.reasons, *reasons)))
 
     def _repr_html_(self) -> str:
         screened = {True: "passes the screen", False: "refused: " + "; ".join(self.verdict.reasons), None: ""}

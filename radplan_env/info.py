@@ -61,6 +61,15 @@ class AsDrawn(TypedDict):
     """What cropping takes from each target."""
 
 
+class RobustnessSummary(TypedDict):
+    """What becomes of a delivered plan that is handed over under errors; nothing is scaled afterwards."""
+
+    scores: dict[str, float]
+    """By error, such as "leaves +0.5 mm", and "nominal": on the sampled points, at the planner's angles."""
+    worst_shift: dict[str, float]
+    """Worst value under shifts of 3 mm of what the screen asks then, such as "SpinalCord D0.1cc"."""
+
+
 class DeliverySummary(TypedDict):
     """How a plan is delivered, and what the verdict says of that."""
 
@@ -83,6 +92,8 @@ class DeliverySummary(TypedDict):
     """Of the fluence that its apertures were optimised from."""
     sub_angles: int
     """Into how many parts an interval of an arc was divided for the dose."""
+    robustness: RobustnessSummary | None
+    """None within an episode."""
 
 
 class PlanSummary(TypedDict):

@@ -1,10 +1,8 @@
-import shutil
-import subprocess
-
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dciodvfy import errors_of
 
 from radplan_env.case import Case, CaseError
 from radplan_env.export import export_dicom, export_rtdose, export_rtstruct
@@ -65,7 +63,7 @@ def test_an_independent_reader_sees_the_same_volumes(case, dose, dose_grid, fold
     np.testing.assert_allclose(ct.GetSpacing()[::-1], case.grid.spacing_mm, rtol=1e-6)
     image = sitk.ReadImage(str(folder / "RTDOSE.dcm"))
     scaling = float(pydicom.dcmread(folder / "RTDOSE.dcm").DoseGridScaling)
-    np.testing.assert_allclose(sitk.GetArrayFromImage(image) * scaling, dose, atol=1e-6)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image) * scaling, dose, atol=scaling / 2 + 1e-6)
     np.testing.assert_allclose(image.GetOrigin()[::-1], dose_grid.origin_mm, atol=1e-6)
     np.testing.assert_allclose(image.GetSpacing()[::-1], dose_grid.spacing_mm, rtol=1e-6)
 
@@ -141,10 +139,6 @@ def test_long_contours_stay_decimal_strings(tmp_path):
     np.testing.assert_array_equal(dicom.load(tmp_path).structures["Body"], comb)
 
 
-def test_dciodvfy_finds_no_error(folder):
-    """An independent validator, of Debian's dicom3tools; it does not know the 32 bits of an RTDOSE."""
-    if (program := shutil.which("dciodvfy")) is None:
-        pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
-    for name in ("CT_0001", "RTSTRUCT"):
-        found = subprocess.run([program, str(folder / f"{name}.dcm")], capture_output=True, text=True, check=False)
-        assert not [line for line in found.stderr.splitlines() if line.startswith("Error")], name
+@pytest.mark.parametrize("name", ["CT_0001", "RTSTRUCT", "RTDOSE"])
+def test_dciodvfy_finds_no_error(folder, name):
+    assert errors_of(folder / f"{name}.dcm") == []

@@ -17,6 +17,8 @@ from radplan_env.influence import DoseInfluence
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+Ranges = tuple[tuple[Array, Array], tuple[Array, Array]]
+"""Lowest and highest place of left ends, and of right ends, each of shape (control points, pairs)."""
 Beyond = NDArray[np.float32]
 """Dose of one unit of fluence beyond K, shape (beams, rows); see `ApertureColumns.beyond`."""
 
@@ -127,10 +129,17 @@ class ApertureColumns:
         lowest, highest = (np.where(none, self._centre_mm, ends) for ends in (lowest, highest))
         return lowest, highest
 
-    def windows(self) -> tuple[Array, Array]:
-        """Highest place of each left end and lowest of each right end, shape (control points, 1): the leaves' span."""
+    def reach(self, gap_mm: float) -> Ranges:
+        """Return where left and right ends may be: over K's bixels, and as far beyond as the leaves' span wants them.
+
+        A carriage stands still within a field, so that of a pair whose bixels all lie far to one side one leaf cannot
+        come so far; it closes where it can. Room is left for pairs that are opened about their middle to a gap.
+        """
         low, high = self._jaws_mm
-        return low + self.machine.leaf_span_mm, high - self.machine.leaf_span_mm
+        span = self.machine.leaf_span_mm - gap_mm / 2
+        highest_left, lowest_right = low + span, high - span
+        lowest, highest = np.minimum(self.lowest, highest_left), np.maximum(self.highest, lowest_right)
+        return (lowest, np.minimum(highest, highest_left)), (np.maximum(lowest, lowest_right), highest)
 
     @property
     def _jaws_mm(self) -> tuple[Array, Array]:

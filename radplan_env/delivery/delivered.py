@@ -14,6 +14,7 @@ from radplan_env.delivery.apertures import Apertures, Field
 from radplan_env.delivery.complexity import mean_gap_mm, modulation_complexity
 from radplan_env.delivery.limits import Violation, total_seconds, violations
 from radplan_env.delivery.machine import Machine
+from radplan_env.delivery.techniques import FINE_PARTS
 from radplan_env.dose import Raster
 from radplan_env.grid import Triple
 
@@ -55,6 +56,11 @@ class Delivery:
     def seconds(self) -> float:
         """How long a fraction takes."""
         return total_seconds(self.apertures, self.machine)
+
+    @property
+    def final(self) -> bool:
+        """Whether the plan is judged as one that is handed over."""
+        return self.parts == FINE_PARTS
 
     @property
     def violations(self) -> tuple[Violation, ...]:

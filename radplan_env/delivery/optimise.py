@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from radplan_env.delivery.columns import ApertureColumns, Beyond, Leaves
+from radplan_env.delivery.columns import ApertureColumns, Beyond, Leaves, Ranges
 from radplan_env.delivery.coverage import Coverage
 from radplan_env.delivery.limits import repaired
 from radplan_env.fluence import FluenceProblem
@@ -31,8 +31,6 @@ from radplan_env.fluence.loss import Loss
 from radplan_env.fluence.objective import Objective
 
 Array = NDArray[np.float64]
-Ranges = tuple[tuple[Array, Array], tuple[Array, Array]]
-"""Lowest and highest place of left ends, and of right ends."""
 
 _STIFF = 10.0  # of the penalties on travel, reach and total fluence, relative to the loss's mean curvature
 _FLATTEST = 0.1  # least curvature that a variable is scaled by, relative to the mean
@@ -117,11 +115,7 @@ class ApertureOptimiser:
         ends = np.cumsum([0, *(field.control_points for field in columns.fields)])
         own = [slice(start, end) for start, end in pairwise(ends)]
         self._fields = tuple(zip(columns.fields, own, strict=True))
-        highest_left, lowest_right = columns.windows()
-        self._ranges = (
-            (columns.lowest, np.minimum(columns.highest, highest_left)),
-            (np.maximum(columns.lowest, lowest_right), columns.highest),
-        )
+        self._ranges = columns.reach(bounds.gap_mm)
         self._arcs = tuple(points for field, points in self._fields if field.is_arc)
         self._beyond = np.zeros((len(columns.beams), self._rows), dtype=np.float32)
         self._means = means_of(problem.constraints)
@@ -235,12 +229,12 @@ class _Descent:
 
     def minimised(self, leaves: Leaves, steps: int) -> Leaves:
         """Return better leaves, by L-BFGS-B."""
-        columns, limits = self.columns, self.bounds
+        limits, ((lowest, _), (_, highest)) = self.bounds, self.ranges
         centre, half = (leaves.left + leaves.right).ravel() / 2, (leaves.right - leaves.left).ravel() / 2
-        widest = np.maximum((columns.highest - columns.lowest).ravel() / 2, limits.gap_mm / 2)
+        widest = np.maximum((highest - lowest).ravel() / 2, limits.gap_mm / 2)
         units = np.ones(leaves.units.size)
-        low = np.concatenate([columns.lowest.ravel(), 0 * half + limits.gap_mm / 2, limits.least * units])
-        high = np.concatenate([columns.highest.ravel(), widest, limits.most * units])
+        low = np.concatenate([lowest.ravel(), 0 * half + limits.gap_mm / 2, limits.least * units])
+        high = np.concatenate([highest.ravel(), widest, limits.most * units])
         start = np.clip(np.concatenate([centre, half, leaves.units]), low, high)
         shape = leaves.left.shape
 

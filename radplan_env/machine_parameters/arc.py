@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from radplan_env.delivery.apertures import Apertures
 from radplan_env.delivery.columns import Leaves
+from radplan_env.delivery.coverage import Coverage
 from radplan_env.machine_parameters.task import ArcTask
 
 Array = NDArray[np.float64]
-
-_COLD = 1.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +42,10 @@ class Arc:
         task.add_dose(slice(0, fluence.size), fluence, dose)
         return cls(task, leaves, fluence, dose)
 
-    @cached_property
+    @property
     def factor(self) -> float:
         """By which units are multiplied so that D95 of the primary target is its prescription."""
-        return self.task.target.dose_gy / self.task.target.achieved_gy(self.unscaled)
+        return self._scaling[0]
 
     @property
     def apertures(self) -> Apertures:
@@ -59,22 +58,13 @@ class Arc:
         return self._derivatives[0]
 
     @cached_property
-    def cold(self) -> Array:
-        """Weights of the target's rows of less than 1.01 D95, shape (rows,): their mean dose stands for coverage."""
-        target, weights = self.task.target, np.zeros(self.unscaled.size)
-        cold = self.unscaled[target.rows] * self.factor < _COLD * target.dose_gy
-        weights[target.rows[cold]] = target.shares[cold]
-        return weights
-
-    @cached_property
     def pull(self) -> Array:
         """How the objective changes with the unscaled dose of each row, shape (rows,).
 
-        More dose in the cold rows lowers the factor of all: with w their weights and s the factor,
-        s F' - s (F' . d) / (w . d) w, which is at right angles to the dose d, as scaling it changes nothing.
+        It is at right angles to the dose, as scaling that changes nothing.
         """
-        slope = self.factor * self._derivatives[1]
-        pull: Array = slope - (slope @ self.unscaled) / (self.cold @ self.unscaled) * self.cold
+        (factor, by_dose), slope = self._scaling, self._derivatives[1]
+        pull: Array = factor * slope + (slope @ self.unscaled) * by_dose
         return pull
 
     def prices(self, interval: int) -> Array:
@@ -113,6 +103,10 @@ class Arc:
         whole[own] = fluence
         arc = Arc(self.task, leaves, whole, dose)
         return arc if self.task.deliverable(arc.apertures) else self
+
+    @cached_property
+    def _scaling(self) -> tuple[float, Array]:
+        return Coverage.near(self.task.target, self.unscaled).factor(self.unscaled)
 
     @cached_property
     def _derivatives(self) -> tuple[float, Array, Array]:

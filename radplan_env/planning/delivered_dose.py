@@ -19,6 +19,7 @@ from radplan_env.influence.rows import Rows
 from radplan_env.verdict import Judge, Judgement, VerdictKind
 
 from .plan import Plan
+from .robustness import robustness
 
 
 def dose_of(
@@ -69,11 +70,15 @@ class DeliveredDose:
         return self.again(plan, replace(delivery, apertures=rounded(exact, delivery.machine)), verdict, coarse)
 
     def again(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
-        """Return a plan with dose and verdict of apertures as they are, unscaled."""
+        """Return a plan with dose and verdict of apertures as they are, unscaled; under errors too if handed over."""
         judged, dose = self._judged(delivery, verdict, scale=False), np.zeros(plan.grid.shape, dtype=np.float32)
         rasters = delivery.rasters(self._judge.beam_model)
         dose.flat[self._shown.index] = self._traced(delivery.beams()).dose(rasters)
-        return plan.delivered(dose, judged.evaluation, delivery, coarse)
+        if not delivery.final:
+            return plan.delivered(dose, judged.evaluation, delivery, None, coarse)
+        under_errors = robustness(self._judge, delivery)
+        evaluation = judged.evaluation.refused(under_errors.reasons)
+        return plan.delivered(dose, evaluation, delivery, under_errors.summary(), coarse)
 
     def _judged(self, delivery: Delivery, verdict: VerdictKind, *, scale: bool) -> Judgement:
         rasters = delivery.rasters(self._judge.beam_model, delivery.parts)

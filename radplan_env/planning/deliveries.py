@@ -127,7 +127,7 @@ class Deliveries:
             return plan
         if delivered.delivery is None:
             return self.deliver(plan, self.settings, warm_start=None, final=True).plan
-        if delivered.delivery.parts == FINE_PARTS and delivered.verdict == plan.verdict:
+        if delivered.delivery.final and delivered.verdict == plan.verdict:
             return delivered
         finely = replace(delivered.delivery, parts=FINE_PARTS)
         return self._dose.scaled(plan, finely, plan.verdict, delivered.coarse)

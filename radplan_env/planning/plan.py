@@ -17,7 +17,7 @@ from radplan_env.delivery.delivered import Delivery
 from radplan_env.evaluation import Evaluation
 from radplan_env.fluence import FluenceSolution
 from radplan_env.grid import Grid, resample
-from radplan_env.info import AsDrawn, Complexity, DeliverySummary, PlanSummary
+from radplan_env.info import AsDrawn, Complexity, DeliverySummary, PlanSummary, RobustnessSummary
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import Protocol, read_protocol
 from radplan_env.scorecards import ScorecardIdentity
@@ -28,7 +28,7 @@ from .stage import Stage, Volume
 if TYPE_CHECKING:
     from radplan_env.render.drawing import Drawing
 
-FORMAT = 2
+FORMAT = 3
 """Of plan files."""
 
 Summary = PlanSummary
@@ -71,6 +71,8 @@ class Plan:
         Dose and evaluation of the deliverable plan, once there is one.
     delivery : Delivery, optional
         Its apertures.
+    robustness : RobustnessSummary, optional
+        What becomes of them under errors, of a plan that is handed over.
     coarse : Plan, optional
         The ideal fluence that they were optimised from; in memory only.
     """
@@ -92,6 +94,7 @@ class Plan:
     verdict: VerdictKind = "full"
     deliverable: Stage | None = None
     delivery: Delivery | None = None
+    robustness: RobustnessSummary | None = None
     coarse: Plan | None = field(default=None, repr=False)
 
     @property
@@ -110,11 +113,21 @@ class Plan:
         return self.stage.evaluation
 
     def delivered(
-        self, dose_gy: Volume, evaluation: Evaluation, delivery: Delivery, coarse: Plan | None = None
+        self,
+        dose_gy: Volume,
+        evaluation: Evaluation,
+        delivery: Delivery,
+        robustness: RobustnessSummary | None,
+        coarse: Plan | None = None,
     ) -> Plan:
         """Return the plan with a deliverable stage."""
-        stage = Stage("deliverable", dose_gy, evaluation)
-        return replace(self, deliverable=stage, delivery=delivery, coarse=self.coarse if coarse is None else coarse)
+        return replace(
+            self,
+            deliverable=Stage("deliverable", dose_gy, evaluation),
+            delivery=delivery,
+            robustness=robustness,
+            coarse=self.coarse if coarse is None else coarse,
+        )
 
     @property
     def fluence(self) -> NDArray[np.float64]:
@@ -150,6 +163,7 @@ class Plan:
             self.summary(),
             prescription_gy=self.protocol.primary.prescription_gy,
             title=title,
+            dvh=self.evaluation.dvh,
             reference_dose_gy=case.reference_dose_gy,
         )
 
@@ -159,6 +173,15 @@ class Plan:
 
         prescription_gy = self.protocol.primary.prescription_gy
         return dvh_figure(self.evaluation.dvh, prescription_gy=prescription_gy, title=title or self.case_id)
+
+    def __repr__(self) -> str:
+        judged = self.evaluation
+        met = sum(result.passed for result in judged.criteria)
+        screen = "is refused by" if judged.screened is False else "passes"
+        return (
+            f"Plan({self.case_id!r}, {self.stage.kind}, {self.fidelity}: score {judged.score:.1f}, "
+            f"{met} of {len(judged.criteria)} criteria met, {screen} the screen)"
+        )
 
     def _repr_html_(self) -> str:
         chosen = self.parameters
@@ -201,7 +224,12 @@ class Plan:
         if self.delivery is None or self.deliverable is None:
             return None
         judged = self.deliverable.evaluation
-        summary: Any = {"score": judged.score, "screened": judged.screened, **self.delivery.summary()}
+        summary: Any = {
+            "score": judged.score,
+            "screened": judged.screened,
+            **self.delivery.summary(),
+            "robustness": deepcopy(self.robustness),
+        }
         described: DeliverySummary = summary
         return described
 
@@ -227,6 +255,7 @@ class Plan:
             "stages": {stage.kind: stage.evaluation.to_dict() for stage in stages},
             "solution": self.solution.summary(),
             "delivery": None if self.delivery is None else self.delivery.header(),
+            "robustness": self.robustness,
         }
         arrays: dict[str, Any] = {f"{stage.kind}_dose_gy": stage.dose_gy for stage in stages}
         if self.delivery is not None:
@@ -275,6 +304,7 @@ class Plan:
                 verdict=header["verdict"],
                 deliverable=stages.get("deliverable"),
                 delivery=delivery,
+                robustness=header["robustness"],
             )
         except FileNotFoundError:
             raise

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env.bound import Bound
 from radplan_env.delivery.apertures import Apertures
 from radplan_env.delivery.delivered import Delivery
-from radplan_env.evaluation import Evaluation
 from radplan_env.grid import Triple
+from radplan_env.info import RobustnessSummary
 from radplan_env.verdict import Judge
 
 LEAF_MM, UNITS, SHIFT_MM = 0.5, 0.01, 3.0
@@ -22,35 +23,29 @@ NOMINAL = "nominal"
 
 @dataclass(frozen=True)
 class Robustness:
-    """Verdicts of one delivered plan under errors; no error is scaled away.
+    """What is said of one delivered plan under errors; no error is scaled away.
 
     Parameters
     ----------
-    evaluations : Mapping of str to Evaluation
+    scores : Mapping of str to float
         By error, the plan without any first: on the sampled points, at the planner's intervals.
+    worst_shift : Mapping of str to float
+        By bound of the scorecard, the worst value under shifts of the isocentre.
+    reasons : tuple of str
+        Bounds that a shift breaks: what the plan is refused for.
     """
 
-    evaluations: Mapping[str, Evaluation]
+    scores: Mapping[str, float]
+    worst_shift: Mapping[str, float]
+    reasons: tuple[str, ...]
 
-    @property
-    def scores(self) -> dict[str, float]:
-        """The score under each error."""
-        return {name: evaluation.score for name, evaluation in self.evaluations.items()}
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """What the plan would be screened for under an error, and is not without: such as a cold core or a hot cord."""
-        known = {_what(reason) for reason in self.evaluations[NOMINAL].verdict.reasons}
-        return tuple(
-            f"{name}: {reason}"
-            for name, evaluation in self.evaluations.items()
-            for reason in evaluation.verdict.reasons
-            if _what(reason) not in known
-        )
+    def summary(self) -> RobustnessSummary:
+        """Return the figures in plain numbers."""
+        return {"scores": dict(self.scores), "worst_shift": dict(self.worst_shift)}
 
 
 def robustness(judge: Judge, delivery: Delivery) -> Robustness:
-    """Return the verdicts of apertures under errors of leaves, monitor units and position.
+    """Return what is said of apertures under errors of leaves, monitor units and position.
 
     A shift moves the beams and leaves every point its radiological depth, which saves tracing them again. Against the
     full trace of one prostate that changed the score by 0.15 points at most; necks were not measured
@@ -62,35 +57,55 @@ def robustness(judge: Judge, delivery: Delivery) -> Robustness:
         Of the plan's case.
     delivery : Delivery
     """
-    points = judge.sampled_points
+    points, protocol = judge.sampled_points, judge.protocol
     traced = judge.prepared(delivery.beams(), points)
+    bounds = [each for each in judge.scorecard.bounds_if_shifted(protocol) if each.structure in points.names]
+    scores: dict[str, float] = {}
+    under_shifts: dict[str, dict[Bound, float]] = {}
 
-    def judged(apertures: Apertures, isocentre_mm: Triple) -> NDArray[np.float32]:
+    def dose_of(apertures: Apertures, isocentre_mm: Triple = delivery.isocentre_mm) -> NDArray[np.float32]:
         beams = tuple(replace(beam, isocentre_mm=isocentre_mm) for beam in traced.beams)
         rasters = replace(delivery, apertures=apertures).rasters(judge.beam_model)
         return replace(traced, beams=beams).dose(rasters)
 
-    def doses() -> Iterator[tuple[str, NDArray[np.float32]]]:
-        apertures, middle = delivery.apertures, delivery.isocentre_mm
-        nominal = judged(apertures, middle)
-        yield NOMINAL, nominal
-        for sign in (-1, 1):
-            yield f"leaves {sign * LEAF_MM:+g} mm", judged(opened(apertures, sign * LEAF_MM), middle)
-            yield f"units {100 * sign * UNITS:+g} %", nominal * np.float32(1 + sign * UNITS)
-            for axis, name in enumerate("zyx"):
-                z, y, x = np.array(middle) + sign * SHIFT_MM * np.eye(3)[axis]
-                yield f"{name} {sign * SHIFT_MM:+g} mm", judged(apertures, (float(z), float(y), float(x)))
+    def judged(name: str, dose: NDArray[np.float32]) -> None:
+        scores[name] = judge.judge_dose(dose, points, scale=False).evaluation.score
 
-    return Robustness(
-        {name: judge.judge_dose(dose, points, "sampled", scale=False).evaluation for name, dose in doses()}
+    nominal = dose_of(delivery.apertures)
+    judged(NOMINAL, nominal)
+    for sign in (-1, 1):
+        judged(f"leaves {sign * LEAF_MM:+g} mm", dose_of(opened(delivery.apertures, sign * LEAF_MM)))
+        judged(f"units {100 * sign * UNITS:+g} %", nominal * np.float32(1 + sign * UNITS))
+    for name, isocentre_mm in _shifts(delivery.isocentre_mm):
+        dose = dose_of(delivery.apertures, isocentre_mm)
+        judged(name, dose)
+        view = judge.view(dose, points)
+        under_shifts[name] = {each: view.metric(each.structure, each.metric) for each in bounds}
+
+    worst = {each: _worst(each, {name: values[each] for name, values in under_shifts.items()}) for each in bounds}
+    reasons = (
+        f"patient off by {name}: {each.name} is {value:.3g} {each.unit}, screened at {each.side}"
+        for each, (name, value) in worst.items()
+        if not each.passes(value)
     )
+    return Robustness(scores, {each.name: value for each, (_, value) in worst.items()}, tuple(reasons))
 
 
 def opened(apertures: Apertures, by_mm: float) -> Apertures:
     """Return apertures with every leaf further out by so much, or as far in as its pair lets it."""
     by = np.maximum(by_mm, -(apertures.right_mm - apertures.left_mm) / 2)
-    return replace(apertures, left_mm=apertures.left_mm - by, right_mm=apertures.right_mm + by)
+    left = apertures.left_mm - by
+    return replace(apertures, left_mm=left, right_mm=np.maximum(apertures.right_mm + by, left))
 
 
-def _what(reason: str) -> str:
-    return reason.partition(":")[0]
+def _shifts(isocentre_mm: Triple) -> Iterator[tuple[str, Triple]]:
+    for sign in (-1, 1):
+        for axis, name in enumerate("zyx"):
+            z, y, x = np.array(isocentre_mm) + sign * SHIFT_MM * np.eye(3)[axis]
+            yield f"{name} {sign * SHIFT_MM:+g} mm", (float(z), float(y), float(x))
+
+
+def _worst(bound: Bound, values: Mapping[str, float]) -> tuple[str, float]:
+    """The error under which a metric is worst by its bound, and its value there."""
+    name = min(values, key=lambda error: bound.margin(values[error]))
+    return name, values[name]

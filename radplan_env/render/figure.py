@@ -14,7 +14,7 @@ from radplan_env.case import Case
 from radplan_env.info import PlanSummary
 from radplan_env.render.bands import DOSE, draw_dose_bar
 from radplan_env.render.drawing import Drawing
-from radplan_env.render.dvh import draw_dvh, dvh_curves
+from radplan_env.render.dvh import Curves, draw_dvh, dvh_curves
 from radplan_env.render.inputs import check_prescription, dose_on_ct
 from radplan_env.render.planes import planes_of
 from radplan_env.render.slices import draw_slice
@@ -40,6 +40,7 @@ def plan_figure(
     *,
     prescription_gy: float,
     title: str | None = None,
+    dvh: Curves | None = None,
     reference_dose_gy: NDArray[Any] | None = None,
 ) -> Drawing:
     """Draw a plan as a planner expects to see it.
@@ -59,6 +60,9 @@ def plan_figure(
         Prescription of the primary target, Gy: 100 % of the isodose bands.
     title : str, optional
         Heading; the case's id by default.
+    dvh : Mapping, optional
+        DVHs as the verdict sees them, `Evaluation.dvh`; those of other structures, and without it all, are of
+        `dose_gy` on the CT grid, which is coarser where doses are steep.
     reference_dose_gy : ndarray, shape (z, y, x), optional
         Dose of a plan to compare with, on the CT grid: its DVHs are drawn dashed.
 
@@ -84,7 +88,7 @@ def plan_figure(
     draw_dose_bar(_axes(figure, _BAR, _ROWS[0] + 0.1, 0.17, _CELL[1] - 0.4), prescription_gy)
     draw_dvh(
         _axes(figure, _COLUMNS[1] + 0.55, _EDGE + 0.4, _BAR + 0.4 - _COLUMNS[1] - 0.55, _CELL[1] - 0.75),
-        dvh_curves(case, dose),
+        {**dvh_curves(case, dose), **(dvh or {})},
         prescription_gy=prescription_gy,
         reference=None if reference is None else dvh_curves(case, reference),
     )

@@ -10,6 +10,7 @@ from functools import cached_property
 from textwrap import wrap
 from typing import Any, ClassVar, Protocol, TypedDict
 
+from radplan_env.bound import Bound
 from radplan_env.criterion import Criterion
 from radplan_env.dose_view import DoseView
 from radplan_env.scorecards.code_digest import code_digest
@@ -122,6 +123,13 @@ class Scorecard(ABC):
     @abstractmethod
     def verdict(self, view: DoseView, goals: Goals) -> Verdict:
         """Return what is said of a dose."""
+
+    def bounds_if_shifted(self, goals: Goals) -> tuple[Bound, ...]:
+        """Return what a plan must still keep to when the patient lies 3 mm off; by default nothing.
+
+        Delivered plans that are handed over are asked: see `radplan_env.planning.robustness`.
+        """
+        return ()
 
     def faults(self, section: Mapping[str, Any], goals: Goals) -> list[str]:
         """Say what is wrong with the scorecard's section of a protocol; by default it takes none."""

@@ -24,7 +24,7 @@ class V1(Scorecard):
 
     A utility is a logistic curve, 0.9 at the term's `good` and 0.1 at its `bad`, or one minus an NTCP: bounded, and
     strictly monotone, so that no plan stands still. Weights are fixed; a term whose structure the patient lacks has its
-    `neutral` utility. Beside the score stands what the plan is screened for: a plan that is not passed ranks below
+    `neutral` utility. Beside the score stands what the plan is refused for: a plan that is not passed ranks below
     every plan that is. Utilities rank plans; an NTCP among them is no patient's risk.
     """
 
@@ -60,6 +60,11 @@ class V1(Scorecard):
         terms = {term.name: available[term.name] * term.earned(value_of(term, view)) for term in section.terms}
         reasons = tuple(_reasons(section.screens, view))
         return Verdict(min(sum(terms.values()), 100.0), terms, available, not reasons, reasons)
+
+    def bounds_if_shifted(self, goals: Goals) -> tuple[Bound, ...]:
+        """Return the bounds of screens that name one, `if_shifted`."""
+        shifted = (screen.shifted_bound for screen in self._section(goals).screens)
+        return tuple(bound for bound in shifted if bound is not None)
 
     def faults(self, section: Mapping[str, Any], goals: Goals) -> list[str]:
         """Say what is wrong with the section: a missing one, a key, a structure that the protocol lacks."""

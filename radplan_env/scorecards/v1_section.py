@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -128,6 +129,8 @@ class Screen(_Model):
         As in `TermOfV1`.
     at_most, at_least : float, optional
         One of the two.
+    if_shifted : float, optional
+        The bound on the same side for a delivered plan that is handed over, when the patient lies 3 mm off.
     says : str
         What is wrong with a plan beyond it, such as "cold spot in the tumour".
     """
@@ -135,6 +138,7 @@ class Screen(_Model):
     says: str
     at_most: float | None = None
     at_least: float | None = None
+    if_shifted: float | None = None
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
@@ -149,6 +153,11 @@ class Screen(_Model):
         value = self.at_most if self.at_most is not None else self.at_least
         assert value is not None
         return Bound(self.structure, self.metric, upper, value)
+
+    @property
+    def shifted_bound(self) -> Bound | None:
+        """What a plan must keep to when the patient lies 3 mm off, if anything."""
+        return None if self.if_shifted is None else replace(self.bound, value=self.if_shifted)
 
 
 class Section(BaseModel):

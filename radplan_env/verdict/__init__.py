@@ -5,6 +5,7 @@ points    where the dose is asked for, each point with the volume that it stands
 judge     the dose of a fluence there, scaled to cover the primary target, and its evaluation
 """
 
-from .judge import Judge, Judgement, VerdictKind
+from .judge import Judge, Judgement
+from .points import VerdictKind
 
 __all__ = ["Judge", "Judgement", "VerdictKind"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,8 @@ from radplan_env.metrics import dose_at_volume
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol
 from radplan_env.scorecards import Scorecard
 
-from .points import JudgedPoints, check_points, verdict_points
+from .points import JudgedPoints, VerdictKind, check_points, verdict_points
 from .regions import Regions
-
-VerdictKind = Literal["full", "sampled"]
 
 SAMPLED = 30_000
 """Points of a sampled verdict, drawn evenly from each combination of regions."""
@@ -79,8 +77,8 @@ class Judge:
         self.regions = Regions.of(case, protocol)
 
         # Without `self`: a judge must be freed when the last who uses it lets go, not when the collector comes by.
-        def traced(beams: tuple[Beam, ...], points: JudgedPoints, kind: VerdictKind) -> Prepared:
-            coarse = kind == "sampled" and not model.kernels.pencils_only  # pencils' bixels must lie on the lattice
+        def traced(beams: tuple[Beam, ...], points: JudgedPoints) -> Prepared:
+            coarse = points.kind == "sampled" and not model.kernels.pencils_only  # pencils' bixels need their lattice
             lattice_mm = SAMPLED_LATTICE_MM if coarse else None
             return prepare(case, beams, points.positions_mm, beam_model=model, spacing_mm=lattice_mm)
 
@@ -101,9 +99,9 @@ class Judge:
         """Points that planners may look at: none of them is judged on."""
         return check_points(self.case, self.protocol, self.regions)
 
-    def prepared(self, beams: Sequence[Beam], points: JudgedPoints, kind: VerdictKind = "full") -> Prepared:
+    def prepared(self, beams: Sequence[Beam], points: JudgedPoints) -> Prepared:
         """Return beams traced to points of this case; those of the last few are kept."""
-        return self._traced(tuple(beams), points, kind)
+        return self._traced(tuple(beams), points)
 
     def view(self, dose_gy: NDArray[Any], points: JudgedPoints, scaled_by: float = 1.0) -> DoseView:
         """Return doses in Gy, shape (points,), scaled already by a factor, as scorecards see them."""
@@ -133,8 +131,8 @@ class Judge:
             If the fluence does not belong to the bixels, or is negative or not finite.
         """
         points = self._points_of(kind)
-        dose = self.prepared(beams, points, kind).dose_of_bixels(bixels, np.asarray(fluence))
-        return self.judge_dose(dose, points, kind)
+        dose = self.prepared(beams, points).dose_of_bixels(bixels, np.asarray(fluence))
+        return self.judge_dose(dose, points)
 
     def judge_rasters(
         self,
@@ -150,14 +148,13 @@ class Judge:
         `monitor_units` are those of a fraction.
         """
         points = self._points_of(kind)
-        dose = self.prepared(beams, points, kind).dose(rasters)
-        return self.judge_dose(dose, points, kind, scale=scale, monitor_units=monitor_units)
+        dose = self.prepared(beams, points).dose(rasters)
+        return self.judge_dose(dose, points, scale=scale, monitor_units=monitor_units)
 
     def judge_dose(
         self,
         dose_gy: NDArray[Any],
         points: JudgedPoints,
-        kind: VerdictKind = "full",
         *,
         scale: bool = True,
         monitor_units: float | None = None,
@@ -176,7 +173,7 @@ class Judge:
             mu_per_gy=None if monitor_units is None else factor * monitor_units * per_gy,
         )
         whole = f"{self.protocol.primary.structure}.whole"
-        return Judgement(evaluation, factor, dose_at_volume(doses[whole], 95, volumes[whole]), kind)
+        return Judgement(evaluation, factor, dose_at_volume(doses[whole], 95, volumes[whole]), points.kind)
 
     def _by_region(
         self, dose_gy: NDArray[Any], points: JudgedPoints, factor: float = 1.0

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from radplan_env.protocol import BoundProtocol
 from .regions import REACH_MM, Regions
 
 Mask = NDArray[np.bool_]
+VerdictKind = Literal["full", "sampled"]
 
 SHELL_MM = 10.0
 """Thickness of the shell round the targets that is judged as finely as they are."""
@@ -72,12 +74,15 @@ class JudgedPoints:
         Bits of the regions that a point lies in, in the order of `names`.
     names : tuple of str
         Regions, as `Regions.masks` names them.
+    kind : {"full", "sampled"}
+        Whether these are all points, or a sample, whose dose is asked of a coarser lattice.
     """
 
     positions_mm: NDArray[np.float64]
     volume_cc: NDArray[np.float64]
     code: NDArray[np.int64]
     names: tuple[str, ...]
+    kind: VerdictKind = "full"
 
     def __len__(self) -> int:
         return len(self.code)
@@ -108,14 +113,14 @@ class JudgedPoints:
         return np.sort(np.concatenate(chosen))
 
     def reweighted(self, chosen: NDArray[np.int64]) -> JudgedPoints:
-        """Return some of the points, with volumes scaled to those of all, combination by combination."""
+        """Return a sample of the points, with volumes scaled to those of all, combination by combination."""
         code = self.code[chosen]
         combinations, of_all = np.unique(self.code, return_inverse=True)
         whole = np.bincount(of_all, self.volume_cc, combinations.size)
         kept = np.bincount(of_all[chosen], self.volume_cc[chosen], combinations.size)
         scale = np.divide(whole, kept, out=np.zeros_like(whole), where=kept > 0)
         volume = self.volume_cc[chosen] * scale[of_all[chosen]]
-        return JudgedPoints(self.positions_mm[chosen], volume, code, self.names)
+        return JudgedPoints(self.positions_mm[chosen], volume, code, self.names, "sampled")
 
 
 def verdict_points(case: Case, protocol: BoundProtocol, regions: Regions, spacing: Spacing = VERDICT) -> JudgedPoints:

@@ -12,6 +12,7 @@ from radplan_env.beam_models import beam_model_named
 from radplan_env.case import Case
 from radplan_env.delivery.columns import ApertureColumns, Beyond, Leaves
 from radplan_env.delivery.coverage import Coverage
+from radplan_env.delivery.limits import repaired, violations
 from radplan_env.delivery.machine import machine_named
 from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
 from radplan_env.delivery.techniques import Layout, arcs, segments
@@ -126,6 +127,28 @@ def test_arcs_have_intervals_of_four_degrees_at_most_and_coarse_fields_in_their_
 def test_a_target_beyond_the_leaf_bank_is_refused() -> None:
     with pytest.raises(ValueError, match="along the leaf bank"):
         MACHINE.pair_at(np.array([0.0, 212.5]))
+
+
+def test_no_leaf_is_asked_further_than_its_carriage_lets_it() -> None:
+    z, y, x = np.meshgrid(*[10.0 * np.arange(-7, 8)] * 3, indexing="ij")
+    ends = ((z - side * 35) ** 2 + y**2 + (x - side * 45) ** 2 <= 12**2 for side in (-1, 1))
+    case = Case.from_arrays(
+        id="dumbbell",
+        ct_hu=np.zeros(z.shape),
+        structures={"Body": np.ones(z.shape, dtype=bool), "PTV": np.logical_or(*ends)},
+        voxel_size_mm=(10.0,) * 3,
+    )
+    layout, short = segments([0.0], [0.0], 3), replace(MACHINE, leaf_span_mm=80.0)
+    fidelity = Fidelity("test", 10.0, 5.0, (0.0, 0.5), cutoff_mm=20.0)
+    k = influence(case, [0.0], ["PTV"], fidelity, rows=rows_of_grid(case, case.grid), progress=False)
+    held, gap_mm = ApertureColumns(k, layout, short, MODEL.mlc_transmission), 2.0
+    assert (held.highest < held.fields[0].jaws_mm[1] - 80).any()  # pairs whose right leaf cannot cover their bixels
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        wanted = np.sort(rng.uniform(-80, 80, (2, *held.lowest.shape)), axis=0)
+        left, right = (np.clip(ends, *ranges) for ends, ranges in zip(wanted, held.reach(gap_mm), strict=True))
+        leaves = Leaves(*repaired(left, right, gap_mm, np.inf), np.ones(3))
+        assert not violations(held.apertures(leaves, 1.0), short)
 
 
 def test_what_lies_beyond_k_follows_the_leaves() -> None:

@@ -11,13 +11,14 @@ import pytest
 
 from radplan_env import DELIVERED
 from radplan_env.case import Case
+from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import violations
 from radplan_env.delivery.read_rtplan import read_rtplan
 from radplan_env.dose import dose_at
 from radplan_env.env import RadPlanEnv
 from radplan_env.export_plan import export_rtplan
 from radplan_env.planning import DeliverablePlan, DeliverySettings, Plan, PlanningSystem
-from radplan_env.planning.robustness import robustness
+from radplan_env.planning.robustness import opened, robustness
 
 BEAMS = (0.0, 100.0, 260.0)
 
@@ -90,18 +91,47 @@ def test_the_rtplan_breaks_no_limit_after_rounding(
 
 @pytest.mark.slow
 def test_errors_of_delivery_are_judged_and_not_scaled_away(system: PlanningSystem, delivered: DeliverablePlan) -> None:
-    held, nominal = delivered.delivery, "nominal"
-    found = robustness(system.judge, held).evaluations
-    assert len(found) == 11
-    d95 = {name: each.metrics["PTV_7020"]["D95%"] for name, each in found.items()}
-    assert d95["units +1 %"] == pytest.approx(1.01 * d95[nominal], rel=1e-5)
-    assert d95["leaves -0.5 mm"] < d95[nominal] < d95["leaves +0.5 mm"]
-    shifted = replace(held, isocentre_mm=(held.isocentre_mm[0] + 3.0, *held.isocentre_mm[1:]))
-    points = system.judge.sampled_points
-    dose = dose_at(system.case, shifted.beams(), shifted.rasters(system.judge.beam_model), points.positions_mm)
-    traced = system.judge.judge_dose(dose, points, "sampled", scale=False).evaluation
-    assert found["z +3 mm"].score == pytest.approx(traced.score, abs=0.5)  # the shift keeps depths
-    assert d95["z +3 mm"] == pytest.approx(traced.metrics["PTV_7020"]["D95%"], rel=5e-3)
+    held, judge = delivered.delivery, system.judge
+    found = robustness(judge, held)
+    assert len(found.scores) == 11
+
+    def traced(changed: Delivery, factor: float = 1.0) -> tuple[float, float]:
+        """Score, and D98 of the core, with depths traced for the changed beams."""
+        points = judge.sampled_points
+        dose = factor * dose_at(system.case, changed.beams(), changed.rasters(judge.beam_model), points.positions_mm)
+        score = judge.judge_dose(dose, points, scale=False).evaluation.score
+        return score, judge.view(dose, points).metric("PTV_7020.core", "D98%")
+
+    assert found.scores["units +1 %"] == pytest.approx(traced(held, 1.01)[0], abs=1)
+    wide = replace(held, apertures=opened(held.apertures, 0.5))
+    assert found.scores["leaves +0.5 mm"] == pytest.approx(traced(wide)[0], abs=1)
+    z, y, x = held.isocentre_mm
+    shifted = {"z +3 mm": (z + 3, y, x), "y -3 mm": (z, y - 3, x), "x +3 mm": (z, y, x + 3)}
+    shifts = {name: traced(replace(held, isocentre_mm=at)) for name, at in shifted.items()}
+    for name, (score, _) in shifts.items():
+        assert found.scores[name] == pytest.approx(score, abs=1)
+    coldest = min(d98 for _, d98 in shifts.values())
+    assert found.worst_shift["PTV_7020.core D98%"] <= 1.005 * coldest
+
+
+@pytest.mark.slow
+def test_a_plan_that_a_shift_leaves_cold_is_refused(
+    system: PlanningSystem, delivered: DeliverablePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off_by(reasons: tuple[str, ...]) -> list[str]:
+        return [reason for reason in reasons if reason.startswith("patient off by ")]
+
+    held, ideal = delivered.delivery, replace(delivered.plan, deliverable=None, delivery=None, robustness=None)
+    assert not off_by(delivered.evaluation.verdict.reasons)
+    monkeypatch.setattr("radplan_env.planning.robustness.SHIFT_MM", 15.0)
+    found = system._deliveries.again(ideal, held)
+    assert found.robustness is not None
+    assert found.robustness["worst_shift"]["PTV_7020.core D98%"] < 0.95 * 70.2
+    assert found.evaluation.screened is False
+    assert "PTV_7020.core D98%" in " ".join(off_by(found.evaluation.verdict.reasons))
+    within_an_episode = system._deliveries.again(ideal, replace(held, parts=1))
+    assert within_an_episode.robustness is None
+    assert not off_by(within_an_episode.evaluation.verdict.reasons)
 
 
 @pytest.mark.slow

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from dciodvfy import errors_of
 
 from radplan_env.case import Case
 from radplan_env.delivery.apertures import Apertures, Field
@@ -89,7 +89,4 @@ def test_a_clinical_arc_is_read(shared_data: Path, tmp_path: Path) -> None:
 
 
 def test_dciodvfy_finds_no_error(written: Path) -> None:
-    if (program := shutil.which("dciodvfy")) is None:
-        pytest.skip("dciodvfy is not installed: Debian's package dicom3tools has it")
-    said = subprocess.run([program, str(written)], capture_output=True, text=True, check=False)
-    assert "Error" not in said.stdout + said.stderr
+    assert errors_of(written) == []

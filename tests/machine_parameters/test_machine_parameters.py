@@ -15,6 +15,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from radplan_env import MACHINE_PARAMETERS
 from radplan_env.delivery.columns import Leaves
+from radplan_env.delivery.coverage import Coverage
 from radplan_env.delivery.limits import rounded, violations
 from radplan_env.machine_parameters import Arc, MachineParameterEnv
 from radplan_env.machine_parameters.env import LEAF_MM
@@ -98,7 +99,7 @@ def test_prices_are_those_of_finite_differences(env: MachineParameterEnv) -> Non
     play(env, 20)
     arc, n = env.arc, 15
     task, begin, prices = arc.task, arc.task.columns.begin[n], arc.prices(n)
-    coverage_gy = arc.cold @ arc.unscaled
+    coverage = Coverage.near(task.target, arc.unscaled)
     for bixel in np.argsort(-abs(prices))[:5]:
         change = np.zeros(prices.size)
         change[bixel] = 1e-3 * arc.leaves.units[n] * (1 - task.columns.transmission)
@@ -106,7 +107,7 @@ def test_prices_are_those_of_finite_differences(env: MachineParameterEnv) -> Non
         for sign in (-1, 1):
             dose = arc.unscaled.copy()
             task.add_dose(slice(begin, begin + prices.size), sign * change, dose)
-            values.append(task.loss.derivatives(arc.factor * coverage_gy / (arc.cold @ dose) * dose)[0])
+            values.append(task.loss.derivatives(coverage.factor(dose)[0] * dose)[0])
         assert (values[1] - values[0]) / 2e-3 == pytest.approx(prices[bixel], rel=1e-4)
 
 

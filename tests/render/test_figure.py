@@ -174,6 +174,18 @@ def test_a_reference_plan_is_drawn_dashed(case, dose, summary):
     assert both - alone == len(case.structures)
 
 
+def test_the_verdicts_dvhs_are_drawn_where_they_are_known(case, dose, summary):
+    def curves(figure):
+        axes = next(a for a in figure.axes if a.get_xlabel() == "Dose [Gy]")
+        return [tuple(line.get_ydata()) for line in axes.lines]
+
+    edges, judged = np.arange(0.0, 80.0, 1.0), np.linspace(100.0, 0.0, 80)
+    figure = plan_figure(case, dose, summary, prescription_gy=RX_GY, dvh={"Rectum": (edges, judged)})
+    on_the_grid = curves(plan_figure(case, dose, summary, prescription_gy=RX_GY))
+    changed = [curve for curve in curves(figure) if curve not in on_the_grid]
+    assert changed == [tuple(judged)]
+
+
 def test_a_case_before_its_first_plan(case, summary):
     nothing = {**summary, "criteria": [], "metrics": {}, "terms": {}}
     nothing["solver"] = {"converged": False, "iterations": 0, "objective": np.nan, "kkt_residual": np.nan}

@@ -134,6 +134,14 @@ def test_delivered_plans_of_too_many_monitor_units_are_screened_out(mu_per_gy: f
     assert passes or judged.reasons == ("monitor units: 601 for each Gy, screened at ≤ 600",)
 
 
+def test_what_a_plan_must_keep_to_under_a_shift_is_no_matter_without_one() -> None:
+    bounds = {bound.name: bound for bound in V1.bounds_if_shifted(HEAD_AND_NECK)}
+    assert bounds["SpinalCord D0.1cc"].words == "SpinalCord D0.1cc ≤ 50 Gy"
+    assert bounds["PTV_7000.core D98%"].words == "PTV_7000.core D98% ≥ 66.5 Gy"
+    assert not any("5600" in name for name in bounds)
+    assert load_scorecard("v0").bounds_if_shifted(HEAD_AND_NECK) == ()
+
+
 @pytest.mark.parametrize("name", available_protocols())
 def test_terms_of_the_packages_protocols(name: str) -> None:
     protocol = load_protocol(name)

@@ -59,7 +59,7 @@ def test_any_arrangement_of_subfolders(folder):
     case, expected = dicom.load(folder), phantom()
     assert case.grid == expected.grid and case.source == "dicom"
     np.testing.assert_array_equal(case.ct_hu, expected.ct_hu)
-    np.testing.assert_allclose(case.reference_dose_gy, expected.reference_dose_gy, atol=1e-4)
+    np.testing.assert_allclose(case.reference_dose_gy, expected.reference_dose_gy, atol=1e-3)
     assert set(case.structures) == set(expected.structures)
     for name, mask in expected.structures.items():
         np.testing.assert_array_equal(case.structures[name], mask, err_msg=name)
@@ -88,7 +88,7 @@ def test_dose_planes_may_be_counted_by_position_and_downwards(folder):
     dataset.ImagePositionPatient = [x, y, z + 7 * 3.0]
     dataset.GridFrameOffsetVector = [z + (7 - k) * 3.0 for k in range(8)]
     dataset.save_as(folder / "RTDOSE.dcm")
-    np.testing.assert_allclose(dicom.load(folder).reference_dose_gy, phantom().reference_dose_gy, atol=1e-4)
+    np.testing.assert_allclose(dicom.load(folder).reference_dose_gy, phantom().reference_dose_gy, atol=1e-3)
 
 
 def test_no_identity_leaves_the_importer(folder):
@@ -166,8 +166,8 @@ def test_of_two_plans_the_dose_of_the_folders_rtplan_counts(folder):
         "1.2.840.10008.5.1.4.1.1.481.5",
         "1.2.3.4",
     )
-    change(folder / "other.dcm", ReferencedRTPlanSequence=[reference], DoseGridScaling="1e-9")
-    assert dicom.load(folder).reference_dose_gy.max() == pytest.approx((2**32 - 2) * 1e-9, rel=1e-3)
+    change(folder / "other.dcm", ReferencedRTPlanSequence=[reference], DoseGridScaling="1e-4")
+    assert dicom.load(folder).reference_dose_gy.max() == pytest.approx((2**16 - 2) * 1e-4, rel=1e-3)
 
 
 def test_the_ct_that_the_structures_were_drawn_on_is_taken(folder, tmp_path):

@@ -9,9 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from radplan_env.planning import Summary, captioned
-from radplan_env.render import plan_figure
 from radplan_experiments.recording.records import Record
-from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import figures
 from radplan_experiments.reporting.answer import best_scores, ranked
@@ -66,22 +64,11 @@ def _plan(plans: StoredPlans, record: Record) -> Figure | None:
     plan, case = plans.handed_over(record), plans.case(record["case"])
     if plan is None or case is None:
         return None
-    return plan_figure(
-        case,
-        plan.dose_on(case.grid),
-        plan.summary(),
-        prescription_gy=_prescription_gy(plans.folder),
-        title=captioned(f"{case.id}: {record['agent']}", [plan.stage.kind]),
-        reference_dose_gy=case.reference_dose_gy,
-    )
+    return plan.show(case, title=captioned(f"{case.id}: {record['agent']}", [plan.stage.kind]))
 
 
 def _trajectory(plans: StoredPlans, record: Record) -> Figure:
     """What an episode's agent did, solve by solve."""
     case, first, last = plans.case(record["case"]), plans.first(record), plans.handed_over(record)
-    prescription_gy = _prescription_gy(plans.folder)
+    prescription_gy = plans.folder.settings.protocol.primary.prescription_gy
     return figures.trajectory(record, first, last, case=case, prescription_gy=prescription_gy)
-
-
-def _prescription_gy(folder: RunFolder) -> float:
-    return folder.settings.protocol.primary.prescription_gy

@@ -54,7 +54,7 @@ def run(args: MCPOptions, given: Sequence[str], command: str) -> int:
         import anyio
         import mcp.server  # noqa: F401
     except ImportError as error:
-        raise UsageError(f"needs the package {error.name}: pip install 'radplan_env[mcp]'") from error
+        raise UsageError("needs the extra mcp: pip install 'radplan_env[mcp]'") from error
     settings, case = settings_of(args, given)
     comparison.say(f"{case}: the dose influence is computed, which takes seconds")
     episode = ServedEpisode(settings, case, args.out, command)

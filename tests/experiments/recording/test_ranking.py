@@ -67,10 +67,10 @@ def screened(settings: Settings, episode: Callable[..., Record], plan_summary: C
 def test_refused_plans_count_nothing_in_the_tables(settings: Settings, screened: list[Record]) -> None:
     table = tables.overview(settings, screened)
     frame = table.frame.set_index("method")
-    assert frame["screened [%]"].to_dict() == {"template": 100, "coordinate": 50}
+    assert frame["pass screen [%]"].to_dict() == {"template": 100, "coordinate": 50}
     assert frame["mean"].to_dict() == {"template": 75, "coordinate": 42.5}
     assert frame["mean, screen ignored"].to_dict() == {"template": 75, "coordinate": 96}
-    assert list(table.cells()[0])[2:4] == ["screened [%]", "best score (IQM)"]
+    assert list(table.cells()[0])[2:4] == ["pass screen [%]", "best score (IQM)"]
     best = frames.scores(screened).set_index(["agent", "case", "solve"])["best"]
     assert [best["coordinate", case, solve] for case in settings.cases for solve in (1, 2)] == [0, 85, 0, 0]
     assert answer(settings, screened)[0].startswith("Of 2 agents template scored highest")
@@ -111,6 +111,6 @@ def test_a_run_without_a_screen_says_nothing_of_it(settings: Settings, records: 
     assert refusals.sentence(records) == []
     assert tables.refused_plans(settings, records).frame.empty
     overview = tables.overview(settings, records)
-    assert not {"screened [%]", "mean, screen ignored"} & set(overview.frame)
+    assert not {"pass screen [%]", "mean, screen ignored"} & set(overview.frame)
     assert "refuse" not in overview.note.replace("and a refused one only where all are", "")
     assert pd.isna(frames.plan_scores(records)["passed"]).all()

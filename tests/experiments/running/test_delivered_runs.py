@@ -82,6 +82,9 @@ def test_records_hold_what_is_handed_over_as_it_is_delivered(folder: RunFolder) 
         assert delivered == stored.summary()["delivered"] == plan_handed_over(record)["delivered"]
         assert delivered is not None
         assert delivered["violations"] == 0
+        assert delivered["robustness"] is not None
+        assert len(delivered["robustness"]["scores"]) == 11
+        assert all(step["delivered"] is None or step["delivered"]["robustness"] is None for step in record["steps"])
         assert delivered["score"] == stored.evaluation.score == plan_handed_over(record)["score"]
         assert delivered["mu"] == pytest.approx(stored.delivery.monitor_units)
         assert [plan_handed_over(record)] == list(plans_that_count(record))

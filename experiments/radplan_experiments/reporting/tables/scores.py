@@ -82,8 +82,8 @@ def overview(settings: Settings, records: Sequence[Record]) -> Table:
         )
     if is_screened:
         note += (
-            " Screened: share of episodes with a plan that passes the scorecard's screen, 95 % interval (Wilson) over "
-            "cases. A plan that the screen refuses ranks below every other and counts 0 points."
+            " Pass screen: share of episodes with a plan that passes the scorecard's screen, 95 % interval (Wilson) "
+            "over cases. A plan that the screen refuses ranks below every other and counts 0 points."
         )
     if is_refused:
         note += " Mean, screen ignored: of the highest scores, refused or not."
@@ -155,7 +155,7 @@ def _screened(by_case: pd.DataFrame) -> dict[str, float]:
     """Share of episodes with a plan that passes the screen, in %; not known where none was screened."""
     passed = by_case["passed"].dropna()
     ends = stats.share_interval(passed) if len(passed) else (np.nan, np.nan)
-    return with_interval("screened [%]", 100 * passed.mean(), 100 * np.asarray(ends))
+    return with_interval("pass screen [%]", 100 * passed.mean(), 100 * np.asarray(ends))
 
 
 def _best_score(own: pd.DataFrame, column: str) -> dict[str, float]:
