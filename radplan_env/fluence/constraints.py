@@ -35,8 +35,8 @@ Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 CONSTRAINT_TOLERANCE = 5e-5
 """Relative error of a constraint a solver aims at; what counts as met is wider (`solver.MET_TOLERANCE`)."""
-_FALLS = 0.5
-"""A bound that is out of reach leaves more than this of its error in a round, and"""
+_FALLS, _STIFF = 0.75, 16.0
+"""A bound that is out of reach leaves more than this of its error in a round at so many times the first penalty, and"""
 _TOO_DEAR = 6.0
 """its dose times its pull comes to more than so many objectives."""
 _DEAR, _KEPT = 2.0, 1.0
@@ -226,8 +226,9 @@ class Multipliers:
         scale : float
             Of the objective.
         """
-        stays = error > max(_FALLS * before, LEFT_TO_ROUNDING)
-        return self.constraint.relation != "=" and stays and self._price(error) > _TOO_DEAR * scale
+        if self.constraint.relation == "=" or self.penalty < _STIFF * self.first_penalty:
+            return False
+        return error > max(_FALLS * before, LEFT_TO_ROUNDING) and self._price(error) > _TOO_DEAR * scale
 
     def begin_again(self, error: float, scale: float, dose: Vector) -> bool:
         """Take back what a fight has added, and return whether the bound gives: it is missed and dear.
