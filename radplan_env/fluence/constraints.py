@@ -35,6 +35,12 @@ Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 CONSTRAINT_TOLERANCE = 5e-5
 """Relative error of a constraint a solver aims at; what counts as met is wider (`solver.MET_TOLERANCE`)."""
+_FALLS, _STIFF = 0.75, 16.0
+"""A bound that is out of reach leaves more than this of its error in a round at so many times the first penalty, and"""
+_TOO_DEAR = 6.0
+"""its dose times its pull comes to more than so many objectives."""
+_DEAR, _KEPT = 2.0, 1.0
+"""Then bounds give that are missed at so many objectives; they are left with a pull of so many."""
 LEFT_TO_ROUNDING = 5e-4
 """Relative error of D_q that only the order of rows at the same dose makes."""
 Relation = Literal["=", "≥", "≤"]
@@ -142,7 +148,7 @@ class Multipliers:
     def __init__(self, constraint: DoseConstraint, rows: Rows, penalty: float) -> None:
         self.constraint = constraint
         self.rows = rows
-        self.penalty = penalty
+        self.penalty = self.first_penalty = penalty
         count = rows.size
         self.lower = np.zeros(count)
         self.upper = np.zeros(count)
@@ -186,6 +192,12 @@ class Multipliers:
             constant=-float((self.lower**2).sum() + (self.upper**2).sum()) / (2 * self.penalty),
         )
 
+    @property
+    def pulling(self) -> NDArray[np.bool_]:
+        """Which of the bounded voxels have a multiplier, in the order of `loss`."""
+        pulling: NDArray[np.bool_] = np.concatenate([self.lower[self._raised], self.upper[self._lowered]]) > 0
+        return pulling
+
     def short_gy(self, dose: Vector) -> Vector:
         """Return the dose that each bounded voxel lacks, or must lose, in the order of `loss`."""
         below = self.constraint.dose_gy - dose[self.rows]
@@ -199,6 +211,43 @@ class Multipliers:
     def update(self, dose: Vector) -> None:
         """Take the pulls at this dose as the new multipliers."""
         self.lower, self.upper = self._pulls(dose)
+
+    def too_dear(self, error: float, before: float, scale: float) -> bool:
+        """Whether the bound is out of reach, as far as multipliers say.
+
+        Multipliers of bounds that exclude each other grow without end while the errors stay. Σ λ_i · b is what the
+        objective would fall by if the bound were looser by as much as its dose, to first order; or by what it is missed
+        by, if that is more. Coverage, an equality, is never too dear.
+
+        Parameters
+        ----------
+        error, before : float
+            After this round and after the last.
+        scale : float
+            Of the objective.
+        """
+        if self.constraint.relation == "=" or self.penalty < _STIFF * self.first_penalty:
+            return False
+        return error > max(_FALLS * before, LEFT_TO_ROUNDING) and self._price(error) > _TOO_DEAR * scale
+
+    def begin_again(self, error: float, scale: float, dose: Vector) -> bool:
+        """Take back what a fight has added, and return whether the bound gives: it is missed and dear.
+
+        One that gives is left with about the pull of an exact penalty at the price of an objective, and as soft a
+        penalty: the problem has a solution again, in which this bound is missed.
+        """
+        price = self._price(error)
+        gives = self.constraint.relation != "=" and error > LEFT_TO_ROUNDING and price > _DEAR * scale
+        most = (_KEPT if gives else _TOO_DEAR) * scale
+        share = most / max(price, most)
+        self.lower, self.upper = share * self.lower, share * self.upper
+        self.penalty = share * self.first_penalty if gives else self.first_penalty
+        if not gives:
+            self.choose_voxels(dose)
+        return gives
+
+    def _price(self, error: float) -> float:
+        return max(error, 1.0) * self.constraint.dose_gy * float(self.lower.sum() + self.upper.sum())
 
     def error(self, dose: Vector) -> float:
         """Return the constraint's error, or 0 if it is small and left to rounding.

@@ -6,6 +6,7 @@ Needs the extra `radplan_env[ipopt]`. The Hessian is approximated from gradients
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from radplan_env.beams import Bixels
@@ -39,7 +40,15 @@ class _IpoptMinimiser:
         return fluence
 
     def minimise(
-        self, loss: Loss, bounds: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool
+        self,
+        loss: Loss,
+        bounds: Loss,
+        start: Vector,
+        *,
+        pulling: NDArray[np.bool_],
+        tolerance: float,
+        negligible: float,
+        near: bool,
     ) -> Minimum:
         return minimise(
             self._matrix, loss + bounds, start, tolerance=tolerance, negligible=negligible, smoothness=self._smoothness

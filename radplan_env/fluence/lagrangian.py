@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import compress, repeat
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from radplan_env import threads
@@ -27,8 +29,10 @@ _RENEWALS = 1  # of the dose beyond K, after the first rounds: later ones change
 # and that of a limit, whose margin it must not use up.
 _RENEWED, _RENEWED_LIMIT = 5e-4, CONSTRAINT_TOLERANCE
 _UPDATES_THAT_CHOOSE = 16  # afterwards the exempt voxels stay, so that the multipliers can settle
+_AFTER_GIVING = 8  # likewise, of those that follow once bounds have given
 # Of the objective without any dose: 1 % of a target's dose, squared. A smaller objective counts as this.
 _NEGLIGIBLE = 1e-4
+_LEAST_SCALE = 1e-3  # of the objective, for prices of bounds, likewise
 _PENALTY = 10.0  # of the constraints' terms, relative to the curvature the heaviest term would have on the target
 _HIGHEST_PENALTY = 4.0**3  # relative to the first one; beyond it, single precision's rounding governs the steps
 _CHOSEN = 1e-3  # error below which exempt voxels stay as well, or choices may take turns for ever
@@ -44,7 +48,15 @@ class Minimiser(Protocol):
         ...
 
     def minimise(
-        self, loss: Loss, bounds: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool
+        self,
+        loss: Loss,
+        bounds: Loss,
+        start: Vector,
+        *,
+        pulling: NDArray[np.bool_],
+        tolerance: float,
+        negligible: float,
+        near: bool,
     ) -> Minimum:
         """Minimise a loss and bounds on doses.
 
@@ -55,6 +67,8 @@ class Minimiser(Protocol):
             Stiff one-sided pieces, added to the loss.
         start : ndarray, shape (bixels,)
             Not negative.
+        pulling : ndarray of bool, shape (pieces,)
+            Bounds that have a multiplier: most of them act at the minimum.
         tolerance : float
             Of `newton.kkt_residual`.
         negligible : float
@@ -159,7 +173,7 @@ def _minimise_lagrangian(
     minimiser: Minimiser,
     matrix: DoseOperator,
     objective: Objective,
-    multipliers: Sequence[Multipliers],
+    multipliers: list[Multipliers],
     fluence: Vector,
     beside: Beside,
     *,
@@ -167,16 +181,25 @@ def _minimise_lagrangian(
 ) -> tuple[Minimum, int]:
     """Alternate between fluence and multipliers; a cold start first solves without the constraints.
 
+    Bounds that turn out to exclude each other give: they leave the multipliers, and become part of the objective.
+
     The minimiser sees K x alone: the dose beyond K, which is fixed while it works, shifts the losses' thresholds.
     """
-    negligible = _NEGLIGIBLE * objective.loss.derivatives(np.zeros(matrix.shape[0]))[0]
+    empty = objective.loss.derivatives(np.zeros(matrix.shape[0]))[0]
+    negligible = _NEGLIGIBLE * empty
     total, voxels = 0, matrix.shape[0]
     if start_gy is None:
         fluence = minimiser.improved(objective.loss, fluence)
         tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
         none = Loss.zero(voxels)
         minimum = minimiser.minimise(
-            objective.loss, none, fluence, tolerance=tolerance, negligible=negligible, near=False
+            objective.loss,
+            none,
+            fluence,
+            pulling=np.zeros(0, dtype=bool),
+            tolerance=tolerance,
+            negligible=negligible,
+            near=False,
         )
         total, fluence = minimum.iterations, minimum.fluence
         if not multipliers and not beside.follows:
@@ -188,15 +211,25 @@ def _minimise_lagrangian(
         beside.start_from(fluence, start_gy, of_k)
     for each in multipliers:
         each.choose_voxels(of_k + beside.dose)
+    scale = max(objective.loss.derivatives(of_k + beside.dose)[0], _LEAST_SCALE * empty)
+    given: list[Multipliers] = []  # to the objective, as soft terms
     errors = [np.inf] * len(multipliers)
     limited = any(each.constraint.relation == "≤" for each in multipliers)
-    lowest, stalled, chosen = np.inf, 0, False
+    lowest, stalled, chosen, near = np.inf, 0, False, False
+    choices = _UPDATES_THAT_CHOOSE
     tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
-    highest = [_HIGHEST_PENALTY * each.penalty for each in multipliers]
     for update in range(_MAX_UPDATES):
-        loss = objective.loss.beside(beside.dose)
+        loss = sum((each.loss(voxels) for each in given), objective.loss).beside(beside.dose)
         bounds = sum((each.loss(voxels) for each in multipliers), Loss.zero(voxels)).beside(beside.dose)
-        minimum = minimiser.minimise(loss, bounds, fluence, tolerance=tolerance, negligible=negligible, near=update > 0)
+        minimum = minimiser.minimise(
+            loss,
+            bounds,
+            fluence,
+            pulling=np.concatenate([np.zeros(0, dtype=bool), *(each.pulling for each in multipliers)]),
+            tolerance=tolerance,
+            negligible=negligible,
+            near=near,
+        )
         total += minimum.iterations
         fluence = minimum.fluence
         short = [each.short_gy(minimum.dose + beside.dose) for each in multipliers]
@@ -212,24 +245,33 @@ def _minimise_lagrangian(
                 dose = minimum.dose + beside.dose
                 if all(each.error(dose) <= _renewed(each.constraint) for each in multipliers):
                     break
-            tolerance = KKT_TOLERANCE
+            tolerance, near = KKT_TOLERANCE, True
             continue
-        worst = max(errors)
+        worst = max(errors, default=0.0)
         falls = worst <= max(_STALLED * lowest, CONSTRAINT_TOLERANCE)
         lowest, stalled = (worst, 0) if falls else (lowest, stalled + 1)
-        if limited and stalled >= _PATIENCE and update >= _UPDATES_THAT_CHOOSE:
+        if limited and stalled >= _PATIENCE and update >= choices:
             break
+        for each in multipliers:
+            each.update(dose)
+        near = not any(map(Multipliers.too_dear, multipliers, errors, previous, repeat(scale)))
+        if not near:
+            gives = [each.begin_again(error, scale, dose) for each, error in zip(multipliers, errors, strict=True)]
+            given += compress(multipliers, gives)
+            multipliers[:] = [each for each in multipliers if each not in given]
+            errors, lowest, stalled, chosen = [np.inf] * len(multipliers), np.inf, 0, False
+            choices = update + _AFTER_GIVING
+            continue
         tolerance = min(max(worst, KKT_TOLERANCE), tolerance)
         better = minimiser.multipliers(minimum, loss, bounds, np.concatenate(short)) if chosen else None
         at, choosing = 0, not chosen
-        chosen = chosen or worst <= _CHOSEN or update + 1 >= _UPDATES_THAT_CHOOSE
-        for each, lack, error, before, most in zip(multipliers, short, errors, previous, highest, strict=True):
-            each.update(dose)
+        chosen = chosen or worst <= _CHOSEN or update + 1 >= choices
+        for each, lack, error, before in zip(multipliers, short, errors, previous, strict=True):
             if better is not None:
                 each.take(better[1][at : at + lack.size])
                 at += lack.size
             elif error > max(_SLOW * before, CONSTRAINT_TOLERANCE):
-                each.penalty = min(4.0 * each.penalty, most)
+                each.penalty = min(4.0 * each.penalty, _HIGHEST_PENALTY * each.first_penalty)
             if choosing:
                 each.choose_voxels(dose)
             else:

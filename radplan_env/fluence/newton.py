@@ -25,6 +25,7 @@ from .smoothness import Smoothness
 FIRST_RIDGE = 0.003
 _LAST_RIDGE = 10.0  # in units of the Gram matrix's rounding
 _SHRINK = 0.3
+_GROW = 10.0
 _LARGEST_RIDGE = 1.0
 _GOOD_STEP = 0.3
 _POOR_STEP = 0.01
@@ -54,6 +55,8 @@ class Minimum:
     kkt_residual : float
         See `kkt_residual`.
     iterations : int
+    ridge : float, optional
+        Of the last of Newton's steps.
     """
 
     fluence: Vector
@@ -62,21 +65,6 @@ class Minimum:
     value: float
     kkt_residual: float
     iterations: int
-
-
-@dataclass
-class Memory:
-    """What a minimisation leaves for the next one of nearly the same function.
-
-    Attributes
-    ----------
-    acted : ndarray of bool, shape (2, voxels)
-        Where bounds from below and from above acted.
-    ridge : float, optional
-        Of the last step.
-    """
-
-    acted: NDArray[np.bool_]
     ridge: float | None = None
 
 
@@ -104,7 +92,7 @@ def minimise(
     ridge: float = FIRST_RIDGE,
     smoothness: Smoothness | None = None,
     bounds: Loss | None = None,
-    memory: Memory | None = None,
+    pulling: NDArray[np.bool_] | None = None,
 ) -> Minimum:
     """Minimise a piecewise quadratic function of the dose, and the fluence's roughness if asked to, over x ≥ 0.
 
@@ -127,8 +115,8 @@ def minimise(
         Added to the loss.
     bounds : Loss, optional
         Stiff one-sided pieces, added to the loss: see `pulls.Pulls`.
-    memory : Memory, optional
-        Of an earlier minimisation of nearly the same function; kept up to date.
+    pulling : ndarray of bool, shape (pieces,), optional
+        Which of the bounds are likely to act at the minimum, whatever they do at the start.
 
     Returns
     -------
@@ -136,7 +124,6 @@ def minimise(
     """
     bounds = Loss.zero(loss.voxels) if bounds is None else bounds
     objective, loss = loss, loss + bounds
-    side = (bounds.under == 0).astype(np.int64), bounds.rows
     dose = matrix.dose(start)
     scale = loss.best_step(np.zeros_like(dose), dose, _LARGEST_SCALE)
     fluence, dose = scale * start, scale * dose
@@ -173,8 +160,8 @@ def minimise(
         seen = watch.spread(dose)
         held = lacking_dose(bounds, seen)[1] > 0
         pivoting = 0 < np.count_nonzero(held) <= _CROWD * np.count_nonzero(needed)
-        if pivoting and iteration == 0 and memory is not None:
-            held |= memory.acted[side]
+        if pivoting and iteration == 0 and pulling is not None:
+            held |= pulling
         gram.update(curvature_of(objective, bounds, seen, held), needed, likely)
         pulls = Pulls(matrix, bounds, seen, gram.columns, gram.dtype, held=held) if pivoting else None
         step = _step(gram, ridge, gradient, fluence, pulls)
@@ -188,12 +175,8 @@ def minimise(
             ridge = max(_SHRINK * ridge, last_ridge)
         elif length < _POOR_STEP and np.array_equal(curvature, watch.loss.derivatives(dose)[2]):
             # The model was right and its solution still wrong: rounding, which so small a ridge lets through.
-            ridge = last_ridge = min(ridge / _SHRINK, _LARGEST_RIDGE)
-    if memory is not None:
-        memory.acted[:] = False
-        memory.acted[side] = lacking_dose(bounds, whole)[1] > 0
-        memory.ridge = ridge
-    return Minimum(fluence, whole, gradient, value, residual, iteration)
+            ridge = last_ridge = min(_GROW * ridge, _LARGEST_RIDGE)
+    return Minimum(fluence, whole, gradient, value, residual, iteration, ridge)
 
 
 class _Watch:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from radplan_env.beams import Bixels
@@ -55,16 +56,24 @@ class _NewtonMinimiser:
         self._matrix, self._smoothness, self._coarse = matrix, smoothness, coarse
         constant = None if smoothness is None else smoothness.hessian
         # Their rounding depends on their history: kept, one solve would sway the next.
-        self._memory = newton.Memory(np.zeros((2, matrix.shape[0]), dtype=bool))
+        self._ridge = _UPDATE_RIDGE
         self._grams = [Gram(matrix, dtype, constant, bases if dtype is precisions[0] else ()) for dtype in precisions]
 
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence if self._coarse is None else self._coarse.start(loss, fluence)
 
     def minimise(
-        self, loss: Loss, bounds: Loss, start: Vector, *, tolerance: float, negligible: float, near: bool
+        self,
+        loss: Loss,
+        bounds: Loss,
+        start: Vector,
+        *,
+        pulling: NDArray[np.bool_],
+        tolerance: float,
+        negligible: float,
+        near: bool,
     ) -> newton.Minimum:
-        ridge = min(_UPDATE_RIDGE, self._memory.ridge or _UPDATE_RIDGE) if near else newton.FIRST_RIDGE
+        ridge = min(_UPDATE_RIDGE, self._ridge) if near else newton.FIRST_RIDGE
         iterations = 0
         for gram, most in zip(self._grams, _MAX_ITERATIONS[-len(self._grams) :], strict=True):
             minimum = newton.minimise(
@@ -78,16 +87,16 @@ class _NewtonMinimiser:
                 ridge=ridge,
                 smoothness=self._smoothness,
                 bounds=bounds,
-                memory=self._memory,
+                pulling=pulling,
             )
             iterations += minimum.iterations
             if minimum.kkt_residual <= tolerance:
                 break
             start, ridge = minimum.fluence, _UPDATE_RIDGE
+        self._ridge = minimum.ridge or _UPDATE_RIDGE
         return replace(minimum, iterations=iterations)
 
     def multipliers(
         self, minimum: newton.Minimum, loss: Loss, bounds: Loss, short_gy: Vector
     ) -> tuple[Vector, Vector] | None:
-        ridge = self._memory.ridge or _UPDATE_RIDGE
-        return multipliers(self._matrix, loss, bounds, short_gy, minimum, self._grams[0], ridge)
+        return multipliers(self._matrix, loss, bounds, short_gy, minimum, self._grams[0], self._ridge)

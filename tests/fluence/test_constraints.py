@@ -165,7 +165,8 @@ def test_bounds_that_exclude_each_other_are_reported_and_leave_numbers() -> None
         DoseConstraint("Rectum", rows[1], "≤", 0.01, None),
     ]
     solution = solve(sparse.csr_array(dense), terms(rows), wanted)
-    assert not all(constraint.met for constraint in solution.constraints)
+    assert solution.constraints[0].met  # coverage never gives
+    assert not any(constraint.met for constraint in solution.constraints[1:])
     assert not solution.converged
     assert np.isfinite(solution.fluence).all() and np.isfinite(solution.objective)
 
