@@ -124,10 +124,10 @@ def measured(desk: Desk, solved: Solved, name: str) -> float | None:
 def limits(desk: Desk, solved: Solved) -> list[dict[str, Any]]:
     """Return the plan's limits, and the coverage that is always held: held or not, at what value, and at what price.
 
-    Held says that the inner loop met it on what it sees, with 1 % to spare; the value is that of the verdict, which may
-    still miss the limit by a little. The price is the Lagrange multiplier: by how much of itself, in %, the objective
-    would fall if the limit's dose were moved by 1 Gy, to first order. For V_d at most v it is the dose d. None where
-    multipliers are not known.
+    `held_in_solve` says that the inner loop met it on what it sees, with 1 % to spare; the value is that of the
+    verdict, and `kept` whether that keeps the limit as well. The price is the Lagrange multiplier: by how much of
+    itself, in %, the objective would fall if the limit's dose were moved by 1 Gy, to first order. For V_d at most v it
+    is the dose d. None where multipliers are not known.
     """
     solution, held = solved.plan.solution, {each.bound.words: each for each in solved.plan.parameters.limits}
     rows = []
@@ -135,12 +135,14 @@ def limits(desk: Desk, solved: Solved) -> list[dict[str, Any]]:
         pulls = solution.multipliers.get((report.structure, report.metric, report.relation))
         limit = held.get(words)
         name = f"{report.structure} {report.metric}" if limit is None else limit.name
+        value = measured(desk, solved, name)
         rows.append(
             {
                 "limit": words,
                 "asked_by": "protocol" if limit is None else "planner",
-                "held": report.met,
-                "as_judged": measured(desk, solved, name),
+                "held_in_solve": report.met,
+                "as_judged": value,
+                "kept": None if limit is None or value is None else limit.bound.passes(value),
                 "unit": "Gy" if limit is None else limit.bound.unit,
                 "price_percent_per_gy": None
                 if pulls is None

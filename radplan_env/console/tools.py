@@ -169,9 +169,10 @@ def terms(desk: Desk, plan: PlanId = "last") -> Answer:
 
 
 def limits(desk: Desk, plan: PlanId = "last") -> Answer:
-    """The limits of a plan: whether the optimiser held each, the value as the verdict measures it, and the price, which
-    says by how many percent the objective would fall if the limit were moved by 1 Gy. A limit of high price fights with
-    the objectives; one of price 0 asks for nothing.
+    """The limits of a plan: whether the optimiser held each on what it sees, the value as the verdict measures it,
+    whether that keeps the limit (if not, ask for less), and the price, which says by how many percent the objective
+    would fall if the limit were moved by 1 Gy. A limit of high price fights with the objectives; one of price 0 asks
+    for nothing.
     """
     return Answer({"limits": tables.limits(desk, desk.get(plan))})
 

@@ -142,7 +142,8 @@ def test_the_price_of_a_limit_is_what_moving_it_saves(console: Console, env: Rad
         limit = {"structure": "Rectum", "metric": "mean", "at_most": share * reached}
         call(console, "plan", limits=[limit], base=1)
         row = call(console, "limits")["limits"][-1]
-        assert row["held"] and row["asked_by"] == "planner"
+        assert row["held_in_solve"] and row["asked_by"] == "planner"
+        assert row["kept"] == (row["as_judged"] <= limit["at_most"])
         assert row["as_judged"] <= limit["at_most"] * 1.08
         objectives.append(env.plan.solution.objective)
         prices.append(row["price_percent_per_gy"] * env.plan.solution.objective / 100)

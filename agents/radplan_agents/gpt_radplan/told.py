@@ -86,6 +86,7 @@ def _limits_table(desk: Desk, solved: Solved) -> str:
     rows: list[Sequence[str]] = [("limit", "", "value", "price [% per Gy]")]
     for row in console_tables.limits(desk, solved):
         value = f"{number(row['as_judged'], '{:.4g}')} {row['unit']}".rstrip()
-        held = "held" if row["held"] else "NOT held"
+        beyond = ", judged beyond" if row["kept"] is False else ""
+        held = f"held{beyond}" if row["held_in_solve"] else "NOT held"
         rows.append((row["limit"], held, value, number(row["price_percent_per_gy"], "{:.3g}")))
     return aligned(rows, "<<>>")
