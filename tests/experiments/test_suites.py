@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,7 @@ def tiny_suite(tiny_openkbp: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     folder = tmp_path / "suites"
     folder.mkdir()
     (folder / "tiny-v0.yaml").write_text(yaml.safe_dump(content))
+    shutil.copy(suites.FOLDER / "best-known.csv", folder)
     monkeypatch.setattr(suites, "FOLDER", folder)
     return "tiny-v0"
 
