@@ -38,6 +38,7 @@ from radplan_env.delivery.read_rtplan import read_rtplan
 from radplan_env.dose import dose_at
 from radplan_env.export_plan import export_rtplan
 from radplan_env.planning import DeliverablePlan, PlanningSystem
+from radplan_env.planning.robustness import worst_shifted_score
 from radplan_env.scorecards import load_scorecard
 from radplan_env.sources import openkbp, synthetic
 from radplan_env.verdict import Judge
@@ -169,7 +170,7 @@ def _score(system: PlanningSystem, dose_gy: NDArray[np.float32], *, scale: bool)
 
 
 def _worst_shift(row: Figures) -> float:
-    return min(float(score) for error, score in row["robustness"]["scores"].items() if error[0] in "zyx")
+    return worst_shifted_score(row["robustness"])
 
 
 COLUMNS: dict[str, tuple[Callable[[Figures], float], str]] = {

@@ -144,7 +144,7 @@ class ActionMap:
         ValueError
             If the change is not a point of `space`, or `to_action` would refuse the parameters.
         """
-        coordinates = self.to_action(replace(parameters.without_beams(), limits=())) + step * self.check(change)
+        coordinates = self.to_action(parameters.of_action()) + step * self.check(change)
         moved = self.to_parameters(np.clip(coordinates, -1, 1).astype(np.float32), structures)
         return replace(moved, limits=parameters.limits, gantry_angles_deg=parameters.gantry_angles_deg)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -323,7 +322,7 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         if isinstance(action, Mapping):
             action = PlanningParameters.from_dict(action)
         if isinstance(action, PlanningParameters):
-            self.action_map.to_action(replace(action.without_beams(), limits=()))  # the same ranges for everyone
+            self.action_map.to_action(action.of_action())  # the same ranges for everyone
             episode.check_beams(action.gantry_angles_deg)
             parameters = action
         elif self.relative_step is None:

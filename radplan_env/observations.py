@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ class ObservationMap:
             "dvh": self._dvhs(evaluation),
             "criteria": self._criteria(names, evaluation),
             "criteria_present": _mask(names, [criterion.name for criterion in bound.criteria]),
-            "planning_parameters": ActionMap(self.protocol).to_action(replace(parameters.without_beams(), limits=())),
+            "planning_parameters": ActionMap(self.protocol).to_action(parameters.of_action()),
             "present": _mask(self.protocol.slots, bound.structures),
             "progress": np.array([solves / self.budget], np.float32),
         }

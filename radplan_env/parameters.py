@@ -142,9 +142,9 @@ class PlanningParameters:
         angles = data.get("gantry_angles_deg"), data.get("collimator_angles_deg")
         return cls(structures, angles[0], limits, angles[1], data.get("smoothness"))
 
-    def without_beams(self) -> PlanningParameters:
-        """Return a copy for the environment's gantry angles."""
-        return replace(self, gantry_angles_deg=None)
+    def of_action(self) -> PlanningParameters:
+        """Return what an action can stand for of them: without limits, and for the environment's gantry angles."""
+        return replace(self, limits=(), gantry_angles_deg=None)
 
     @classmethod
     def of_plan(cls, summary: Mapping[str, Any]) -> PlanningParameters:

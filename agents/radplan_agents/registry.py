@@ -96,8 +96,7 @@ def load_agent(name: str) -> type[Agent]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if name in EXTRAS:
-            needed = f"agent {name!r} needs the package {error.name}: pip install 'radplan_env[{EXTRAS[name]}]'"
-            raise ImportError(needed, name=error.name) from error
+            raise _needed(name, error, EXTRAS[name]) from error
         if not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the agent's module is there, but something that it imports is not
         file = module_name.endswith(".py")
@@ -118,10 +117,14 @@ def _of_command(name: str) -> type[Agent]:
     try:
         return agent_for(name.removeprefix(COMMAND))
     except ModuleNotFoundError as error:
-        needed = f"agent {name!r} needs the package {error.name}: pip install 'radplan_env[mcp]'"
-        raise ImportError(needed, name=error.name) from error
+        raise _needed(name, error, "mcp") from error
     except ValueError as error:
         raise ValueError(f"agent {name!r}: {error}") from error
+
+
+def _needed(name: str, error: ModuleNotFoundError, extra: str) -> ImportError:
+    needed = f"agent {name!r} needs the package {error.name}: pip install 'radplan_env[{extra}]'"
+    return ImportError(needed, name=error.name)
 
 
 def track_of(name: str) -> Track:

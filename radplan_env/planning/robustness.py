@@ -19,6 +19,7 @@ LEAF_MM, UNITS, SHIFT_MM = 0.5, 0.01, 3.0
 """Errors of leaf ends, of monitor units (a share), and of the isocentre along each axis."""
 
 NOMINAL = "nominal"
+_AXES = ("z", "y", "x")
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,14 @@ def opened(apertures: Apertures, by_mm: float) -> Apertures:
     return replace(apertures, left_mm=left, right_mm=np.maximum(apertures.right_mm + by, left))
 
 
+def worst_shifted_score(summary: RobustnessSummary) -> float:
+    """Return the lowest score under a shift of the isocentre."""
+    return min(score for error, score in summary["scores"].items() if error.partition(" ")[0] in _AXES)
+
+
 def _shifts(isocentre_mm: Triple) -> Iterator[tuple[str, Triple]]:
     for sign in (-1, 1):
-        for axis, name in enumerate("zyx"):
+        for axis, name in enumerate(_AXES):
             z, y, x = np.array(isocentre_mm) + sign * SHIFT_MM * np.eye(3)[axis]
             yield f"{name} {sign * SHIFT_MM:+g} mm", (float(z), float(y), float(x))
 

@@ -121,11 +121,8 @@ class ToolPlannerAgent(LanguageModelAgent):
         after = len(self._console.desk.plans)
         self._since_plan = 0 if after > before else self._since_plan + 1
         sees = self._session.sees_pictures
-        said = (
-            {**answer.data, **self.advice()}
-            if solves
-            else {**answer.data, "looks_left": max(LOOKS - self._since_plan, 0)}
-        )
+        beside = self.advice() if solves else {"looks_left": max(LOOKS - self._since_plan, 0)}
+        said = {**answer.data, **beside}
         if answer.pictures and not sees:
             said["picture"] = "not shown, as this model is shown no pictures"
         text = json.dumps(said, ensure_ascii=False)

@@ -31,8 +31,9 @@ LineStyle = Literal["solid"] | tuple[float, tuple[float, float]]
 
 def save(figure: Figure, path: Path, *, pdf: bool = True) -> None:
     """Write PATH.png and, unless told otherwise, PATH.pdf; panels keep the places they have in the first."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # to place panels takes as long as to draw them
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # to place panels takes as long as to draw them
     for suffix in (".png", ".pdf") if pdf else (".png",):
         # No date in the file: the same results give the same picture.
         metadata = {"CreationDate": None} if suffix == ".pdf" else None

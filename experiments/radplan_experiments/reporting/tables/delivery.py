@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from radplan_env.info import RobustnessSummary
+from radplan_env.planning.robustness import worst_shifted_score
 from radplan_experiments.recording.ranking import points
 from radplan_experiments.recording.records import Record, handed_over
 from radplan_experiments.recording.settings import Settings
@@ -82,6 +83,6 @@ def _shifted(found: RobustnessSummary | None, primary: str) -> dict[str, float]:
     """Worst values under shifts, of what there is."""
     if found is None:
         return {}
-    worst = min(score for error, score in found["scores"].items() if error[0] in "zyx")
     names = {"core_gy": f"{primary}.core D98%", "cord_gy": "SpinalCord D0.1cc"}
-    return {"shifted": worst, **{key: found["worst_shift"].get(name, math.nan) for key, name in names.items()}}
+    shifted = worst_shifted_score(found)
+    return {"shifted": shifted, **{key: found["worst_shift"].get(name, math.nan) for key, name in names.items()}}
