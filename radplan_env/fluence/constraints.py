@@ -35,12 +35,6 @@ Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 CONSTRAINT_TOLERANCE = 5e-5
 """Relative error of a constraint a solver aims at; what counts as met is wider (`solver.MET_TOLERANCE`)."""
-_FALLS, _STIFF = 0.75, 16.0
-"""A bound that is out of reach leaves more than this of its error in a round at so many times the first penalty, and"""
-_TOO_DEAR = 6.0
-"""its dose times its pull comes to more than so many objectives."""
-_DEAR, _KEPT = 2.0, 1.0
-"""Then bounds give that are missed at so many objectives; they are left with a pull of so many."""
 LEFT_TO_ROUNDING = 5e-4
 """Relative error of D_q that only the order of rows at the same dose makes."""
 Relation = Literal["=", "≥", "≤"]
@@ -62,6 +56,8 @@ class DoseConstraint:
         q, from 0 (the hottest voxel) to 100 (the coldest); 95 in Eq. 1. None bounds the mean.
     volumes_cc : ndarray, shape (rows,), optional
         Volume that each row stands for, positive; equal ones by default.
+    coverage : bool
+        Whether it is what a target must get: no limit outranks it where they exclude each other (`giving`).
     """
 
     structure: str
@@ -70,6 +66,7 @@ class DoseConstraint:
     dose_gy: float
     percent: float | None = 95.0
     volumes_cc: Vector | None = None
+    coverage: bool = False
 
     @property
     def metric(self) -> str:
@@ -212,42 +209,16 @@ class Multipliers:
         """Take the pulls at this dose as the new multipliers."""
         self.lower, self.upper = self._pulls(dose)
 
-    def too_dear(self, error: float, before: float, scale: float) -> bool:
-        """Whether the bound is out of reach, as far as multipliers say.
+    def price(self, error: float) -> float:
+        """Return Σ λ_i · b, or that times the error if it is above 1: see `giving`."""
+        return max(error, 1.0) * self.constraint.dose_gy * float(self.lower.sum() + self.upper.sum())
 
-        Multipliers of bounds that exclude each other grow without end while the errors stay. Σ λ_i · b is what the
-        objective would fall by if the bound were looser by as much as its dose, to first order; or by what it is missed
-        by, if that is more. Coverage, an equality, is never too dear.
-
-        Parameters
-        ----------
-        error, before : float
-            After this round and after the last.
-        scale : float
-            Of the objective.
-        """
-        if self.constraint.relation == "=" or self.penalty < _STIFF * self.first_penalty:
-            return False
-        return error > max(_FALLS * before, LEFT_TO_ROUNDING) and self._price(error) > _TOO_DEAR * scale
-
-    def begin_again(self, error: float, scale: float, dose: Vector) -> bool:
-        """Take back what a fight has added, and return whether the bound gives: it is missed and dear.
-
-        One that gives is left with about the pull of an exact penalty at the price of an objective, and as soft a
-        penalty: the problem has a solution again, in which this bound is missed.
-        """
-        price = self._price(error)
-        gives = self.constraint.relation != "=" and error > LEFT_TO_ROUNDING and price > _DEAR * scale
-        most = (_KEPT if gives else _TOO_DEAR) * scale
-        share = most / max(price, most)
+    def begin_again(self, share: float, dose: Vector, *, gives: bool) -> None:
+        """Keep a share of the multipliers, at the first penalty, or as soft a one if the bound gives."""
         self.lower, self.upper = share * self.lower, share * self.upper
         self.penalty = share * self.first_penalty if gives else self.first_penalty
         if not gives:
             self.choose_voxels(dose)
-        return gives
-
-    def _price(self, error: float) -> float:
-        return max(error, 1.0) * self.constraint.dose_gy * float(self.lower.sum() + self.upper.sum())
 
     def error(self, dose: Vector) -> float:
         """Return the constraint's error, or 0 if it is small and left to rounding.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import compress, repeat
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from radplan_env import threads
 
 from .beside import Beside
 from .constraints import CONSTRAINT_TOLERANCE, DoseConstraint, Multipliers, rows_of
+from .giving import begin_again, those_that_give
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Rows, Vector
 from .newton import Minimum
@@ -254,9 +255,10 @@ def _minimise_lagrangian(
             break
         for each in multipliers:
             each.update(dose)
-        near = not any(map(Multipliers.too_dear, multipliers, errors, previous, repeat(scale)))
+        gives = those_that_give(multipliers, errors, previous, scale)
+        near = not any(gives)
         if not near:
-            gives = [each.begin_again(error, scale, dose) for each, error in zip(multipliers, errors, strict=True)]
+            begin_again(multipliers, gives, errors, scale, dose)
             given += compress(multipliers, gives)
             multipliers[:] = [each for each in multipliers if each not in given]
             errors, lowest, stalled, chosen = [np.inf] * len(multipliers), np.inf, 0, False

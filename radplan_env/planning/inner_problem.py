@@ -110,6 +110,7 @@ class InnerProblem:
                 "=" if target.structure == primary else "≥",
                 target.prescription_gy,
                 volumes_cc=self._points.volumes_of(rows),
+                coverage=True,
             )
             for target in self._protocol.targets
             for rows in [self._rows[self._protocol.case_name[target.structure]]]

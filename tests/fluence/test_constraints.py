@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -220,3 +222,35 @@ def test_without_bounds_on_means_the_matrix_is_k_itself() -> None:
     whole, bounded = rows_of(ours, [DoseConstraint("PTV", rows[0], "=", 60)])
     assert whole is ours
     np.testing.assert_array_equal(bounded[0], rows[0])
+
+
+def two_targets() -> tuple[sparse.csr_array, list[Term], DoseConstraint, DoseConstraint]:
+    """Two targets with a bixel each; the second lies in an organ that gets what it gets."""
+    targets, organ = np.split(np.arange(40), 2), np.arange(40, 60)
+    dense = np.zeros((60, 2), dtype=np.float32)
+    dense[targets[0], 0] = dense[targets[1], 1] = dense[organ, 1] = 1.0
+    return (
+        sparse.csr_array(dense),
+        [Term("PTV_7000", targets[0], 10, 70, False), Term("Parotid", organ, 0.1, 10, True)],
+        DoseConstraint("PTV_7000", targets[0], "=", 70, coverage=True),
+        DoseConstraint("PTV_5600", targets[1], "≥", 56, coverage=True),
+    )
+
+
+@pytest.mark.parametrize("percent", [None, 0.0, 50.0])
+@pytest.mark.parametrize("most_gy", [3.0, 50.0])
+def test_every_targets_coverage_outranks_limits(most_gy: float, percent: float | None) -> None:
+    matrix, terms, *coverage = two_targets()
+    parotid = DoseConstraint("Parotid", np.arange(40, 60), "≤", most_gy, percent)
+    solution = solve(matrix, terms, [*coverage, parotid])
+    assert [constraint.met for constraint in solution.constraints] == [True, True, False]
+    assert solution.fluence == pytest.approx([70, 56], rel=2e-3)
+
+
+def test_coverage_gives_when_no_limit_is_left_to() -> None:
+    matrix, terms, primary, second = two_targets()
+    within = replace(second, rows=primary.rows, dose_gy=77)
+    organ = DoseConstraint("Parotid", np.arange(40, 60), "≤", 30, 0.0)
+    solution = solve(matrix, terms, [primary, within, organ])
+    assert [constraint.met for constraint in solution.constraints] == [True, False, True]
+    assert solution.fluence[0] == pytest.approx(70, rel=2e-3)
