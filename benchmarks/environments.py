@@ -6,8 +6,12 @@ same rewards, to the last bit. Before the clock starts, dose-influence matrices 
 
 AsyncVectorEnv has a process for each sub-environment; the other two share this one.
 
+Last, what sub-environments on one patient could gain at most if they shared work: the time of a step that products with
+K take, and that together with Hessians, if either cost nothing (Amdahl). Targets' Hessians are shared already.
+
   python benchmarks/environments.py
   python benchmarks/environments.py --environments 1 4 --steps 2 --patients one
+  python benchmarks/environments.py --site head_and_neck --data open-kbp/provided-data --environments --steps 3
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,10 +39,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.machine import Figure, print_figures, print_machine
+from benchmarks.profiling import PRODUCTS, shares
 from radplan_env import Case
-from radplan_env.sources import synthetic
+from radplan_env.sites import environment_id, site_id
+from radplan_env.sources import openkbp, synthetic
 
-ID = "radplan_env:RadPlan/Prostate-v0"
 SEED = 0
 
 Layout = Literal["one", "different"]
@@ -60,10 +65,16 @@ class Args:
     fidelity: Literal["fast", "standard", "paper"] = "fast"
     """Dose grid and bixel size."""
 
+    site: Literal["prostate", "head_and_neck"] = "prostate"
+    """Synthetic prostates, or training patients of OpenKBP."""
+
+    data: Path = Path("../shared/data/openkbp/provided-data")
+    """Folder of the OpenKBP patients."""
+
 
 def ours(cases: Sequence[Case], settings: Settings) -> Vectors:
     cohort = list({case.id: case for case in cases}.values())
-    envs = gymnasium.make_vec(ID, len(cases), vectorization_mode="vector_entry_point", cases=cohort, **settings)
+    envs = gymnasium.make_vec(num_envs=len(cases), vectorization_mode="vector_entry_point", cases=cohort, **settings)
     envs.reset(options={"case": cases[0].id})
     for number, case in enumerate(cases):
         envs.reset(options={"case": case.id, "reset_mask": np.arange(len(cases)) == number})
@@ -71,7 +82,7 @@ def ours(cases: Sequence[Case], settings: Settings) -> Vectors:
 
 
 def sync(cases: Sequence[Case], settings: Settings) -> Vectors:
-    envs = SyncVectorEnv([partial(gymnasium.make, ID, cases=[case], **settings) for case in cases])
+    envs = SyncVectorEnv([partial(gymnasium.make, cases=[case], **settings) for case in cases])
     envs.reset()
     return envs
 
@@ -79,7 +90,7 @@ def sync(cases: Sequence[Case], settings: Settings) -> Vectors:
 def asynchronous(cases: Sequence[Case], settings: Settings) -> Vectors:
     # A fork of this process would inherit OpenMP's threads, which numba refuses.
     multiprocessing.set_forkserver_preload(["radplan_env.env"])
-    makers = [partial(gymnasium.make, ID, cases=[case], **settings) for case in cases]
+    makers = [partial(gymnasium.make, cases=[case], **settings) for case in cases]
     envs = AsyncVectorEnv(makers, context="forkserver")
     envs.reset()
     return envs
@@ -102,11 +113,30 @@ def timed(envs: Vectors, steps: int) -> tuple[float, NDArray[np.float64]]:
     return envs.num_envs * steps / (time.perf_counter() - started), np.array(rewards)
 
 
+def most_of_a_batch(case: Case, settings: Settings, steps: int) -> dict[str, Figure]:
+    """How many times more steps a batch on one patient could make at most, by the shares of a warm step on one core."""
+    with closing(ours([case], settings)) as envs:
+        actions = np.random.default_rng(SEED).uniform(-1, 1, (steps + 1, *envs.action_space.shape)).astype(np.float32)  # type: ignore[misc]
+        envs.step(actions[0])
+        parts = shares(lambda: [envs.step(each) for each in actions[1:]])
+    print("share of a warm step: " + ", ".join(f"{part} {share:.0%}" for part, share in parts.items()))
+    products = sum(parts[part] for part in PRODUCTS)
+    bounds = {
+        "batch at most, products with K free": round(1 / (1 - products), 2),
+        "batch at most, Hessians free as well": round(1 / (1 - products - parts["Hessian"]), 2),
+    }
+    print(", ".join(f"{name}: × {bound}" for name, bound in bounds.items()))
+    return {**bounds}
+
+
 def main(args: Args) -> None:
     print_machine(("numpy", "numba", "gymnasium"))
     count = max(args.environments) if "different" in args.patients else 1
-    cohort = list(tqdm(synthetic.load("train", count), desc="patients", leave=False))
+    prostate = args.site == "prostate"
+    patients = synthetic.load("train", count) if prostate else islice(openkbp.load(args.data, "train"), count)
+    cohort = list(tqdm(patients, desc="patients", leave=False))
     settings = {
+        "id": f"radplan_env:{environment_id(site_id(args.site))}",
         "fidelity": args.fidelity,
         "budget": args.steps + 1,
         "relative_step": 0.1,
@@ -130,6 +160,7 @@ def main(args: Args) -> None:
         figures[f"ratio to SyncVectorEnv {count} {layout}"] = round(ratios[0], 3)
         figures[f"ratio to AsyncVectorEnv {count} {layout}"] = round(ratios[1], 3)
     print(f"rewards identical: {identical}")
+    figures |= most_of_a_batch(cohort[0], settings, args.steps)
     print_figures("environments", {**figures, "identical": identical})
 
 

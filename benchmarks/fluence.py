@@ -15,11 +15,8 @@ one JSON object of the figures.
 from __future__ import annotations
 
 import contextlib
-import cProfile
 import io
 import multiprocessing
-import os
-import pstats
 import sys
 import tempfile
 import time
@@ -41,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.against import against
 from benchmarks.machine import peak_memory_gb, print_figures, print_machine
+from benchmarks.profiling import shares
 from radplan_env import threads
 from radplan_env.beams import Bixels
 from radplan_env.fluence import (
@@ -57,15 +55,6 @@ PATIENTS = {
     "openkbp": ("pt_5", "pt_9", "pt_13", "pt_17", "pt_18", "pt_20"),
     "synthetic": ("0", "1", "2", "3", "4", "5"),
 }
-PARTS = {
-    "K x": ("matrix.py", "dose"),
-    "gradient": ("matrix.py", "adjoint_and_diagonal"),
-    "Hessian": ("gram.py", "update"),
-    "quadratic program": ("bounded_qp.py", "minimise"),
-    "line search": ("loss.py", "best_step"),
-    "coarse start": ("coarse.py", "start"),
-}
-"""What a solve spends its time on: file and function."""
 
 
 @dataclass
@@ -146,7 +135,8 @@ def main(args: Args) -> None:
 
     cold_seconds, ours = _median(lambda: solve(peer.ours(), terms), args.repeats)
     print(f"ours, cold: {cold_seconds:.2f} s, objective {ours.objective:.3f}, {ours.iterations} Newton steps")
-    print("share of a cold solve: " + shares(lambda: solve(peer.ours(), terms)))
+    parts = shares(lambda: solve(peer.ours(), terms))
+    print("share of a cold solve: " + ", ".join(f"{part} {share:.0%}" for part, share in parts.items()))
     optimum = _optimum(peer)
 
     results = {}
@@ -196,20 +186,6 @@ def value(matrix: sparse.csr_array, terms: Sequence[Term], fluence: np.ndarray) 
         excess = np.maximum(excess, 0) if term.one_sided else excess
         total += term.weight * float(np.mean(excess**2))
     return total
-
-
-def shares(solve: Callable[[], object]) -> str:
-    """Return which part of a solve takes how much of it."""
-    profile = cProfile.Profile()
-    profile.runcall(solve)
-    stats = pstats.Stats(profile)
-    total = stats.total_tt  # type: ignore[attr-defined]
-    spent = dict.fromkeys(PARTS, 0.0)
-    for (file, _, function), (_, _, _, cumulative, _) in stats.stats.items():  # type: ignore[attr-defined]
-        for part, (its_file, its_function) in PARTS.items():
-            if function == its_function and file.endswith(f"fluence{os.sep}{its_file}"):
-                spent[part] += cumulative
-    return ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in spent.items())
 
 
 def _walk(args: Args, peer: Peer, start: FluenceSolution, name: str) -> float:

@@ -6,7 +6,6 @@ Needs the extra `radplan_env[ipopt]`. The Hessian is approximated from gradients
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from radplan_env.beams import Bixels
@@ -15,6 +14,7 @@ from .gram import Gram
 from .lagrangian import LagrangianSolver
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Vector
+from .minimiser import Subproblem
 from .multiplier_step import multipliers
 from .newton import Minimum, kkt_residual
 from .smoothness import Smoothness
@@ -31,7 +31,7 @@ def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> Lagrangian
 
 
 class _IpoptMinimiser:
-    """IPOPT for the losses of one solve: see `lagrangian.Minimiser`."""
+    """IPOPT for the subproblems of one solve: see `minimiser.Minimiser`."""
 
     def __init__(self, matrix: DoseOperator, problem: FluenceProblem) -> None:
         self._matrix, self._smoothness = matrix, problem.smoothness
@@ -39,24 +39,21 @@ class _IpoptMinimiser:
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence
 
-    def minimise(
-        self,
-        loss: Loss,
-        bounds: Loss,
-        start: Vector,
-        *,
-        pulling: NDArray[np.bool_],
-        tolerance: float,
-        negligible: float,
-        near: bool,
-    ) -> Minimum:
+    def minimise(self, subproblem: Subproblem, start: Vector, start_gy: Vector) -> Minimum:
         return minimise(
-            self._matrix, loss + bounds, start, tolerance=tolerance, negligible=negligible, smoothness=self._smoothness
+            self._matrix,
+            subproblem.loss + subproblem.bounds,
+            start,
+            tolerance=subproblem.tolerance,
+            negligible=subproblem.negligible,
+            smoothness=self._smoothness,
         )
 
-    def multipliers(self, minimum: Minimum, loss: Loss, bounds: Loss, short_gy: Vector) -> tuple[Vector, Vector] | None:
+    def multipliers(
+        self, minimum: Minimum, subproblem: Subproblem, short_gy: Vector
+    ) -> tuple[Vector, Vector, Vector] | None:
         gram = Gram(self._matrix, np.float64, None if self._smoothness is None else self._smoothness.hessian)
-        return multipliers(self._matrix, loss, bounds, short_gy, minimum, gram, _RIDGE)
+        return multipliers(self._matrix, subproblem.loss, subproblem.bounds, short_gy, minimum, gram, _RIDGE)
 
 
 def minimise(

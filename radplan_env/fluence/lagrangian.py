@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import compress
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from radplan_env import threads
@@ -18,6 +16,7 @@ from .constraints import CONSTRAINT_TOLERANCE, DoseConstraint, Multipliers, rows
 from .giving import begin_again, those_that_give
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Rows, Vector
+from .minimiser import Minimiser, Subproblem
 from .newton import Minimum
 from .objective import Objective, Term
 from .solver import KKT_TOLERANCE, FluenceProblem, FluenceSolution
@@ -39,58 +38,6 @@ _HIGHEST_PENALTY = 4.0**3  # relative to the first one; beyond it, single precis
 _CHOSEN = 1e-3  # error below which exempt voxels stay as well, or choices may take turns for ever
 _SLOW = 0.25  # an update that leaves more than this of the error raises the penalty
 _STALLED, _PATIENCE = 0.9, 4  # upper bounds are out of reach when so many updates leave more than this of the error
-
-
-class Minimiser(Protocol):
-    """Minimises the losses of one solve, one after the other, over x ≥ 0; may keep what it has learnt in between."""
-
-    def improved(self, loss: Loss, fluence: Vector) -> Vector:
-        """Return a better start than a uniform fluence, or the fluence itself."""
-        ...
-
-    def minimise(
-        self,
-        loss: Loss,
-        bounds: Loss,
-        start: Vector,
-        *,
-        pulling: NDArray[np.bool_],
-        tolerance: float,
-        negligible: float,
-        near: bool,
-    ) -> Minimum:
-        """Minimise a loss and bounds on doses.
-
-        Parameters
-        ----------
-        loss : Loss
-        bounds : Loss
-            Stiff one-sided pieces, added to the loss.
-        start : ndarray, shape (bixels,)
-            Not negative.
-        pulling : ndarray of bool, shape (pieces,)
-            Bounds that have a multiplier: most of them act at the minimum.
-        tolerance : float
-            Of `newton.kkt_residual`.
-        negligible : float
-            A loss below this counts as this in `newton.kkt_residual`.
-        near : bool
-            Whether the start is the minimum of a loss that differs in its multipliers only.
-        """
-        ...
-
-    def multipliers(self, minimum: Minimum, loss: Loss, bounds: Loss, short_gy: Vector) -> tuple[Vector, Vector] | None:
-        """Return a fluence and pulls (pieces,) with which the bounds would be met, or None: take the minimum's.
-
-        Parameters
-        ----------
-        minimum : Minimum
-            Of the loss and the bounds.
-        loss, bounds : Loss
-        short_gy : ndarray, shape (pieces,)
-            Dose that each bound lacks, or what must come off if it is one from above.
-        """
-        ...
 
 
 class LagrangianSolver:
@@ -192,20 +139,13 @@ def _minimise_lagrangian(
     if start_gy is None:
         fluence = minimiser.improved(objective.loss, fluence)
         tolerance = _ROUGH_TOLERANCE if multipliers else KKT_TOLERANCE
-        none = Loss.zero(voxels)
-        minimum = minimiser.minimise(
-            objective.loss,
-            none,
-            fluence,
-            pulling=np.zeros(0, dtype=bool),
-            tolerance=tolerance,
-            negligible=negligible,
-            near=False,
-        )
-        total, fluence = minimum.iterations, minimum.fluence
+        free = Subproblem(objective.loss, Loss.zero(voxels), np.zeros(0, dtype=bool), tolerance, negligible, near=False)
+        minimum = minimiser.minimise(free, fluence, matrix.dose(fluence))
+        total, fluence, of_k = minimum.iterations, minimum.fluence, minimum.dose
         if not multipliers and not beside.follows:
-            return minimum, total
-    of_k = matrix.dose(fluence)
+            return replace(minimum, dose=matrix.dose(fluence)), total
+    else:
+        of_k = matrix.dose(fluence)
     if start_gy is None:
         beside.renew(fluence)
     else:
@@ -222,17 +162,11 @@ def _minimise_lagrangian(
     for update in range(_MAX_UPDATES):
         loss = sum((each.loss(voxels) for each in given), objective.loss).beside(beside.dose)
         bounds = sum((each.loss(voxels) for each in multipliers), Loss.zero(voxels)).beside(beside.dose)
-        minimum = minimiser.minimise(
-            loss,
-            bounds,
-            fluence,
-            pulling=np.concatenate([np.zeros(0, dtype=bool), *(each.pulling for each in multipliers)]),
-            tolerance=tolerance,
-            negligible=negligible,
-            near=near,
-        )
+        pulling = np.concatenate([np.zeros(0, dtype=bool), *(each.pulling for each in multipliers)])
+        subproblem = Subproblem(loss, bounds, pulling, tolerance, negligible, near)
+        minimum = minimiser.minimise(subproblem, fluence, of_k)
         total += minimum.iterations
-        fluence = minimum.fluence
+        fluence, of_k = minimum.fluence, minimum.dose
         short = [each.short_gy(minimum.dose + beside.dose) for each in multipliers]
         if update < _RENEWALS:
             beside.renew(fluence)
@@ -265,12 +199,12 @@ def _minimise_lagrangian(
             choices = update + _AFTER_GIVING
             continue
         tolerance = min(max(worst, KKT_TOLERANCE), tolerance)
-        better = minimiser.multipliers(minimum, loss, bounds, np.concatenate(short)) if chosen else None
+        better = minimiser.multipliers(minimum, subproblem, np.concatenate(short)) if chosen else None
         at, choosing = 0, not chosen
         chosen = chosen or worst <= _CHOSEN or update + 1 >= choices
         for each, lack, error, before in zip(multipliers, short, errors, previous, strict=True):
             if better is not None:
-                each.take(better[1][at : at + lack.size])
+                each.take(better[2][at : at + lack.size])
                 at += lack.size
             elif error > max(_SLOW * before, CONSTRAINT_TOLERANCE):
                 each.penalty = min(4.0 * each.penalty, _HIGHEST_PENALTY * each.first_penalty)
@@ -279,9 +213,9 @@ def _minimise_lagrangian(
             else:
                 each.spare_fewer(dose)
         if better is not None:
-            fluence = better[0]
-    beside.renew(fluence)
-    return replace(minimum, dose=minimum.dose + beside.dose), total
+            fluence, of_k, _ = better
+    beside.renew(minimum.fluence)
+    return replace(minimum, dose=matrix.dose(minimum.fluence) + beside.dose), total
 
 
 def _renewed(constraint: DoseConstraint) -> float:

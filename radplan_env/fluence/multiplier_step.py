@@ -19,7 +19,7 @@ from .cholesky import FreeBlock, NotPositiveDefiniteError
 from .gram import Gram
 from .loss import Loss
 from .matrix import DoseOperator, Vector
-from .newton import Minimum, curvature_of
+from .newton import Minimum, stiffness
 from .pulls import lacking_dose
 
 _MOST_STEPS = 12
@@ -30,8 +30,8 @@ _ZERO = 1e-6  # of the largest fluence
 
 def multipliers(
     matrix: DoseOperator, loss: Loss, bounds: Loss, short_gy: Vector, minimum: Minimum, gram: Gram, ridge: float
-) -> tuple[Vector, Vector] | None:
-    """Return the fluence (bixels,) and the pulls (pieces,) with which the bounds that act would be met.
+) -> tuple[Vector, Vector, Vector] | None:
+    """Return fluence (bixels,), its K x (voxels,) and pulls (pieces,) with which the bounds that act would be met.
 
     None if the fluence does not halve what they are missed by, as where other bounds set in or bixels go to zero.
 
@@ -52,10 +52,10 @@ def multipliers(
     fluence, dose = minimum.fluence, minimum.dose
     bound_sign, lacking = lacking_dose(bounds, dose)
     free = fluence > _ZERO * fluence.max()
-    gram.update(curvature_of(loss, bounds, dose, lacking > 0), free, free)
+    gram.update(loss.derivatives(dose)[2] + stiffness(bounds, lacking > 0), free, free)
     acting = np.flatnonzero(lacking > 0)
     acting = acting[np.argsort(bounds.rows[acting], kind="stable")]
-    rows, sign, stiffness = bounds.rows[acting], bound_sign[acting], 2 * (bounds.under + bounds.over)[acting]
+    rows, sign, stiff = bounds.rows[acting], bound_sign[acting], 2 * (bounds.under + bounds.over)[acting]
     columns = gram.columns
     free = free[columns]
     if not free.any() or not acting.size:
@@ -71,15 +71,16 @@ def multipliers(
         step[columns] = block.solve(right, np.zeros(columns.size), free)[0]
         return step, sign * matrix.dose(step, rows)
 
-    more, whole_step = _conjugate_gradients(moved, short_gy[acting], stiffness, fluence.size)
+    more, whole_step = _conjugate_gradients(moved, short_gy[acting], stiff, fluence.size)
     pulls = np.zeros(bounds.rows.size)
-    pulls[acting] = np.maximum(stiffness * (lacking - short_gy)[acting] + more, 0.0)
+    pulls[acting] = np.maximum(stiff * (lacking - short_gy)[acting] + more, 0.0)
     moved_to = np.maximum(fluence + whole_step, 0.0)
-    after = short_gy - bound_sign * (matrix.dose(moved_to)[bounds.rows] - dose[bounds.rows])
+    moved_gy = matrix.dose(moved_to)
+    after = short_gy - bound_sign * (moved_gy - dose)[bounds.rows]
     now = np.zeros(bounds.rows.size)
     now[acting] = 1.0
     better = _missed(after, pulls) <= _BETTER * _missed(short_gy, now)
-    return (moved_to, pulls) if better else None
+    return (moved_to, moved_gy, pulls) if better else None
 
 
 def _conjugate_gradients(

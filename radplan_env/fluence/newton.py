@@ -86,6 +86,7 @@ def minimise(
     start: Vector,
     gram: Gram,
     *,
+    start_gy: Vector | None = None,
     tolerance: float,
     max_iterations: int,
     negligible: float = 0.0,
@@ -104,6 +105,8 @@ def minimise(
         Not negative.
     gram : Gram
         Of the same matrix and smoothness; its content is reused.
+    start_gy : ndarray, shape (voxels,), optional
+        K x of the start, if it is known.
     tolerance : float
         Ends when `kkt_residual` is below it, after one step at least.
     max_iterations : int
@@ -124,14 +127,14 @@ def minimise(
     """
     bounds = Loss.zero(loss.voxels) if bounds is None else bounds
     objective, loss = loss, loss + bounds
-    dose = matrix.dose(start)
+    dose = matrix.dose(start) if start_gy is None else start_gy
     scale = loss.best_step(np.zeros_like(dose), dose, _LARGEST_SCALE)
     fluence, dose = scale * start, scale * dose
     watch = everywhere = _Watch(loss, np.arange(dose.size))
     last_ridge = _LAST_RIDGE * float(np.finfo(gram.dtype).eps)
     for iteration in range(max_iterations + 1):
         if iteration >= _STEPS_THAT_SEE_ALL and (iteration - _STEPS_THAT_SEE_ALL) % _STEPS_BETWEEN_LOOKS == 0:
-            whole = dose if iteration == _STEPS_THAT_SEE_ALL else matrix.dose(fluence)
+            whole = dose if watch.sees_everything else matrix.dose(fluence)
             watch, dose = everywhere.narrowed(loss, whole)
         value, slope, curvature = watch.loss.derivatives(dose)
         active = np.flatnonzero(curvature)  # where it is 0, so is the slope
@@ -146,7 +149,7 @@ def minimise(
         residual = kkt_residual(fluence, gradient, max(value, negligible))
         # A change of multipliers too small for the tolerance still asks for a step, or they would never take effect.
         if residual == 0 or (residual <= tolerance and iteration > 0) or iteration == max_iterations:
-            whole = matrix.dose(fluence)
+            whole = dose if watch.sees_everything else matrix.dose(fluence)
             if watch.sees_all_of(loss, whole) or iteration == max_iterations:
                 break
             watch, dose = everywhere.narrowed(loss, whole)
@@ -162,9 +165,12 @@ def minimise(
         pivoting = 0 < np.count_nonzero(held) <= _CROWD * np.count_nonzero(needed)
         if pivoting and iteration == 0 and pulling is not None:
             held |= pulling
-        gram.update(curvature_of(objective, bounds, seen, held), needed, likely)
+        of_objective = objective.derivatives(seen)[2]
+        gram.update(of_objective + stiffness(bounds, held), needed, likely)
         pulls = Pulls(matrix, bounds, seen, gram.columns, gram.dtype, held=held) if pivoting else None
-        step = _step(gram, ridge, gradient, fluence, pulls)
+        # Multipliers that are new at the start of a round pull at bixels that they will not move from zero.
+        free = fluence > 0 if pivoting and iteration == 0 else None
+        step = _step(gram, ridge, gradient, fluence, free, pulls, of_objective)
         change = matrix.dose(step, watch.rows)
         shrinking = step < 0
         longest = min(float((fluence[shrinking] / -step[shrinking]).min(initial=_LONGEST_STEP)), _LONGEST_STEP)
@@ -191,6 +197,11 @@ class _Watch:
         self.loss = loss.on(rows) if rows.size < loss.voxels else loss
         self._voxels = loss.voxels
 
+    @property
+    def sees_everything(self) -> bool:
+        """Whether the steps follow every voxel's dose."""
+        return self.rows.size == self._voxels
+
     def narrowed(self, loss: Loss, dose: Vector) -> tuple[_Watch, Vector]:
         """Return a watch on the voxels near or beyond their threshold, of those seen now, and their dose."""
         near = np.flatnonzero(self.loss.near(dose, _MARGIN))
@@ -209,9 +220,9 @@ class _Watch:
         return whole
 
 
-def curvature_of(objective: Loss, bounds: Loss, dose: Vector, held: NDArray[np.bool_]) -> Vector:
-    """Curvature (voxels,) of the objective and of the bounds held."""
-    curvature = objective.derivatives(dose)[2]
+def stiffness(bounds: Loss, held: NDArray[np.bool_]) -> Vector:
+    """Curvature (voxels,) of the bounds held."""
+    curvature = np.zeros(bounds.voxels)
     np.add.at(curvature, bounds.rows[held], 2 * (bounds.under + bounds.over)[held])
     return curvature
 
@@ -224,10 +235,24 @@ def _along(smoothness: Smoothness | None, fluence: Vector, step: Vector) -> tupl
     return float(change @ fluence), float(change @ step)
 
 
-def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector, pulls: Pulls | None) -> Vector:
+def _step(
+    gram: Gram,
+    ridge: float,
+    gradient: Vector,
+    fluence: Vector,
+    free: NDArray[np.bool_] | None,
+    pulls: Pulls | None,
+    of_objective: Vector,
+) -> Vector:
     """Minimise the local model over the Gram matrix's columns; the others stay where they are, at zero."""
     columns = gram.columns
     mean = max(float(np.diagonal(gram.lower).mean()), np.finfo(float).tiny) if columns.size else 1.0
+
+    def hold(acting: NDArray[np.bool_]) -> Vector:
+        assert pulls is not None
+        gram.revise(of_objective + stiffness(pulls.bounds, pulls.hold(acting)))
+        return gradient[columns] + pulls.slope
+
     step = np.zeros_like(fluence)
     step[columns] = bounded_qp.minimise(
         gram.lower,
@@ -235,6 +260,8 @@ def _step(gram: Gram, ridge: float, gradient: Vector, fluence: Vector, pulls: Pu
         gradient[columns] if pulls is None else gradient[columns] + pulls.slope,
         fluence[columns],
         pulls,
+        free=None if free is None else free[columns],
+        hold=hold,
         negligible=_FEW if ridge > _ROUGH_RIDGE else 0.0,
         max_pivots=_MOST_PIVOTS,
     )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from radplan_env.beams import Bixels
@@ -18,6 +17,7 @@ from .gram import Base, Gram
 from .lagrangian import LagrangianSolver
 from .loss import Loss
 from .matrix import DoseOperator, InfluenceMatrix, Vector
+from .minimiser import Subproblem
 from .multiplier_step import multipliers
 from .smoothness import Smoothness
 from .solver import FluenceProblem
@@ -43,7 +43,7 @@ def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> Lagrangian
 
 
 class _NewtonMinimiser:
-    """Newton's method for the losses of one solve: see `lagrangian.Minimiser`."""
+    """Newton's method for the subproblems of one solve: see `minimiser.Minimiser`."""
 
     def __init__(
         self,
@@ -62,41 +62,33 @@ class _NewtonMinimiser:
     def improved(self, loss: Loss, fluence: Vector) -> Vector:
         return fluence if self._coarse is None else self._coarse.start(loss, fluence)
 
-    def minimise(
-        self,
-        loss: Loss,
-        bounds: Loss,
-        start: Vector,
-        *,
-        pulling: NDArray[np.bool_],
-        tolerance: float,
-        negligible: float,
-        near: bool,
-    ) -> newton.Minimum:
-        ridge = min(_UPDATE_RIDGE, self._ridge) if near else newton.FIRST_RIDGE
+    def minimise(self, subproblem: Subproblem, start: Vector, start_gy: Vector) -> newton.Minimum:
+        ridge = min(_UPDATE_RIDGE, self._ridge) if subproblem.near else newton.FIRST_RIDGE
         iterations = 0
         for gram, most in zip(self._grams, _MAX_ITERATIONS[-len(self._grams) :], strict=True):
             minimum = newton.minimise(
                 self._matrix,
-                loss,
+                subproblem.loss,
                 start,
                 gram,
-                tolerance=tolerance,
+                start_gy=start_gy,
+                tolerance=subproblem.tolerance,
                 max_iterations=most,
-                negligible=negligible,
+                negligible=subproblem.negligible,
                 ridge=ridge,
                 smoothness=self._smoothness,
-                bounds=bounds,
-                pulling=pulling,
+                bounds=subproblem.bounds,
+                pulling=subproblem.pulling,
             )
             iterations += minimum.iterations
-            if minimum.kkt_residual <= tolerance:
+            if minimum.kkt_residual <= subproblem.tolerance:
                 break
-            start, ridge = minimum.fluence, _UPDATE_RIDGE
+            start, start_gy, ridge = minimum.fluence, minimum.dose, _UPDATE_RIDGE
         self._ridge = minimum.ridge or _UPDATE_RIDGE
         return replace(minimum, iterations=iterations)
 
     def multipliers(
-        self, minimum: newton.Minimum, loss: Loss, bounds: Loss, short_gy: Vector
-    ) -> tuple[Vector, Vector] | None:
+        self, minimum: newton.Minimum, subproblem: Subproblem, short_gy: Vector
+    ) -> tuple[Vector, Vector, Vector] | None:
+        loss, bounds = subproblem.loss, subproblem.bounds
         return multipliers(self._matrix, loss, bounds, short_gy, minimum, self._grams[0], self._ridge)

@@ -153,8 +153,8 @@ def test_multipliers_of_newton_meet_the_bounds_at_once() -> None:
     short = wanted - k.dose(first.fluence)[rows]
     found = multipliers(k, loss, bounds(pulls), short, first, Gram(k, np.float64), 1e-9)
     assert found is not None
-    last = minimum(found[1], found[0])
-    acting = found[1] > 0
+    last = minimum(found[2], found[0])
+    acting = found[2] > 0
     missed = wanted - k.dose(last.fluence)[rows]
     assert np.abs(missed[acting]).max() < 0.05 * np.abs(short).max()
 
