@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ Matrix = NDArray[Any]
 
 _FULL_EXCHANGES = 3  # Kim & Park (2011) let the number of infeasible variables fail to shrink this often
 _MOST_BORDERS = 0.08  # of all variables; beyond it, factorising again is faster
-_MANY = 0.4  # switched pulls, relative to the variables: they cost more as borders than in H
 _ACCURACY = 8.0  # of signs, in units of the precision's rounding
 
 
@@ -29,7 +27,6 @@ def minimise(
     pulls: Pulls | None = None,
     *,
     free: NDArray[np.bool_] | None = None,
-    hold: Callable[[NDArray[np.bool_]], Vector] | None = None,
     negligible: float = 0.0,
     max_pivots: int = 40,
 ) -> Vector:
@@ -51,9 +48,6 @@ def minimise(
         Of which H and the gradient hold those that are `held`.
     free : ndarray of bool, shape (n,), optional
         Variables that are likely to end above zero.
-    hold : callable, optional
-        Has `lower` and `pulls` hold the pulls given (pulls,) and no others, and returns the gradient that goes with
-        them; called when many have switched.
     max_pivots : int
         Stop after this many exchanges with the best guess so far; the caller's line search judges it.
 
@@ -69,9 +63,6 @@ def minimise(
     step, block = np.zeros_like(x), None
     for _ in range(max_pivots):
         given, switched = np.where(free, 0.0, -x), np.flatnonzero(act != now)
-        if hold is not None and switched.size > _MANY * x.size:
-            gradient, now, block = hold(act.copy()), act.copy(), None
-            switched = switched[:0]
         right = -gradient - _times(lower, ridge, given)
         if block is None or block.changes(free).size > _MOST_BORDERS * x.size:
             block, ridge = _factorised(lower, ridge, free, pulls)

@@ -101,7 +101,12 @@ class Gram:
         else:
             if (needed | likely).sum() < _SPARE * self.columns.size:
                 self._keep(needed | likely)
-            self.revise(curvature)
+            before = np.diagonal(self.lower).copy()
+            change = curvature - self._curvature
+            self._add(change, changed[change[changed] > 0])
+            self._add(-change, changed[change[changed] < 0], sign=-1)
+            if (np.diagonal(self.lower) < _CANCELLED * before).any():
+                self._build(curvature, needed)  # what is left of a column has lost its digits
             missing = needed.copy()
             missing[self.columns] = False
             if missing.any():
@@ -109,18 +114,6 @@ class Gram:
                 missing[self.columns] = False
                 self._extend(curvature, missing)
         self._curvature = curvature
-
-    def revise(self, curvature: Vector) -> None:
-        """Bring `lower` to this curvature (voxels,), with the columns that it has."""
-        before = np.diagonal(self.lower).copy()
-        change = curvature - self._curvature
-        self._add(change, np.flatnonzero(change > 0))
-        self._add(-change, np.flatnonzero(change < 0), sign=-1)
-        self._curvature = curvature
-        if (np.diagonal(self.lower) < _CANCELLED * before).any():  # what is left of a column has lost its digits
-            present = np.zeros(self._matrix.shape[1], dtype=bool)
-            present[self.columns] = True
-            self._build(curvature, present)
 
     def _build(self, curvature: Vector, needed: NDArray[np.bool_]) -> None:
         self.columns = self._in_order(needed)

@@ -19,7 +19,7 @@ from .cholesky import FreeBlock, NotPositiveDefiniteError
 from .gram import Gram
 from .loss import Loss
 from .matrix import DoseOperator, Vector
-from .newton import Minimum, stiffness
+from .newton import Minimum, curvature_of
 from .pulls import lacking_dose
 
 _MOST_STEPS = 12
@@ -52,10 +52,10 @@ def multipliers(
     fluence, dose = minimum.fluence, minimum.dose
     bound_sign, lacking = lacking_dose(bounds, dose)
     free = fluence > _ZERO * fluence.max()
-    gram.update(loss.derivatives(dose)[2] + stiffness(bounds, lacking > 0), free, free)
+    gram.update(curvature_of(loss, bounds, dose, lacking > 0), free, free)
     acting = np.flatnonzero(lacking > 0)
     acting = acting[np.argsort(bounds.rows[acting], kind="stable")]
-    rows, sign, stiff = bounds.rows[acting], bound_sign[acting], 2 * (bounds.under + bounds.over)[acting]
+    rows, sign, stiffness = bounds.rows[acting], bound_sign[acting], 2 * (bounds.under + bounds.over)[acting]
     columns = gram.columns
     free = free[columns]
     if not free.any() or not acting.size:
@@ -71,9 +71,9 @@ def multipliers(
         step[columns] = block.solve(right, np.zeros(columns.size), free)[0]
         return step, sign * matrix.dose(step, rows)
 
-    more, whole_step = _conjugate_gradients(moved, short_gy[acting], stiff, fluence.size)
+    more, whole_step = _conjugate_gradients(moved, short_gy[acting], stiffness, fluence.size)
     pulls = np.zeros(bounds.rows.size)
-    pulls[acting] = np.maximum(stiff * (lacking - short_gy)[acting] + more, 0.0)
+    pulls[acting] = np.maximum(stiffness * (lacking - short_gy)[acting] + more, 0.0)
     moved_to = np.maximum(fluence + whole_step, 0.0)
     moved_gy = matrix.dose(moved_to)
     after = short_gy - bound_sign * (moved_gy - dose)[bounds.rows]

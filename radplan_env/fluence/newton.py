@@ -165,12 +165,11 @@ def minimise(
         pivoting = 0 < np.count_nonzero(held) <= _CROWD * np.count_nonzero(needed)
         if pivoting and iteration == 0 and pulling is not None:
             held |= pulling
-        of_objective = objective.derivatives(seen)[2]
-        gram.update(of_objective + stiffness(bounds, held), needed, likely)
+        gram.update(curvature_of(objective, bounds, seen, held), needed, likely)
         pulls = Pulls(matrix, bounds, seen, gram.columns, gram.dtype, held=held) if pivoting else None
         # Multipliers that are new at the start of a round pull at bixels that they will not move from zero.
         free = fluence > 0 if pivoting and iteration == 0 else None
-        step = _step(gram, ridge, gradient, fluence, free, pulls, of_objective)
+        step = _step(gram, ridge, gradient, fluence, free, pulls)
         change = matrix.dose(step, watch.rows)
         shrinking = step < 0
         longest = min(float((fluence[shrinking] / -step[shrinking]).min(initial=_LONGEST_STEP)), _LONGEST_STEP)
@@ -220,9 +219,9 @@ class _Watch:
         return whole
 
 
-def stiffness(bounds: Loss, held: NDArray[np.bool_]) -> Vector:
-    """Curvature (voxels,) of the bounds held."""
-    curvature = np.zeros(bounds.voxels)
+def curvature_of(objective: Loss, bounds: Loss, dose: Vector, held: NDArray[np.bool_]) -> Vector:
+    """Curvature (voxels,) of the objective and of the bounds held."""
+    curvature = objective.derivatives(dose)[2]
     np.add.at(curvature, bounds.rows[held], 2 * (bounds.under + bounds.over)[held])
     return curvature
 
@@ -242,17 +241,10 @@ def _step(
     fluence: Vector,
     free: NDArray[np.bool_] | None,
     pulls: Pulls | None,
-    of_objective: Vector,
 ) -> Vector:
     """Minimise the local model over the Gram matrix's columns; the others stay where they are, at zero."""
     columns = gram.columns
     mean = max(float(np.diagonal(gram.lower).mean()), np.finfo(float).tiny) if columns.size else 1.0
-
-    def hold(acting: NDArray[np.bool_]) -> Vector:
-        assert pulls is not None
-        gram.revise(of_objective + stiffness(pulls.bounds, pulls.hold(acting)))
-        return gradient[columns] + pulls.slope
-
     step = np.zeros_like(fluence)
     step[columns] = bounded_qp.minimise(
         gram.lower,
@@ -261,7 +253,6 @@ def _step(
         fluence[columns],
         pulls,
         free=None if free is None else free[columns],
-        hold=hold,
         negligible=_FEW if ridge > _ROUGH_RIDGE else 0.0,
         max_pivots=_MOST_PIVOTS,
     )

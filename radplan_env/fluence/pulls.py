@@ -46,7 +46,6 @@ class Pulls:
 
     Attributes
     ----------
-    bounds : Loss
     lacking : ndarray, shape (pulls,)
         s (t − d): how much dose each lacks, or has to spare if negative.
     held : ndarray of bool, shape (pulls,)
@@ -74,24 +73,17 @@ class Pulls:
         held = lacking > 0 if held is None else held
         near = np.flatnonzero(held | (lacking > -reach * np.abs(bounds.threshold)))
         near = near[np.argsort(bounds.rows[near], kind="stable")]
-        self.bounds, self.lacking = bounds, lacking[near]
+        stiffness = 2 * (bounds.under + bounds.over)[near]
+        self.lacking, self.held = lacking[near], held[near]
+        self.corner = np.where(self.held, 1.0, -1.0) / stiffness
+        idle = np.flatnonzero(self.held & (self.lacking < 0))
+        against = -(stiffness * self.lacking * sign[near])[idle]
+        self.slope: Vector = matrix.adjoint(against, bounds.rows[near[idle]])[columns]
         self.scale_gy = float(np.abs(bounds.threshold[near]).max(initial=0.0))
-        self._pieces, self._voxels, self._sign = near, bounds.rows[near], sign[near]
+        self._voxels, self._sign = bounds.rows[near], sign[near]
         self._matrix, self._columns, self._dtype = matrix, columns, dtype
         self._place = np.full(near.size, -1)
         self._dense: Matrix = np.zeros((0, columns.size), dtype=dtype)
-        self.hold(held[near])
-
-    def hold(self, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Reckon with other pulls (pulls,) in H, and return which of the bounds (pieces,) these are."""
-        stiffness = 2 * (self.bounds.under + self.bounds.over)[self._pieces]
-        self.held, self.corner = held, np.where(held, 1.0, -1.0) / stiffness
-        idle = np.flatnonzero(held & (self.lacking < 0))
-        against = -(stiffness * self.lacking * self._sign)[idle]
-        self.slope: Vector = self._matrix.adjoint(against, self._voxels[idle])[self._columns]
-        pieces = np.zeros(self.bounds.rows.size, dtype=bool)
-        pieces[self._pieces] = held
-        return pieces
 
     def along(self, step: Vector) -> Vector:
         """Return s kᵀp of every pull for a step (columns,)."""
