@@ -69,15 +69,24 @@ def against(revision: str, case: str, data: Path, patients: Sequence[str], seed:
         new = stack.enter_context(_Solver(ROOT, folder))
         unknown = sorted(set(OPTIONAL) - set(old.knows) & set(new.knows))
         print("left out on both sides: " + (", ".join(OPTIONAL[name] for name in unknown) or "nothing"), flush=True)
-        results = [
-            result for patient in patients for result in _patient(old, new, case, data, patient, seed, folder, unknown)
-        ]
+        results: list[Compared] = []
+        for patient in patients:
+            results += _patient(old, new, case, data, patient, seed, folder, unknown)
+            print(f"so far: {json.dumps(_figures(results))}", flush=True)
+    return _figures(results)
+
+
+def _figures(results: Sequence[Compared]) -> dict[str, float]:
     median, score = np.median, [abs(result.score[1] - result.score[0]) for result in results]
 
     def ratio(*kinds: str) -> float:
         return round(float(median([result.ratio for result in results if result.kind in kinds] or [np.nan])), 2)
 
+    warm = [result.seconds for result in results if result.kind in ("step", "wide")]
+    before, after = median(warm, axis=0)
     return {
+        "warm_seconds_before": round(float(before), 2),
+        "warm_seconds": round(float(after), 2),
         "warm_ratio": ratio("step", "wide"),
         "cold_ratio": ratio("cold"),
         "limits_ratio": ratio("limits", "limits, step"),
@@ -87,9 +96,8 @@ def against(revision: str, case: str, data: Path, patients: Sequence[str], seed:
     }
 
 
-def _patient(
-    old: _Solver, new: _Solver, case: str, data: Path, patient: str, seed: int, folder: Path, unknown: Sequence[str]
-) -> Iterator[Compared]:
+def loaded(case: str, data: Path, patient: str) -> tuple[Any, Any, Any]:
+    """Return a training patient, its planning system at fidelity `fast`, and the template's beams."""
     from radplan_env.planning import PlanningSystem
     from radplan_env.protocol import load_protocol
     from radplan_env.sources import openkbp, synthetic
@@ -99,6 +107,13 @@ def _patient(
     of_case = cohort[cohort.ids.index(f"openkbp/{patient}") if case == "openkbp" else int(patient)]
     system = PlanningSystem(of_case, load_protocol(site), fidelity="fast", progress=False)
     beams = system._beams(system.gantry_angles_deg, system.collimator_angles_deg)
+    return of_case, system, beams
+
+
+def _patient(
+    old: _Solver, new: _Solver, case: str, data: Path, patient: str, seed: int, folder: Path, unknown: Sequence[str]
+) -> Iterator[Compared]:
+    of_case, system, beams = loaded(case, data, patient)
     _save(folder / "patient", {"matrix": beams.k.matrix, "bixels": _as_dict(beams.k.bixels)})
     _save(folder / "beyond", None if "beyond_k" in unknown else (beams.seen, beams.k.bixels))
     for solver in (old, new):
@@ -111,7 +126,7 @@ def _patient(
         problem = _numbered(system, beams, parameters, start, unknown, folder)
         answers = [solver.ask("solve", problem) for solver in (old, new)]
         found = [_load(folder / f"solution-{solver.name}") for solver in (old, new)]
-        posed = _problem(system, beams, parameters, start)
+        posed = problem_of(system, beams, parameters, start)
         if "smoothness" in unknown:
             posed = replace(posed, smoothness=None)
         values, scores = [], []
@@ -142,7 +157,7 @@ def _patient(
     yield result
     plan = cold
     for kind in ("step", "step", "step", "wide", "wide"):
-        parameters = _stepped(parameters, rng, kind)
+        parameters = stepped(parameters, rng, kind)
         result, plan = compare(kind, parameters, plan)
         yield result
     limited = replace(
@@ -151,10 +166,12 @@ def _patient(
     result, held = compare("limits", limited, cold)
     yield result
     if result.met[1]:
-        yield compare("limits, step", _stepped(limited, rng, "step"), held)[0]
+        yield compare("limits, step", stepped(limited, rng, "step"), held)[0]
 
 
-def _stepped(parameters: Any, rng: np.random.Generator, kind: str) -> Any:
+def stepped(parameters: Any, rng: np.random.Generator, kind: str) -> Any:
+    """Return parameters with every weight multiplied by 0.9 or 1.1 (a "step"), or by 0.5 to 1.5."""
+
     def factor() -> float:
         return float(rng.choice([0.9, 1.1]) if kind == "step" else rng.uniform(0.5, 1.5))
 
@@ -175,7 +192,8 @@ def _limits(evaluation: Any) -> tuple[Any, ...]:
     return tuple(limits)
 
 
-def _problem(system: Any, beams: Any, parameters: Any, start: Any) -> inner.FluenceProblem:
+def problem_of(system: Any, beams: Any, parameters: Any, start: Any) -> inner.FluenceProblem:
+    """Return the inner loop's problem that parameters pose."""
     smoothness = beams.smoothness(system._smoothness(parameters))
     problem: inner.FluenceProblem = system._inner.problem(parameters, start, smoothness, beams.beyond_k)
     return problem
@@ -183,7 +201,7 @@ def _problem(system: Any, beams: Any, parameters: Any, start: Any) -> inner.Flue
 
 def _numbered(system: Any, beams: Any, parameters: Any, start: Any, unknown: Sequence[str], folder: Path) -> str:
     """Save a problem in plain terms and return its file's name."""
-    problem = _problem(system, beams, parameters, start)
+    problem = problem_of(system, beams, parameters, start)
 
     def plain(each: Any) -> dict[str, Any]:
         return {name: value for name, value in _as_dict(each).items() if name not in unknown}

@@ -113,20 +113,30 @@ def timed(envs: Vectors, steps: int) -> tuple[float, NDArray[np.float64]]:
     return envs.num_envs * steps / (time.perf_counter() - started), np.array(rewards)
 
 
-def most_of_a_batch(case: Case, settings: Settings, steps: int) -> dict[str, Figure]:
-    """How many times more steps a batch on one patient could make at most, by the shares of a warm step on one core."""
+def warm_step(case: Case, settings: Settings, steps: int) -> dict[str, Figure]:
+    """CPU seconds of a warm step, verdict included; and how many times more a batch on one patient could make at most.
+
+    By the shares of a step on one core.
+    """
     with closing(ours([case], settings)) as envs:
-        actions = np.random.default_rng(SEED).uniform(-1, 1, (steps + 1, *envs.action_space.shape)).astype(np.float32)  # type: ignore[misc]
-        envs.step(actions[0])
-        parts = shares(lambda: [envs.step(each) for each in actions[1:]])
+        actions = np.random.default_rng(SEED).uniform(-1, 1, (2 * steps + 1, *envs.action_space.shape))  # type: ignore[misc]
+        first, *others = actions.astype(np.float32)
+        envs.step(first)
+        seconds = []
+        for each in others[:steps]:
+            began = time.process_time()
+            envs.step(each)
+            seconds.append(time.process_time() - began)
+        parts = shares(lambda: [envs.step(each) for each in others[steps:]])
     print("share of a warm step: " + ", ".join(f"{part} {share:.0%}" for part, share in parts.items()))
     products = sum(parts[part] for part in PRODUCTS)
-    bounds = {
+    figures = {
+        "CPU seconds of a warm step": round(float(np.median(seconds)), 2),
         "batch at most, products with K free": round(1 / (1 - products), 2),
         "batch at most, Hessians free as well": round(1 / (1 - products - parts["Hessian"]), 2),
     }
-    print(", ".join(f"{name}: × {bound}" for name, bound in bounds.items()))
-    return {**bounds}
+    print(", ".join(f"{name}: {figure}" for name, figure in figures.items()))
+    return {**figures}
 
 
 def main(args: Args) -> None:
@@ -138,7 +148,7 @@ def main(args: Args) -> None:
     settings = {
         "id": f"radplan_env:{environment_id(site_id(args.site))}",
         "fidelity": args.fidelity,
-        "budget": args.steps + 1,
+        "budget": 2 * args.steps + 1,
         "relative_step": 0.1,
         "progress": False,
     }
@@ -160,7 +170,7 @@ def main(args: Args) -> None:
         figures[f"ratio to SyncVectorEnv {count} {layout}"] = round(ratios[0], 3)
         figures[f"ratio to AsyncVectorEnv {count} {layout}"] = round(ratios[1], 3)
     print(f"rewards identical: {identical}")
-    figures |= most_of_a_batch(cohort[0], settings, args.steps)
+    figures |= warm_step(cohort[0], settings, args.steps)
     print_figures("environments", {**figures, "identical": identical})
 
 
