@@ -88,7 +88,7 @@ class DeviceMinimiser:
                 if last or residual <= subproblem.tolerance:
                     break
             step = self._step(curvature, gradient, x, ridge)
-            change, rough = (self._k @ self._on_device(step)).double().cpu().numpy(), self._roughness @ step
+            change, rough = (self._k @ self._on_device(step)).double().cpu().numpy(), self._roughened(step)
             length = loss.best_step(dose, change, 1.0, float(rough @ x), float(rough @ step))
             x, dose = np.maximum(x + length * step, 0.0), dose + length * change
             ridge = max(0.3 * ridge, LAST_RIDGE) if length > 0.3 else ridge
@@ -99,8 +99,12 @@ class DeviceMinimiser:
     ) -> tuple[float, Vector, Vector]:
         """Return the value, its derivative by the fluence (bixels,) and its curvature by the dose (voxels,)."""
         value, slope, curvature = loss.derivatives(dose)
-        active, rough = np.flatnonzero(curvature), self._roughness @ x
+        active, rough = np.flatnonzero(curvature), self._roughened(x)
         return value + 0.5 * float(rough @ x), adjoint(slope[active], active) + rough, curvature
+
+    def _roughened(self, x: Vector) -> Vector:
+        product: Vector = self._roughness @ x
+        return product
 
     def _adjoint(self, values: Vector, rows: Rows) -> Vector:
         whole = np.zeros(len(self._k))
@@ -131,7 +135,9 @@ class DeviceMinimiser:
 
     def _hessian(self, curvature: Vector) -> torch.Tensor:
         hessian, root = self._on_device(self._roughness.toarray()), self._on_device(np.sqrt(curvature))
-        for some in root.nonzero()[:, 0].split(ROWS):
+        rows = root.nonzero()[:, 0]
+        for at in range(0, len(rows), ROWS):
+            some = rows[at : at + ROWS]
             scaled = root[some, None] * self._k[some]
             hessian += scaled.T @ scaled
         return hessian
