@@ -103,8 +103,7 @@ class DeviceMinimiser:
         return value + 0.5 * float(rough @ x), adjoint(slope[active], active) + rough, curvature
 
     def _roughened(self, x: Vector) -> Vector:
-        product: Vector = self._roughness @ x
-        return product
+        return np.asarray(self._roughness @ x)
 
     def _adjoint(self, values: Vector, rows: Rows) -> Vector:
         whole = np.zeros(len(self._k))

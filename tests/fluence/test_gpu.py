@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 from benchmarks.gpu import solver
 
 
+@pytest.mark.slow  # torch
 @pytest.mark.parametrize("seed", range(2))
 def test_it_finds_our_plans(seed: int) -> None:
     rng = np.random.default_rng(seed)
