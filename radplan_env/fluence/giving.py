@@ -40,16 +40,16 @@ def those_that_give(
     scale : float
         Of the objective.
     """
-    price = np.array([each.price(error) for each, error in zip(multipliers, errors, strict=True)]) / scale
+    price = np.array([each.price(error) for each, error in zip(multipliers, errors, strict=True)])
     missed = np.array(errors) > LEFT_TO_ROUNDING
     may = np.array([each.constraint.relation != "=" for each in multipliers], dtype=bool)
     coverage = np.array([each.constraint.coverage for each in multipliers], dtype=bool)
     stiff = np.array([each.penalty >= _STIFF * each.first_penalty for each in multipliers], dtype=bool)
     stays = np.array(errors) > _FALLS * np.array(before)
-    fights = may & stiff & missed & stays & (price > _TOO_DEAR)
+    fights = may & stiff & missed & stays & (price > _TOO_DEAR * scale)
     limit, of_coverage = may & ~coverage, (fights & coverage).any()
     in_turn = (
-        fights.any() & limit & (price > _DEAR) & (missed | of_coverage),
+        fights.any() & limit & (price > _DEAR * scale) & (missed | of_coverage),
         of_coverage & limit & (price > 0),
         fights,
     )
