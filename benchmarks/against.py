@@ -91,6 +91,7 @@ def _figures(results: Sequence[Compared]) -> dict[str, float]:
         "cold_ratio": ratio("cold"),
         "limits_ratio": ratio("limits", "limits, step"),
         "worst_objective_gap": round(max(result.gap for result in results), 6),
+        "worst_objective_gap_both_met": round(max(result.gap for result in results if all(result.met)), 6),
         "median_score_difference": round(float(median(score)), 3),
         "worst_score_difference": round(max(score), 3),
     }
