@@ -129,11 +129,11 @@ def warm_step(case: Case, settings: Settings, steps: int) -> dict[str, Figure]:
             seconds.append(time.process_time() - began)
         parts = shares(lambda: [envs.step(each) for each in others[steps:]])
     print("share of a warm step: " + ", ".join(f"{part} {share:.0%}" for part, share in parts.items()))
-    products = sum(parts[part] for part in PRODUCTS)
+    products = sum(parts.get(part, 0.0) for part in PRODUCTS)
     figures = {
         "CPU seconds of a warm step": round(float(np.median(seconds)), 2),
         "batch at most, products with K free": round(1 / (1 - products), 2),
-        "batch at most, Hessians free as well": round(1 / (1 - products - parts["Hessian"]), 2),
+        "batch at most, Hessians free as well": round(1 / (1 - products - parts.get("Hessian", 0.0)), 2),
     }
     print(", ".join(f"{name}: {figure}" for name, figure in figures.items()))
     return {**figures}

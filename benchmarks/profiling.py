@@ -11,15 +11,18 @@ from unittest import mock
 from radplan_env import threads
 
 PARTS = {
-    "K x": ("matrix.py", "dose"),
-    "gradient": ("matrix.py", "adjoint_and_diagonal"),
-    "gradient, no diagonal": ("matrix.py", "adjoint"),
-    "Hessian": ("gram.py", "update"),
-    "quadratic program": ("bounded_qp.py", "minimise"),
-    "line search": ("loss.py", "best_step"),
-    "coarse start": ("coarse.py", "start"),
+    "K x": ("fluence/matrix.py", "dose"),
+    "gradient": ("fluence/matrix.py", "adjoint_and_diagonal"),
+    "gradient, no diagonal": ("fluence/matrix.py", "adjoint"),
+    "Hessian": ("fluence/gram.py", "update"),
+    "quadratic program": ("fluence/bounded_qp.py", "minimise"),
+    "line search": ("fluence/loss.py", "best_step"),
+    "coarse start": ("fluence/coarse.py", "start"),
+    "dose beyond K": ("planning/beam_set.py", "_beyond_k"),
+    "verdict": ("verdict/judge.py", "judge"),
+    "dose shown": ("planning/beam_set.py", "dose_shown"),
 }
-"""What a solve spends its time on: file and function."""
+"""What a solve or a step spends its time on: file and function."""
 PRODUCTS = ("K x", "gradient", "gradient, no diagonal")
 """Those that are products with K."""
 
@@ -37,6 +40,6 @@ def shares(work: Callable[[], object]) -> Mapping[str, float]:
     spent = dict.fromkeys(PARTS, 0.0)
     for (file, _, function), (_, _, _, cumulative, _) in stats.stats.items():  # type: ignore[attr-defined]
         for part, (its_file, its_function) in PARTS.items():
-            if function == its_function and file.endswith(f"fluence{os.sep}{its_file}"):
+            if function == its_function and file.replace(os.sep, "/").endswith(its_file):
                 spent[part] += cumulative
-    return {part: seconds / total for part, seconds in spent.items()}
+    return {part: seconds / total for part, seconds in spent.items() if seconds > 0}
