@@ -7,7 +7,8 @@ same rewards, to the last bit. Before the clock starts, dose-influence matrices 
 AsyncVectorEnv has a process for each sub-environment; the other two share this one.
 
 Last, what sub-environments on one patient could gain at most if they shared work: the time of a step that products with
-K take, and that together with Hessians, if either cost nothing (Amdahl). Targets' Hessians are shared already.
+K take, and that together with Hessians, if either cost nothing (Amdahl). Targets' Hessians are shared already. And the
+CPU seconds of a warm step, verdict included, and of a new patient.
 
   python benchmarks/environments.py
   python benchmarks/environments.py --environments 1 4 --steps 2 --patients one
@@ -139,9 +140,18 @@ def warm_step(case: Case, settings: Settings, steps: int) -> dict[str, Figure]:
     return {**figures}
 
 
+def new_patient(case: Case, settings: Settings) -> dict[str, Figure]:
+    """CPU seconds from a case to an episode on it: K, its rays and points, and what the verdict needs."""
+    began = time.process_time()
+    with closing(ours([case], settings)):
+        seconds = round(time.process_time() - began, 2)
+    print(f"CPU seconds of a new patient: {seconds}")
+    return {"CPU seconds of a new patient": seconds}
+
+
 def main(args: Args) -> None:
     print_machine(("numpy", "numba", "gymnasium"))
-    count = max(args.environments) if "different" in args.patients else 1
+    count = max([2, *(args.environments if "different" in args.patients else ())])
     prostate = args.site == "prostate"
     patients = synthetic.load("train", count) if prostate else islice(openkbp.load(args.data, "train"), count)
     cohort = list(tqdm(patients, desc="patients", leave=False))
@@ -171,6 +181,7 @@ def main(args: Args) -> None:
         figures[f"ratio to AsyncVectorEnv {count} {layout}"] = round(ratios[1], 3)
     print(f"rewards identical: {identical}")
     figures |= warm_step(cohort[0], settings, args.steps)
+    figures |= new_patient(cohort[1], settings)
     print_figures("environments", {**figures, "identical": identical})
 
 
