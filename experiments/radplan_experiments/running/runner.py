@@ -261,13 +261,14 @@ def prepare(settings: Settings, case_id: str, path: Path) -> None:
 def facts(system: PlanningSystem) -> dict[str, Any]:
     """What is known of a case, and what the protocol says of its reference plan, where it has one."""
     case, reference = system.case, system.reference
+    taken = [f"{own} is planned as {name}" for name, own in system.protocol.case_name.items() if own != name]
     return {
         "case": case.id,
         "digest": case.digest(),
         "synthetic": case.synthetic,
         "missing": list(system.protocol.missing),
         "unmapped": list(case.unmapped),
-        "notes": list(case.notes),
+        "notes": [*case.notes, *taken],
         "reference": None if reference is None else {**reference.to_dict(), "scaled_by": system.reference_scaled_by},
     }
 
