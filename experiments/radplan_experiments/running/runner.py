@@ -18,6 +18,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+import radplan_agents
 from radplan_agents.agent import Agent, EpisodeInterruptedError
 from radplan_agents.llm import Session
 from radplan_agents.privacy import is_own_patient
@@ -41,12 +42,7 @@ PACKAGES = ("radplan-env", "numpy", "scipy", "numba", "pyRadPlan", "gymnasium")
 
 def episode(env: gymnasium.Env[Any, Any], agent: Agent, case: str, seed: int) -> Iterator[Plan]:
     """Let an agent plan a case; yield the plan of each solve."""
-    observation, info = env.reset(seed=seed, options={"case": case})
-    agent.reset(observation, info)
-    over = False
-    while not over and (action := agent.act(observation, info)) is not None:
-        observation, _, terminated, truncated, info = env.step(action)
-        over = terminated or truncated
+    for _ in radplan_agents.play(agent, env, seed=seed, options={"case": case}):
         yield env.unwrapped.plan  # type: ignore[attr-defined]
 
 
