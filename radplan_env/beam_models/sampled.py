@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, signal
+from scipy import fft
 
 from radplan_env.beam_models.lattice import BIXEL_TABLE_MM, Lattice
 
@@ -49,6 +49,8 @@ class SampledKernels:
 
     def bixel_tables(self, bixel_mm: float, ssd_mm: float, reach_mm: float) -> tuple[NDArray[np.float32], float]:
         """See `model.Kernels`."""
+        from scipy import signal  # slow to import
+
         step = BIXEL_TABLE_MM
         # As pyRadPlan samples it, from -width/2 up to but without +width/2: bixels sit step/2 off centre.
         half_field = math.ceil(bixel_mm / (2 * step))
