@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import peak_memory_gb, print_machine
 from radplan_env.case import Case
+from radplan_env.delivery import optimise
 from radplan_env.delivery.blocks import BlocksOfK
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import violations
@@ -73,6 +74,8 @@ class Args:
     """vmat:1, vmat:2 (arcs) and step-and-shoot."""
     fidelity: str = "fast"
     """Of the ideal plans."""
+    thrift: float = optimise.THRIFT
+    """Price of monitor units; see `radplan_env.delivery.optimise`."""
     warm: bool = False
     """Whether to time a warm delivery too: the same parameters once more, as within an episode."""
     read_back: bool = False
@@ -81,6 +84,7 @@ class Args:
 
 def main(args: Args) -> None:
     print_machine()
+    optimise.THRIFT = args.thrift
     args.keep.mkdir(parents=True, exist_ok=True)
     for name in args.cases:
         names = {way: f"{name}_{way.replace(':', '_')}" for way in args.ways}

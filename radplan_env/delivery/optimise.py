@@ -6,6 +6,7 @@ units: its gradient takes one product with K and one with its transpose. L-BFGS-
 and all units together, costs the square of what is too much and is repaired afterwards. The inner loop's multipliers
 hold coverage at first, while apertures still change much; the last rounds take Eq. 1 of the dose scaled to coverage,
 which is what is judged: multipliers come close to it slowly, and scaling up in the end costs up to a quarter of Eq. 1.
+Monitor units have a price, a share of Eq. 1 as it is at the beginning of a round: what gains less is not spent.
 What K leaves out, the dose beyond its cutoff and the true shape of leaf ends, follows the fluence through each beam's
 bixels, in a measure that is renewed from round to round.
 """
@@ -32,9 +33,9 @@ from radplan_env.fluence.objective import Objective
 
 Array = NDArray[np.float64]
 
+THRIFT = 0.3
+"""How many percent of Eq. 1 a percent of all monitor units must be worth; see docs/delivery.md."""
 _STIFF = 10.0  # of the penalties on travel, reach and total fluence, relative to the loss's mean curvature
-_THRIFT = 0.3
-"""How many percent of Eq. 1 a percent of the monitor units must be worth."""
 _FLATTEST = 0.1  # least curvature that a variable is scaled by, relative to the mean
 
 
@@ -138,7 +139,7 @@ class ApertureOptimiser:
                 state = self._covering(self._covering(state))  # the nearest within the bounds may cover less
             loss, steps = self._loss(covered), effort.covered_steps if covered else effort.steps
             coverage = Coverage.near(self._target, state.dose) if covered else None
-            price = _THRIFT * self.value(state.dose) / max(float(state.leaves.units.sum()), 1e-12)
+            price = THRIFT * self.value(state.dose) / max(float(state.leaves.units.sum()), 1e-12)
             trial = self.state(self._descent(state, loss, coverage, price).minimised(state.leaves, steps))
             if covered:
                 trial = self._covering(trial)
