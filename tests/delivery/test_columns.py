@@ -92,6 +92,20 @@ def test_dose_is_that_of_the_apertures_without_k(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("layout", [ARC, SEGMENTS], ids=["arc", "segments"])
+def test_blocks_of_k_give_what_the_whole_gives(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = columns(layout)
+    monkeypatch.setattr("radplan_env.delivery.blocks._BEAMS", 1)
+    parts = columns.__wrapped__(layout)
+    assert len(parts._k.blocks) == len(whole.beams)
+    leaves, pull = some_leaves(whole), np.random.default_rng(0).normal(size=whole.rows)
+    nothing = nothing_beyond(whole)
+    np.testing.assert_array_equal(parts.dose(leaves, nothing), whole.dose(leaves, nothing))
+    np.testing.assert_array_equal(parts.unit_doses(leaves), whole.unit_doses(leaves))
+    for ours, theirs in zip(parts.slopes(leaves, pull, nothing), whole.slopes(leaves, pull, nothing), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("layout", [ARC, SEGMENTS], ids=["arc", "segments"])
 def test_slopes_are_those_of_finite_differences(layout: Layout) -> None:
     held, step = columns(layout), 1e-2
     leaves, rng = some_leaves(held, seed=1), np.random.default_rng(2)
