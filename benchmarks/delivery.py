@@ -44,13 +44,13 @@ from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import violations
 from radplan_env.delivery.planner import AperturePlanner
 from radplan_env.delivery.read_rtplan import read_rtplan
-from radplan_env.dose import dose_at, prepared
+from radplan_env.dose import dose_at, prepare, prepared
 from radplan_env.evaluation import evaluate
 from radplan_env.export_plan import export_rtplan
 from radplan_env.metrics import dose_at_volume
-from radplan_env.planning import DeliverablePlan, PlanningSystem, delivered_dose
+from radplan_env.planning import DeliverablePlan, Plan, PlanningSystem, delivered_dose
 from radplan_env.planning.delivered_dose import DeliveredDose
-from radplan_env.planning.robustness import worst_shifted_score
+from radplan_env.planning.robustness import robustness, shifts_of, worst_shifted_score
 from radplan_env.scorecards import load_scorecard
 from radplan_env.sources import openkbp, synthetic
 from radplan_env.verdict import Judge
@@ -78,6 +78,8 @@ class Args:
     """Price of monitor units; see `radplan_env.delivery.optimise`."""
     warm: bool = False
     """Whether to time a warm delivery too: the same parameters once more, as within an episode."""
+    shifts: bool = False
+    """Whether to trace kept plans anew under shifts of the isocentre, instead of planning."""
     read_back: bool = False
     """Whether to write each plan as an RTPLAN, read that, and compare dose and score, also at intervals of 1 degree."""
 
@@ -88,11 +90,17 @@ def main(args: Args) -> None:
     args.keep.mkdir(parents=True, exist_ok=True)
     for name in args.cases:
         names = {way: f"{name}_{way.replace(':', '_')}" for way in args.ways}
-        todo = [way for way, stem in names.items() if not (args.keep / f"{stem}.json").exists()]
+        todo = [way for way, stem in names.items() if args.shifts or not (args.keep / f"{stem}.json").exists()]
         if not todo:
             continue
         site = "prostate" if args.data is None else "head_and_neck"
         system = PlanningSystem(_case(args, name), site, fidelity=args.fidelity, progress=False)
+        if args.shifts:
+            for way in args.ways:
+                held = Plan.load(args.keep / f"{names[way]}.npz").delivery
+                assert held is not None
+                (args.keep / f"{names[way]}.shifts").write_text(json.dumps(_shifts_traced(system, held)))
+            continue
         plan = system.plan(system.protocol.start_parameters())
         for way in todo:
             technique, _, arcs = way.partition(":")
@@ -220,6 +228,34 @@ def _against_reference(system: PlanningSystem, held: Delivery) -> Figures:
         "compared": len(better),
         "against_reference": dict(both),
     }
+
+
+def _shifts_traced(system: PlanningSystem, held: Delivery) -> Figures:
+    """Scores under shifts, reported and with depths traced anew; how far doses differ, in % of the maximum."""
+    judge, points = system.judge, system.judge.sampled_points
+    reported = robustness(judge, held).scores
+    kept, figures, settings = judge.prepared(held.beams(), points), {}, {"beam_model": judge.beam_model}
+    rasters, places = held.rasters(judge.beam_model), dict(shifts_of(held.isocentre_mm))
+    doses = kept.doses_from(rasters, list(places.values()))
+    for (name, isocentre_mm), ours in zip(places.items(), doses, strict=True):
+        beams = replace(held, isocentre_mm=isocentre_mm).beams()
+        dose = prepare(system.case, beams, points.positions_mm, spacing_mm=kept.spacing_mm, **settings).dose(rasters)
+        off = 100 * (ours - dose)[dose > 0.1 * dose.max()] / dose.max()
+        score = judge.judge_dose(dose, points, scale=False).evaluation.score
+        figures[name] = {
+            "reported": reported[name],
+            "traced": score,
+            "rms": float(np.sqrt(np.mean(off**2))),
+            "most": float(abs(off).max()),
+            "d98": [_core_d98(system, each) for each in (ours, dose)],
+        }
+        print(name, json.dumps(figures[name]), flush=True)
+    return figures
+
+
+def _core_d98(system: PlanningSystem, dose_gy: NDArray[np.float32]) -> float:
+    view = system.judge.view(dose_gy, system.judge.sampled_points)
+    return view.metric(f"{system.protocol.primary.structure}.core", "D98%")
 
 
 def _read_back(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:

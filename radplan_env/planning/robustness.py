@@ -71,7 +71,7 @@ def robustness(judge: Judge, delivery: Delivery) -> Robustness:
     def judged(name: str, dose: NDArray[np.float32]) -> None:
         scores[name] = judge.judge_dose(dose, points, scale=False).evaluation.score
 
-    shifts = dict(_shifts(delivery.isocentre_mm))
+    shifts = dict(shifts_of(delivery.isocentre_mm))
     nominal, *shifted = traced.doses_from(rasters(delivery.apertures), [delivery.isocentre_mm, *shifts.values()])
     judged(NOMINAL, nominal)
     for sign in (-1, 1):
@@ -103,7 +103,8 @@ def worst_shifted_score(summary: RobustnessSummary) -> float:
     return min(score for error, score in summary["scores"].items() if error.partition(" ")[0] in _AXES)
 
 
-def _shifts(isocentre_mm: Triple) -> Iterator[tuple[str, Triple]]:
+def shifts_of(isocentre_mm: Triple) -> Iterator[tuple[str, Triple]]:
+    """Give each error of position by name, with the isocentre under it, (z, y, x) in mm."""
     for sign in (-1, 1):
         for axis, name in enumerate(_AXES):
             z, y, x = np.array(isocentre_mm) + sign * SHIFT_MM * np.eye(3)[axis]
