@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 DEPTH_STEP_MM = 0.05
 """Of the depth doses' table: interpolation changes them by less than 0.004 %."""
 
-
+_KEPT_SPECTRA_BYTES = 250e6  # an arc's on a fine lattice would take gigabytes, and computing them a seventh of its dose
 _THREADS_PAY_FROM = 50_000  # points; each has its dose whatever the slices are
 
 
@@ -269,9 +269,12 @@ class Prepared:
 
     def _spectra_of(self, b: int, lattice: Lattice, bixel_mm: float | None) -> NDArray[Any]:
         key = b, lattice, bixel_mm
-        if key not in self._spectra:
-            self._spectra[key] = self.model.kernels.spectra(lattice, self.ssd_mm[b], bixel_mm)
-        return self._spectra[key]
+        if (known := self._spectra.get(key)) is not None:
+            return known
+        spectra = self.model.kernels.spectra(lattice, self.ssd_mm[b], bixel_mm)
+        if len(self.beams) * spectra.nbytes <= _KEPT_SPECTRA_BYTES:
+            self._spectra[key] = spectra
+        return spectra
 
     def _add(self, dose: Array, b: int, lattice: Lattice, fluence: NDArray[np.float32], bixel_mm: float | None) -> None:
         self._gather(dose, b, lattice, self._planes(b, lattice, fluence, bixel_mm))
