@@ -74,12 +74,15 @@ def prepare(
     if wrong := [beam.sad_mm for beam in beams if beam.sad_mm != model.sad_mm]:
         raise ValueError(f"beam model {model.name!r} has a source-axis distance of {model.sad_mm:g} mm, beams {wrong}")
     density, grid = body_density(case.ct_hu, case.structures["Body"], case.grid)
+    depth_mm = np.empty((len(beams), len(points)), dtype=np.float32)  # stacked afterwards, it would lie there twice
+    for row, beam in zip(depth_mm, beams, strict=True):
+        row[:] = depths(density, grid, beam, points)
     return Prepared(
         case_id=case.id,
         model=model,
         beams=tuple(beams),
         points_mm=points,
-        depth_mm=np.stack([depths(density, grid, beam, points) for beam in beams]),
+        depth_mm=depth_mm,
         ssd_mm=tuple(surface_distance_mm(density, grid, beam) for beam in beams),
         spacing_mm=model.kernels.lattice_mm if spacing_mm is None else spacing_mm,
     )
