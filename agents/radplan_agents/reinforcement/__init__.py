@@ -6,7 +6,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("ppo, sac and dqn need pip install 'radplan_env[rl]'", name=error.name) from error
 
 from radplan_agents.reinforcement.agent import DQNAgent, PolicyAgent, PPOAgent, SACAgent
-from radplan_agents.reinforcement.policy import ALGORITHMS, Policy, installed, load_policy, shipped
+from radplan_agents.reinforcement.policy import ALGORITHMS, Policy, installed, load_policy, save_policy, shipped
 
 __all__ = [
     "ALGORITHMS",
@@ -17,5 +17,6 @@ __all__ = [
     "SACAgent",
     "installed",
     "load_policy",
+    "save_policy",
     "shipped",
 ]
