@@ -2,8 +2,12 @@
 
 For training cases, by technique: the verdict of the ideal fluence and of the delivered plan by v1 and v0, terms that
 lose most, monitor units, seconds, violations, mean gap, modulation complexity, CPU seconds, the score under errors of
-leaves, monitor units and position; with `--read-back` what the plan's RTPLAN says. Plans and figures are kept in a
-folder, so that a run that was broken off goes on where it was, and ends with a table of all that the folder has.
+leaves, monitor units and position, a neck's reference plan beside it; with `--read-back` what the plan's RTPLAN says.
+Plans and figures are kept in a folder, so that a run that was broken off goes on where it was, and ends with a table of
+all that the folder has.
+
+CPU seconds are by part: K and the tracing of beams, once a patient; the ideal plan of the coarse fields; apertures; the
+verdict; the score under errors.
 
   python benchmarks/delivery.py --keep figures --cases 0 1 2 --ways vmat:1 vmat:2 step-and-shoot
   python benchmarks/delivery.py --keep figures --data open-kbp/provided-data --cases pt_5 pt_17 --ways vmat:2
@@ -14,13 +18,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Any
+from unittest.mock import patch
 
 # Run as a script: find our packages from any directory.
 if not __package__:
@@ -32,16 +38,23 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import peak_memory_gb, print_machine
 from radplan_env.case import Case
+from radplan_env.delivery import optimise
+from radplan_env.delivery.blocks import BlocksOfK
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import violations
+from radplan_env.delivery.planner import AperturePlanner
 from radplan_env.delivery.read_rtplan import read_rtplan
-from radplan_env.dose import dose_at
+from radplan_env.dose import dose_at, prepare, prepared
+from radplan_env.evaluation import evaluate
 from radplan_env.export_plan import export_rtplan
-from radplan_env.planning import DeliverablePlan, PlanningSystem
-from radplan_env.planning.robustness import worst_shifted_score
+from radplan_env.metrics import dose_at_volume
+from radplan_env.planning import DeliverablePlan, Plan, PlanningSystem, delivered_dose
+from radplan_env.planning.delivered_dose import DeliveredDose
+from radplan_env.planning.robustness import robustness, shifts_of, worst_shifted_score
 from radplan_env.scorecards import load_scorecard
 from radplan_env.sources import openkbp, synthetic
 from radplan_env.verdict import Judge
+from radplan_env.verdict.against_reference import comparable, compared, judged_voxels
 
 Figures = dict[str, Any]
 
@@ -61,34 +74,93 @@ class Args:
     """vmat:1, vmat:2 (arcs) and step-and-shoot."""
     fidelity: str = "fast"
     """Of the ideal plans."""
+    thrift: float = optimise.THRIFT
+    """Price of monitor units; see `radplan_env.delivery.optimise`."""
+    warm: bool = False
+    """Whether to time a warm delivery too: the same parameters once more, as within an episode."""
+    shifts: bool = False
+    """Whether to trace kept plans anew under shifts of the isocentre, instead of planning."""
     read_back: bool = False
     """Whether to write each plan as an RTPLAN, read that, and compare dose and score, also at intervals of 1 degree."""
 
 
 def main(args: Args) -> None:
     print_machine()
+    optimise.THRIFT = args.thrift
     args.keep.mkdir(parents=True, exist_ok=True)
     for name in args.cases:
         names = {way: f"{name}_{way.replace(':', '_')}" for way in args.ways}
-        todo = [way for way, stem in names.items() if not (args.keep / f"{stem}.json").exists()]
+        todo = [way for way, stem in names.items() if args.shifts or not (args.keep / f"{stem}.json").exists()]
         if not todo:
             continue
         site = "prostate" if args.data is None else "head_and_neck"
         system = PlanningSystem(_case(args, name), site, fidelity=args.fidelity, progress=False)
+        if args.shifts:
+            for way in args.ways:
+                held = Plan.load(args.keep / f"{names[way]}.npz").delivery
+                assert held is not None
+                (args.keep / f"{names[way]}.shifts").write_text(json.dumps(_shifts_traced(system, held)))
+            continue
         plan = system.plan(system.protocol.start_parameters())
         for way in todo:
             technique, _, arcs = way.partition(":")
-            begun = process_time()
-            delivered = system.deliver(plan, technique, arcs=int(arcs or 1))
+            with clocked() as cold:
+                delivered = system.deliver(plan, technique, arcs=int(arcs or 1))
+            with clocked() as warm:
+                if args.warm:
+                    system.deliver(plan, technique, arcs=int(arcs or 1), warm_start=delivered.plan, final=False)
             delivered.plan.save(args.keep / f"{names[way]}.npz")
-            cpu = {"cpu_s_with_k": process_time() - begun, "peak_memory_gb": peak_memory_gb()}
+            cpu = {"cpu_s": dict(cold), "warm_cpu_s": dict(warm), "peak_memory_gb": peak_memory_gb()}
             figures = {"case": name, "site": site, "way": way} | _figures(system, delivered) | cpu
             figures["protocol_beams_v1"] = plan.evaluation.score
+            figures |= _against_reference(system, delivered.delivery)
             if args.read_back:
                 figures |= _read_back(system, delivered)
             (args.keep / f"{names[way]}.json").write_text(json.dumps(figures))
             print(json.dumps(figures), flush=True)
     print_table([json.loads(path.read_text()) for path in sorted(args.keep.glob("*.json"))])
+
+
+PARTS = {
+    "K": (BlocksOfK, "computed"),
+    "tracing": (prepared, "depths"),
+    "ideal": (PlanningSystem, "plan"),
+    "apertures": (AperturePlanner, "optimised"),
+    "verdict": (DeliveredDose, "scaled"),
+    "errors": (delivered_dose, "robustness"),
+}
+"""What is timed, each without the others that it calls."""
+
+
+@contextmanager
+def clocked() -> Iterator[dict[str, float]]:
+    """CPU seconds by part."""
+    seconds, running, since = dict.fromkeys([*PARTS, "rest"], 0.0), ["rest"], [process_time()]
+
+    def change(to: str | None) -> None:
+        now = process_time()
+        seconds[running[-1]] += now - since[0]
+        since[0] = now
+        if to is None:
+            running.pop()
+        else:
+            running.append(to)
+
+    def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **settings: Any) -> Any:
+            change(part)
+            try:
+                return function(*arguments, **settings)
+            finally:
+                change(None)
+
+        return call
+
+    with ExitStack() as patched:
+        for part, (owner, name) in PARTS.items():
+            patched.enter_context(patch.object(owner, name, timed(part, getattr(owner, name))))
+        yield seconds
+    change(None)
 
 
 def _case(args: Args, name: str) -> Case:
@@ -122,6 +194,68 @@ def _figures(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:
         "mu_per_gy": held.monitor_units * held.fractions / system.protocol.primary.prescription_gy,
         **summary,
     }
+
+
+def _against_reference(system: PlanningSystem, held: Delivery) -> Figures:
+    """Score and criteria of the delivered and the reference plan, on the reference's voxels and scaled alike.
+
+    The delivered plan's dose is that of the planner's intervals in the middle of the voxels of targets and organs;
+    elsewhere both have the reference's.
+    """
+    case, judge, factor = system.case, system.judge, system.reference_scaled_by
+    if case.reference_dose_gy is None or system.reference is None or factor is None:
+        return {}
+    voxels = judged_voxels(system.protocol, judge.regions)
+    index = np.stack(np.unravel_index(voxels, case.grid.shape), axis=-1)
+    middles = index * np.array(case.grid.spacing_mm) + case.grid.origin_mm
+    ours = dose_at(case, held.beams(), held.rasters(judge.beam_model), middles, beam_model=judge.beam_model)
+    dose, target = factor * case.reference_dose_gy, judge.regions.masks[system.protocol.primary.structure]
+    dose.ravel()[voxels] = ours
+    dose.ravel()[voxels] *= system.protocol.primary.prescription_gy / dose_at_volume(dose[target], 95)
+    names = system.protocol.case_name
+    doses = {names.get(name, name): dose[mask] for name, mask in judge.regions.masks.items()}
+    settings: Figures = {"in_targets_percent": judge.in_targets_percent}
+    evaluation = evaluate(doses, case.grid.voxel_cc, system.protocol, system.scorecard, **settings)
+    both = compared(case, system.protocol, judge.regions, voxels, ours)
+    better = [
+        each.bound.margin(both["ours"][name]) >= each.bound.margin(both["reference"][name])
+        for name, each in comparable(system.protocol).items()
+    ]
+    return {
+        "on_voxels_v1": evaluation.score,
+        "reference_v1": system.reference.score,
+        "not_worse": int(sum(better)),
+        "compared": len(better),
+        "against_reference": dict(both),
+    }
+
+
+def _shifts_traced(system: PlanningSystem, held: Delivery) -> Figures:
+    """Scores under shifts, reported and with depths traced anew; how far doses differ, in % of the maximum."""
+    judge, points = system.judge, system.judge.sampled_points
+    reported = robustness(judge, held).scores
+    kept, figures, settings = judge.prepared(held.beams(), points), {}, {"beam_model": judge.beam_model}
+    rasters, places = held.rasters(judge.beam_model), dict(shifts_of(held.isocentre_mm))
+    doses = kept.doses_from(rasters, list(places.values()))
+    for (name, isocentre_mm), ours in zip(places.items(), doses, strict=True):
+        beams = replace(held, isocentre_mm=isocentre_mm).beams()
+        dose = prepare(system.case, beams, points.positions_mm, spacing_mm=kept.spacing_mm, **settings).dose(rasters)
+        off = 100 * (ours - dose)[dose > 0.1 * dose.max()] / dose.max()
+        score = judge.judge_dose(dose, points, scale=False).evaluation.score
+        figures[name] = {
+            "reported": reported[name],
+            "traced": score,
+            "rms": float(np.sqrt(np.mean(off**2))),
+            "most": float(abs(off).max()),
+            "d98": [_core_d98(system, each) for each in (ours, dose)],
+        }
+        print(name, json.dumps(figures[name]), flush=True)
+    return figures
+
+
+def _core_d98(system: PlanningSystem, dose_gy: NDArray[np.float32]) -> float:
+    view = system.judge.view(dose_gy, system.judge.sampled_points)
+    return view.metric(f"{system.protocol.primary.structure}.core", "D98%")
 
 
 def _read_back(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:
@@ -185,7 +319,15 @@ COLUMNS: dict[str, tuple[Callable[[Figures], float], str]] = {
     "MCS": (lambda row: row["modulation_complexity"], ".2f"),
     "limits broken": (lambda row: row["violations"], ".0f"),
     "worst shift": (_worst_shift, ".1f"),
-    "CPU s": (lambda row: row["cpu_s_with_k"], ".0f"),
+    "K, tracing": (lambda row: row["cpu_s"]["K"] + row["cpu_s"]["tracing"], ".0f"),
+    "ideal": (lambda row: row["cpu_s"]["ideal"], ".0f"),
+    "apertures": (lambda row: row["cpu_s"]["apertures"], ".0f"),
+    "verdict": (lambda row: row["cpu_s"]["verdict"], ".0f"),
+    "errors": (lambda row: row["cpu_s"]["errors"], ".0f"),
+    "warm": (lambda row: sum(row["warm_cpu_s"].values()) - row["warm_cpu_s"]["tracing"] or float("nan"), ".0f"),
+    "GB": (lambda row: row["peak_memory_gb"], ".1f"),
+    "on voxels": (lambda row: row.get("on_voxels_v1", float("nan")), ".1f"),
+    "reference": (lambda row: row.get("reference_v1", float("nan")), ".1f"),
 }
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from radplan_env.beams import Bixels
 from radplan_env.delivery import opening
 from radplan_env.delivery.apertures import Apertures, Field, turns
+from radplan_env.delivery.blocks import BlocksOfK
 from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.techniques import Layout
-from radplan_env.influence import DoseInfluence
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -72,7 +72,7 @@ class ApertureColumns:
 
     Parameters
     ----------
-    k : DoseInfluence
+    k : BlocksOfK
         With a beam in the middle of each interval of an arc, or one for each static field; bixels do not cross leaves.
     layout : Layout
     machine : Machine
@@ -85,7 +85,7 @@ class ApertureColumns:
         If the target lies beyond the leaf bank, or is wider than its leaves can uncover.
     """
 
-    def __init__(self, k: DoseInfluence, layout: Layout, machine: Machine, transmission: float) -> None:
+    def __init__(self, k: BlocksOfK, layout: Layout, machine: Machine, transmission: float) -> None:
         self.machine, self.transmission = machine, transmission
         self.beams, self.bixels = k.beams, k.bixels
         bixels = k.bixels
@@ -108,10 +108,7 @@ class ApertureColumns:
         edges = np.searchsorted(bixels.beam, np.arange(len(k.beams) + 1))
         self.begin, self.end = edges[self.beam], edges[self.beam + 1]
         self.lowest, self.highest = self._ranges()
-        matrix = k.matrix.tocsc()
-        # Compiled loops look whether a signed index counts from the end.
-        self._matrix = matrix.indptr, matrix.indices.view(f"u{matrix.indices.itemsize}"), matrix.data
-        self.rows = matrix.shape[0]
+        self._k, self.rows = k, k.rows
         self.bixels_of_beam = np.bincount(bixels.beam, minlength=len(self.beams))
         # Closed leaves let a share of everything through: of each beam one column, and bixels count where they open.
         self._of_beam = self._by_beam(np.arange(len(bixels)), np.ones(len(bixels)))
@@ -247,7 +244,7 @@ class ApertureColumns:
         """Return the dose in Gy of one unit of each interval's fluence on K's rows, shape (intervals, rows)."""
         column, interval, share = self.opened(leaves)
         doses: NDArray[np.float32] = np.float32(self.transmission) * self._of_beam[self.beam]
-        opening.add_columns_to(*self._matrix, column, np.float32(1 - self.transmission) * share, interval, doses)
+        self._k.add_to(column, np.float32(1 - self.transmission) * share, interval, doses)
         return doses
 
     def _fluence(self, leaves: Leaves) -> tuple[Array, Index, Array]:
@@ -267,26 +264,23 @@ class ApertureColumns:
     def _by_beam(self, columns: Index, factors: Array) -> NDArray[np.float32]:
         """Columns of K times their factors, summed by beam, shape (beams, rows)."""
         sums = np.zeros((len(self.beams), self.rows), dtype=np.float32)
-        opening.add_columns_to(*self._matrix, columns, factors, self.bixels.beam[columns], sums)
+        self._k.add_to(columns, factors, self.bixels.beam[columns], sums)
         return sums
 
     def _products(self, columns: Index, values: Array, *, squared: bool = False) -> Array:
         """Return the products of some columns of K, or of their squares, with values (rows,); 0 of the others."""
         wanted = np.zeros(len(self.bixels), dtype=bool)
         wanted[columns] = True
-        out = np.zeros(len(self.bixels))
-        opening.products(*self._matrix, np.flatnonzero(wanted), values.astype(np.float32), squared, out)
-        return out
+        return self._k.products(np.flatnonzero(wanted), values.astype(np.float32), squared=squared)
 
     def add_dose(self, columns: Index, fluence: Array, dose: Array) -> None:
         """Add, in place, the dose in Gy (rows,) of fluence through some bixels."""
-        opening.add_columns(*self._matrix, columns, fluence, dose)
+        self._k.add(columns, fluence, dose)
 
     def prices(self, columns: Index, pull: Array) -> Array:
         """Return what a unit of fluence through some bixels changes, given how a function changes with each row."""
-        out = np.zeros(len(self.bixels))
-        opening.products(*self._matrix, columns, pull, False, out)
-        return out[columns]
+        of_columns: Array = self._k.products(columns, pull)[columns]
+        return of_columns
 
     def opened(self, leaves: Leaves, some: slice = slice(None)) -> tuple[Index, Index, NDArray[np.float32]]:
         """Return the bixels that leaves uncover, in which of some intervals, and the share that is open."""

@@ -6,6 +6,7 @@ units: its gradient takes one product with K and one with its transpose. L-BFGS-
 and all units together, costs the square of what is too much and is repaired afterwards. The inner loop's multipliers
 hold coverage at first, while apertures still change much; the last rounds take Eq. 1 of the dose scaled to coverage,
 which is what is judged: multipliers come close to it slowly, and scaling up in the end costs up to a quarter of Eq. 1.
+Monitor units have a price, a share of Eq. 1 as it is at the beginning of a round: what gains less is not spent.
 What K leaves out, the dose beyond its cutoff and the true shape of leaf ends, follows the fluence through each beam's
 bixels, in a measure that is renewed from round to round.
 """
@@ -32,6 +33,8 @@ from radplan_env.fluence.objective import Objective
 
 Array = NDArray[np.float64]
 
+THRIFT = 0.3
+"""How many percent of Eq. 1 a percent of all monitor units must be worth; see docs/delivery.md."""
 _STIFF = 10.0  # of the penalties on travel, reach and total fluence, relative to the loss's mean curvature
 _FLATTEST = 0.1  # least curvature that a variable is scaled by, relative to the mean
 
@@ -136,10 +139,14 @@ class ApertureOptimiser:
                 state = self._covering(self._covering(state))  # the nearest within the bounds may cover less
             loss, steps = self._loss(covered), effort.covered_steps if covered else effort.steps
             coverage = Coverage.near(self._target, state.dose) if covered else None
-            trial = self.state(self._descent(state, loss, coverage).minimised(state.leaves, steps))
+            price = THRIFT * self.value(state.dose) / max(float(state.leaves.units.sum()), 1e-12)
+            trial = self.state(self._descent(state, loss, coverage, price).minimised(state.leaves, steps))
             if covered:
                 trial = self._covering(trial)
-            if loss.derivatives(trial.dose)[0] < loss.derivatives(state.dose)[0]:
+            before, after = (
+                loss.derivatives(each.dose)[0] + price * float(each.leaves.units.sum()) for each in (state, trial)
+            )
+            if after < before:
                 state = trial
             for each in self._multipliers:
                 each.update(state.dose)
@@ -186,7 +193,7 @@ class ApertureOptimiser:
         units = np.clip(leaves.units, bounds.least, bounds.most)
         return Leaves(np.concatenate(lefts), np.concatenate(rights), units)
 
-    def _descent(self, state: State, loss: Loss, coverage: Coverage | None) -> _Descent:
+    def _descent(self, state: State, loss: Loss, coverage: Coverage | None, price: float) -> _Descent:
         """Return the problem of a round, with its variables scaled alike near a state."""
         _, _, weights = loss.derivatives(state.dose)
         by_ends, by_units = self.columns.curvature(state.leaves, weights[: self._rows])
@@ -196,7 +203,8 @@ class ApertureOptimiser:
         )
         problem = self.columns, loss, coverage, self._means, self._beyond
         limits = self.bounds, self._ranges, self._arcs
-        return _Descent(*problem, *limits, np.concatenate([ends, ends, units]), *(_STIFF * mean for mean in means))
+        stiff_ends, stiff_units = (_STIFF * mean for mean in means)
+        return _Descent(*problem, *limits, np.concatenate([ends, ends, units]), stiff_ends, stiff_units, price)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +221,8 @@ class _Descent:
         By which variables are divided.
     stiff_ends, stiff_units : float
         Of the penalties on ends, and on all units.
+    price : float
+        Of a unit of fluence.
     """
 
     columns: ApertureColumns
@@ -226,6 +236,7 @@ class _Descent:
     scale: Array
     stiff_ends: float
     stiff_units: float
+    price: float
 
     def minimised(self, leaves: Leaves, steps: int) -> Leaves:
         """Return better leaves, by L-BFGS-B."""
@@ -253,13 +264,15 @@ class _Descent:
         factor, by_dose = (1.0, 0 * dose) if self.coverage is None else self.coverage.factor(dose)
         value, pull, _ = self.loss.derivatives(factor * dose)
         over = max(factor * units - limits.total, 0.0)
-        pull = factor * pull + (pull @ dose + 2 * self.stiff_units * over * units) * by_dose
+        by_sum = self.price + 2 * self.stiff_units * over
+        pull = factor * pull + (pull @ dose + by_sum * units) * by_dose
         on_rows = pull[:rows].copy()
         for each, mean in zip(self.means, pull[rows:], strict=True):
             on_rows[each.rows] += mean * each.shares
         by_left, by_right, by_units = self.columns.slopes(leaves, on_rows, self.beyond)
-        value += self.stiff_units * over**2 + self.stiff_ends * self._add_too_far(leaves, by_left, by_right)
-        by_units += 2 * self.stiff_units * over * factor
+        value += self.price * factor * units + self.stiff_units * over**2
+        value += self.stiff_ends * self._add_too_far(leaves, by_left, by_right)
+        by_units += by_sum * factor
         return value, np.concatenate([(by_left + by_right).ravel(), (by_right - by_left).ravel(), by_units])
 
     def _add_too_far(self, leaves: Leaves, by_left: Array, by_right: Array) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from radplan_env.beam_models import BeamModel
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.delivery.apertures import Apertures, Field
+from radplan_env.delivery.blocks import Angles, BlocksOfK
 from radplan_env.delivery.columns import ApertureColumns, Leaves, fields_of
 from radplan_env.delivery.limits import rounded
 from radplan_env.delivery.machine import Machine
@@ -20,7 +22,7 @@ from radplan_env.delivery.start import sliding_windows
 from radplan_env.delivery.techniques import Layout
 from radplan_env.dose import prepare
 from radplan_env.fluence import DoseConstraint, FluenceProblem
-from radplan_env.influence import Fidelity, influence
+from radplan_env.influence import DoseInfluence, Fidelity, influence
 from radplan_env.influence.bixels import bixels_covering_target
 from radplan_env.influence.matrix import setup_of
 from radplan_env.influence.rows import Rows, Sampling
@@ -64,6 +66,17 @@ def checked_fields(
     return fields_of(bixels_covering_target(setup), layout, machine)
 
 
+def blocks_of_k(case: Case, targets: Sequence[str], layout: Layout, model: BeamModel, rows: Rows) -> BlocksOfK:
+    """Return K of a layout's beams, for apertures."""
+
+    def k_of(angles: Sequence[Angles]) -> DoseInfluence:
+        gantry, collimator = zip(*angles, strict=True)
+        settings: dict[str, Any] = {"collimator_angles_deg": collimator, "beam_model": model.name, "progress": False}
+        return influence(case, gantry, targets, ROWS, rows=rows, **settings)
+
+    return BlocksOfK.computed(layout.beams_deg, k_of)
+
+
 def _check_apertures(model: BeamModel) -> None:
     if model.kernels.pencils_only:
         raise ValueError(f"beam model {model.name!r} computes bixels only: choose generic-6x to deliver plans")
@@ -105,17 +118,7 @@ class AperturePlanner:
     ) -> None:
         _check_apertures(model)
         self.machine, self.model, self.fractions = machine, model, fractions
-        gantry, collimator = zip(*layout.beams_deg, strict=True)
-        k = influence(
-            case,
-            gantry,
-            targets,
-            ROWS,
-            rows=rows,
-            collimator_angles_deg=collimator,
-            beam_model=model.name,
-            progress=False,
-        )
+        k = blocks_of_k(case, targets, layout, model, rows)
         self.columns = ApertureColumns(k, layout, machine, model.mlc_transmission)
         self._rows_dose = prepare(case, k.beams, rows.points_mm, beam_model=model, spacing_mm=_COARSE_MM)
         self._mu_to_units = fractions / model.monitor_units_per_fluence

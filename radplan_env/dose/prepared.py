@@ -8,7 +8,7 @@ of F's reach into account: there is no lateral cutoff but the model's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -23,6 +23,7 @@ from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose.gather import gather, scatter
 from radplan_env.dose.raster import BixelRows, Raster, Shading, check_fluence
+from radplan_env.grid import Triple
 from radplan_env.threads import run_in_slices
 from radplan_env.tracing import body_density, depths, surface_distance_mm
 
@@ -31,7 +32,7 @@ Array = NDArray[np.float64]
 DEPTH_STEP_MM = 0.05
 """Of the depth doses' table: interpolation changes them by less than 0.004 %."""
 
-
+_KEPT_SPECTRA_BYTES = 250e6  # an arc's on a fine lattice would take gigabytes, and computing them a seventh of its dose
 _THREADS_PAY_FROM = 50_000  # points; each has its dose whatever the slices are
 
 
@@ -73,12 +74,15 @@ def prepare(
     if wrong := [beam.sad_mm for beam in beams if beam.sad_mm != model.sad_mm]:
         raise ValueError(f"beam model {model.name!r} has a source-axis distance of {model.sad_mm:g} mm, beams {wrong}")
     density, grid = body_density(case.ct_hu, case.structures["Body"], case.grid)
+    depth_mm = np.empty((len(beams), len(points)), dtype=np.float32)  # stacked afterwards, it would lie there twice
+    for row, beam in zip(depth_mm, beams, strict=True):
+        row[:] = depths(density, grid, beam, points)
     return Prepared(
         case_id=case.id,
         model=model,
         beams=tuple(beams),
         points_mm=points,
-        depth_mm=np.stack([depths(density, grid, beam, points) for beam in beams]),
+        depth_mm=depth_mm,
         ssd_mm=tuple(surface_distance_mm(density, grid, beam) for beam in beams),
         spacing_mm=model.kernels.lattice_mm if spacing_mm is None else spacing_mm,
     )
@@ -145,16 +149,41 @@ class Prepared:
         self._add_rasters(rasters, list(doses))
         return _clipped(doses)
 
+    def doses_from(self, rasters: Sequence[Raster], isocentres_mm: Sequence[Triple]) -> NDArray[np.float32]:
+        """Return `dose` with the beams moved to each isocentre, shape (isocentres, points); points keep their depth."""
+        moved = [
+            replace(self, beams=tuple(replace(beam, isocentre_mm=place) for beam in self.beams))
+            for place in isocentres_mm
+        ]
+        doses = np.zeros((len(moved), len(self.points_mm)))
+        self._check_rasters(rasters)
+        for b, raster in enumerate(rasters):
+            reach = np.max([each._points_reach_mm(b) for each in moved], axis=0)
+            lattice = self._lattice(b, raster.x_mm, raster.z_mm, reach)
+            planes = self._planes(b, lattice, self._onto(raster, lattice), None)
+            for each, dose in zip(moved, doses, strict=True):
+                each._gather(dose, b, lattice, planes)
+        return _clipped(doses)
+
+    def at(self, chosen: NDArray[np.bool_]) -> Prepared:
+        """Return the beams traced to some of the points, shape (points,)."""
+        return replace(self, points_mm=self.points_mm[chosen], depth_mm=self.depth_mm[:, chosen], _spectra={})
+
     def _add_rasters(self, rasters: Sequence[Raster], doses: Sequence[Array]) -> None:
         """Add the dose of each beam's raster to that beam's of `doses`."""
+        self._check_rasters(rasters)
+        for b, (raster, dose) in enumerate(zip(rasters, doses, strict=True)):
+            lattice = self._lattice(b, raster.x_mm, raster.z_mm)
+            self._add(dose, b, lattice, self._onto(raster, lattice), None)
+
+    def _check_rasters(self, rasters: Sequence[Raster]) -> None:
         if self.model.kernels.pencils_only:
             raise ValueError(f"beam model {self.model.name!r} computes bixels only: choose generic-6x for apertures")
         if len(rasters) != len(self.beams):
             raise ValueError(f"{len(rasters)} rasters for {len(self.beams)} beams: each beam needs one")
-        for b, (raster, dose) in enumerate(zip(rasters, doses, strict=True)):
-            lattice = self._lattice(b, raster.x_mm, raster.z_mm)
-            shading = Shading(raster.x_mm, raster.z_mm, self.model, lattice)
-            self._add(dose, b, lattice, shading.onto_lattice(raster.fluence), None)
+
+    def _onto(self, raster: Raster, lattice: Lattice) -> NDArray[np.float32]:
+        return Shading(raster.x_mm, raster.z_mm, self.model, lattice).onto_lattice(raster.fluence)
 
     def dose_of_bixels(self, bixels: Bixels, fluence: Array) -> NDArray[np.float32]:
         """Return the dose in Gy, shape (points,), of a fluence (bixels,).
@@ -224,34 +253,47 @@ class Prepared:
             lattice = self._lattice(b, rows.x_mm, rows.z_mm)
             yield b, rows, lattice, rows.shading(bixels.width_mm, self.model, lattice)
 
-    def _lattice(self, b: int, x_mm: Array, z_mm: Array) -> Lattice:
+    def _lattice(self, b: int, x_mm: Array, z_mm: Array, points_reach_mm: Array | None = None) -> Lattice:
         """Return the lattice on which neither fluence nor points meet a periodic image within the kernels' reach."""
+        points_reach_mm = self._points_reach_mm(b) if points_reach_mm is None else points_reach_mm
         beyond = self.model.kernels.reach_mm(self.ssd_mm[b])
         sizes = [
             fft.next_fast_len(int((abs(lines).max() + reach + beyond) / self.spacing_mm) + 2, real=True)
-            for lines, reach in zip((x_mm, z_mm), self._points_reach_mm(b), strict=True)
+            for lines, reach in zip((x_mm, z_mm), points_reach_mm, strict=True)
         ]
         return Lattice(self.spacing_mm, (sizes[0], sizes[1]))
 
-    def _points_reach_mm(self, b: int) -> tuple[float, float]:
+    def _points_reach_mm(self, b: int) -> Array:
         """How far from the axis the points lie in the isocentre plane, along x and z; at most, by their box."""
         beam = self.beams[b]
         x, y, z = beam.from_source(*self._corners.T)
         u, w = beam.onto_collimator(x * beam.sad_mm / y, z * beam.sad_mm / y)
-        return float(abs(u).max()), float(abs(w).max())
+        return np.array([abs(u).max(), abs(w).max()])
 
     def _spectra_of(self, b: int, lattice: Lattice, bixel_mm: float | None) -> NDArray[Any]:
         key = b, lattice, bixel_mm
-        if key not in self._spectra:
-            self._spectra[key] = self.model.kernels.spectra(lattice, self.ssd_mm[b], bixel_mm)
-        return self._spectra[key]
+        if (known := self._spectra.get(key)) is not None:
+            return known
+        spectra = self.model.kernels.spectra(lattice, self.ssd_mm[b], bixel_mm)
+        if len(self.beams) * spectra.nbytes <= _KEPT_SPECTRA_BYTES:
+            self._spectra[key] = spectra
+        return spectra
 
     def _add(self, dose: Array, b: int, lattice: Lattice, fluence: NDArray[np.float32], bixel_mm: float | None) -> None:
+        self._gather(dose, b, lattice, self._planes(b, lattice, fluence, bixel_mm))
+
+    def _planes(
+        self, b: int, lattice: Lattice, fluence: NDArray[np.float32], bixel_mm: float | None
+    ) -> NDArray[np.float32]:
+        """Fluence on a beam's lattice convolved with each component's kernel."""
         transformed = fft.rfft2(fluence)
         spectra = self._spectra_of(b, lattice, bixel_mm)
         planes = np.empty((*lattice.shape, len(spectra)), dtype=np.float32)
         for k, spectrum in enumerate(spectra):
             planes[..., k] = fft.irfft2(transformed * spectrum, lattice.shape)
+        return planes
+
+    def _gather(self, dose: Array, b: int, lattice: Lattice, planes: NDArray[np.float32]) -> None:
         points, depth, geometry, curves, per_depth = self._seen_by(b)
         per_mm = 1 / lattice.spacing_mm
 

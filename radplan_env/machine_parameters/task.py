@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,10 @@ from radplan_env.delivery.apertures import Apertures
 from radplan_env.delivery.columns import ApertureColumns, Leaves
 from radplan_env.delivery.limits import interval_seconds, repaired, rounded
 from radplan_env.delivery.machine import Machine
-from radplan_env.delivery.planner import MU_PER_GY, PLANNED_GAP_MM, ROWS
+from radplan_env.delivery.planner import MU_PER_GY, PLANNED_GAP_MM, ROWS, blocks_of_k
 from radplan_env.delivery.techniques import arcs
 from radplan_env.dose import Raster, prepare
 from radplan_env.fluence.objective import Objective
-from radplan_env.influence import influence
 from radplan_env.influence.rows import sampled_rows
 from radplan_env.planning.inner_problem import InnerProblem
 from radplan_env.protocol import Protocol
@@ -78,12 +76,11 @@ class ArcTask:
         self.model = model = self.judge.beam_model
         targets = [bound.case_name[target.structure] for target in bound.targets]
         layout = arcs(machine, 1, 1)
-        gantry, collimator = zip(*layout.beams_deg, strict=True)
         regions = {bound.case_name.get(name, name): mask for name, mask in self.judge.regions.masks.items()}
         assert ROWS.sampling is not None
         rows = sampled_rows(case, targets, ROWS.sampling, {**regions, **case.structures})
-        settings: dict[str, Any] = {"rows": rows, "collimator_angles_deg": collimator, "beam_model": model.name}
-        k = influence(case, gantry, targets, ROWS, progress=False, **settings)
+
+        k = blocks_of_k(case, targets, layout, model, rows)
         self.columns = ApertureColumns(k, layout, machine, model.mlc_transmission)
         inner = InnerProblem(bound, case.id, rows)
         problem = inner.problem(bound.start_parameters())

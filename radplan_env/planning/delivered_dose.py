@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import rounded
 from radplan_env.dose import Prepared, prepare
 from radplan_env.influence.rows import Rows
-from radplan_env.verdict import Judge, Judgement, VerdictKind
+from radplan_env.verdict import Judge, VerdictKind
 
 from .plan import Plan
 from .robustness import robustness
@@ -66,21 +67,19 @@ class DeliveredDose:
 
     def scaled(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
         """Return a plan with apertures scaled to cover the primary target, in steps of the machine."""
-        exact = delivery.apertures.scaled(self._judged(delivery, verdict, scale=True).scaled_by)
+        beams, rasters = delivery.beams(delivery.parts), delivery.rasters(self._judge.beam_model, delivery.parts)
+        exact = delivery.apertures.scaled(self._judge.factor_of_rasters(beams, rasters, verdict))
         return self.again(plan, replace(delivery, apertures=rounded(exact, delivery.machine)), verdict, coarse)
 
     def again(self, plan: Plan, delivery: Delivery, verdict: VerdictKind, coarse: Plan | None = None) -> Plan:
         """Return a plan with dose and verdict of apertures as they are, unscaled; under errors too if handed over."""
-        judged, dose = self._judged(delivery, verdict, scale=False), np.zeros(plan.grid.shape, dtype=np.float32)
-        rasters = delivery.rasters(self._judge.beam_model)
+        model, parts, dose = self._judge.beam_model, delivery.parts, np.zeros(plan.grid.shape, dtype=np.float32)
+        settings: dict[str, Any] = {"scale": False, "monitor_units": delivery.monitor_units}
+        judged = self._judge.judge_rasters(delivery.beams(parts), delivery.rasters(model, parts), verdict, **settings)
+        rasters = delivery.rasters(model)
         dose.flat[self._shown.index] = self._traced(delivery.beams()).dose(rasters)
         if not delivery.final:
             return plan.delivered(dose, judged.evaluation, delivery, None, coarse)
         under_errors = robustness(self._judge, delivery)
         evaluation = judged.evaluation.refused(under_errors.reasons)
         return plan.delivered(dose, evaluation, delivery, under_errors.summary(), coarse)
-
-    def _judged(self, delivery: Delivery, verdict: VerdictKind, *, scale: bool) -> Judgement:
-        rasters = delivery.rasters(self._judge.beam_model, delivery.parts)
-        beams, units = delivery.beams(delivery.parts), delivery.monitor_units
-        return self._judge.judge_rasters(beams, rasters, verdict, scale=scale, monitor_units=units)

@@ -151,6 +151,13 @@ class Judge:
         dose = self.prepared(beams, points).dose(rasters)
         return self.judge_dose(dose, points, scale=scale, monitor_units=monitor_units)
 
+    def factor_of_rasters(self, beams: Sequence[Beam], rasters: Sequence[Raster], kind: VerdictKind = "full") -> float:
+        """Return what apertures must be scaled by to cover the primary target; see `judge_rasters`."""
+        points = self._points_of(kind)
+        target = points.inside(self.protocol.primary.structure)
+        dose = self.prepared(beams, points).at(target).dose(rasters)
+        return self._covering(dose, points.volume_cc[target])
+
     def judge_dose(
         self,
         dose_gy: NDArray[Any],
@@ -188,10 +195,12 @@ class Judge:
         return doses, {own: volume[inside[name]] for own, name in names.items()}
 
     def _factor(self, dose_gy: NDArray[Any], points: JudgedPoints) -> float:
-        primary = self.protocol.primary
-        target = points.inside(primary.structure)
-        d95 = dose_at_volume(dose_gy[target], 95, points.volume_cc[target])
-        return primary.prescription_gy / d95 if d95 > 0 else 1.0
+        target = points.inside(self.protocol.primary.structure)
+        return self._covering(dose_gy[target], points.volume_cc[target])
+
+    def _covering(self, target_gy: NDArray[Any], volume_cc: NDArray[np.float64]) -> float:
+        d95 = dose_at_volume(target_gy, 95, volume_cc)
+        return self.protocol.primary.prescription_gy / d95 if d95 > 0 else 1.0
 
     @cached_property
     def cropped_cc(self) -> dict[str, float]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
 
 from radplan_env.beam_models import beam_model_named
 from radplan_env.case import Case
+from radplan_env.delivery.blocks import Angles, BlocksOfK
 from radplan_env.delivery.columns import ApertureColumns, Beyond, Leaves
 from radplan_env.delivery.coverage import Coverage
 from radplan_env.delivery.limits import repaired, violations
@@ -18,7 +21,7 @@ from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
 from radplan_env.delivery.techniques import Layout, arcs, segments
 from radplan_env.dose import prepare
 from radplan_env.fluence import DoseConstraint, FluenceProblem, Term
-from radplan_env.influence import Fidelity, influence
+from radplan_env.influence import DoseInfluence, Fidelity, influence
 from radplan_env.influence.rows import rows_of_grid
 
 MACHINE = machine_named("millennium120")
@@ -41,21 +44,16 @@ def cylinder() -> Case:
     )
 
 
+def k_of(case: Case, angles: Sequence[Angles], fidelity: Fidelity) -> DoseInfluence:
+    gantry, collimator = zip(*angles, strict=True)
+    settings: dict[str, Any] = {"collimator_angles_deg": collimator, "beam_model": MODEL.name, "progress": False}
+    return influence(case, gantry, ["PTV"], fidelity, rows=rows_of_grid(case, case.grid), **settings)
+
+
 @lru_cache
 def columns(layout: Layout, cutoff_mm: float = 150.0) -> ApertureColumns:
-    gantry, collimator = zip(*layout.beams_deg, strict=True)
     fidelity = Fidelity("test", 10.0, 5.0, (0.0, 0.5), cutoff_mm=cutoff_mm)
-    rows = rows_of_grid(cylinder(), cylinder().grid)
-    k = influence(
-        cylinder(),
-        gantry,
-        ["PTV"],
-        fidelity,
-        rows=rows,
-        collimator_angles_deg=collimator,
-        beam_model=MODEL.name,
-        progress=False,
-    )
+    k = BlocksOfK.computed(layout.beams_deg, lambda angles: k_of(cylinder(), angles, fidelity))
     return ApertureColumns(k, layout, MACHINE, MODEL.mlc_transmission)
 
 
@@ -91,6 +89,20 @@ def test_dose_is_that_of_the_apertures_without_k(layout: Layout) -> None:
     np.testing.assert_allclose(
         held.leaves(apertures, 1 / (MODEL.monitor_units_per_fluence / fractions)).left, leaves.left
     )
+
+
+@pytest.mark.parametrize("layout", [ARC, SEGMENTS], ids=["arc", "segments"])
+def test_blocks_of_k_give_what_the_whole_gives(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = columns(layout)
+    monkeypatch.setattr("radplan_env.delivery.blocks._BEAMS", 1)
+    parts = columns.__wrapped__(layout)
+    assert len(parts._k.blocks) == len(whole.beams)
+    leaves, pull = some_leaves(whole), np.random.default_rng(0).normal(size=whole.rows)
+    nothing = nothing_beyond(whole)
+    np.testing.assert_array_equal(parts.dose(leaves, nothing), whole.dose(leaves, nothing))
+    np.testing.assert_array_equal(parts.unit_doses(leaves), whole.unit_doses(leaves))
+    for ours, theirs in zip(parts.slopes(leaves, pull, nothing), whole.slopes(leaves, pull, nothing), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("layout", [ARC, SEGMENTS], ids=["arc", "segments"])
@@ -140,7 +152,7 @@ def test_no_leaf_is_asked_further_than_its_carriage_lets_it() -> None:
     )
     layout, short = segments([0.0], [0.0], 3), replace(MACHINE, leaf_span_mm=80.0)
     fidelity = Fidelity("test", 10.0, 5.0, (0.0, 0.5), cutoff_mm=20.0)
-    k = influence(case, [0.0], ["PTV"], fidelity, rows=rows_of_grid(case, case.grid), progress=False)
+    k = BlocksOfK.computed(layout.beams_deg, lambda angles: k_of(case, angles, fidelity))
     held, gap_mm = ApertureColumns(k, layout, short, MODEL.mlc_transmission), 2.0
     assert (held.highest < held.fields[0].jaws_mm[1] - 80).any()  # pairs whose right leaf cannot cover their bixels
     rng = np.random.default_rng(0)
@@ -195,7 +207,7 @@ def test_slopes_of_the_objective_are_those_of_finite_differences(covered: bool) 
     found, leaves = optimiser(5.0), some_leaves(columns(ARC))
     state = found.state(leaves)
     coverage = Coverage.near(found._target, state.dose) if covered else None
-    descent = found._descent(state, found._loss(covered), coverage)
+    descent = found._descent(state, found._loss(covered), coverage, 50.0)
     moved = np.random.default_rng(1).normal(size=2 * leaves.left.size + leaves.units.size)
     at = np.concatenate([(leaves.left + leaves.right).ravel() / 2, (leaves.right - leaves.left).ravel() / 2])
     at = np.concatenate([at, leaves.units])

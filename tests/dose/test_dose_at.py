@@ -238,6 +238,18 @@ def test_the_order_and_the_number_of_points_and_bixels_do_not_matter() -> None:
     np.testing.assert_allclose(prepared.dose_of_bixels(other, fluence[shuffled]), dose, atol=2e-5 * dose.max())
 
 
+def test_dose_from_moved_isocentres_keeps_the_points_depths() -> None:
+    _, beams, _, prepared = four_beams()
+    rasters = [square(30.0 + b, 2.0 - 0.3 * b) for b in range(len(beams))]
+    places = [beams[0].isocentre_mm, (9.0, -5.0, 8.0), (3.0, -12.0, 2.0)]
+    found = prepared.doses_from(rasters, places)
+    for place, dose in zip(places, found, strict=True):
+        moved = replace(prepared, beams=tuple(replace(beam, isocentre_mm=place) for beam in beams))
+        np.testing.assert_allclose(dose, moved.dose(rasters), atol=2e-5 * dose.max())
+    inside = prepared.points_mm[:, 0] > 0
+    np.testing.assert_allclose(prepared.at(inside).dose(rasters), found[0][inside], atol=2e-5 * found.max())
+
+
 def test_moving_patient_isocentre_and_points_together_changes_nothing() -> None:
     _, beams, bixels, prepared = four_beams()
     fluence = np.random.default_rng(1).gamma(1.0, 1.0, len(bixels))
