@@ -6,11 +6,11 @@ Importing this package registers its environments (`ENVIRONMENTS`), so that
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from radplan_env.lazy import imported_when_asked
 from radplan_env.sites import SITES, environment_id
 
 if TYPE_CHECKING:
@@ -98,7 +98,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = imported_when_asked(__name__, _MODULES)

@@ -24,8 +24,8 @@ from radplan_env.observations import Observation, ObservationMap
 from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import DeliverySettings, Plan, PlanningSystem, PlanRequest
 from radplan_env.protocol import Protocol, load_protocol
-from radplan_env.render import CaseImage, figure_to_rgb, plan_figure, plan_text
-from radplan_env.render.image import IMAGE_SIZE
+from radplan_env.render.image import IMAGE_SIZE, CaseImage
+from radplan_env.render.text import plan_text
 from radplan_env.rewards import Reward, ScoreImprovement
 from radplan_env.scorecards import Scorecard, check_scorecard, load_scorecard, scorecard_for
 from radplan_env.systems import SystemCache
@@ -397,6 +397,8 @@ class RadPlanEnv(gym.Env[Observation, Action]):
         )
 
     def _pixels(self, episode: Episode) -> NDArray[np.uint8]:
+        from radplan_env.render import figure_to_rgb, plan_figure  # matplotlib is slow to import
+
         case, plan = episode.system.case, episode.plan
         dose = np.zeros(case.grid.shape, np.float32) if plan is None else plan.dose_on(case.grid)
         solves = len(episode.history)

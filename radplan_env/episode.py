@@ -11,7 +11,7 @@ from radplan_env.criterion import Criterion
 from radplan_env.info import CriterionTask, HistoryEntry, PlanSummary, TaskInfo
 from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Plan, PlanningSystem
-from radplan_env.render import CaseImage
+from radplan_env.render.image import CaseImage
 
 Angles = tuple[float, ...]
 
