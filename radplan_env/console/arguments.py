@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 JSONSchema = dict[str, Any]
+
+MOST_SAID = 20
+"""Arguments of another form that an answer names one by one."""
 
 PlanId = Annotated[
     int | Literal["last", "best"],
@@ -59,6 +63,25 @@ class ToolError(Exception):
     def __init__(self, fault: str, message: str) -> None:
         super().__init__(message)
         self.fault = fault
+
+
+class Faults(list[ToolError]):
+    """What is wrong with one call, gathered so that its answer tells all of it."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep a ToolError, or a ValueError as one of wrong arguments, and go on."""
+        try:
+            yield
+        except ToolError as error:
+            self.append(error)
+        except ValueError as error:
+            self.append(ToolError("wrong_arguments", str(error)))
+
+    def check(self) -> None:
+        """Raise what there is as one ToolError, which goes by the fault of the first."""
+        if self:
+            raise ToolError(self[0].fault, "; ".join(dict.fromkeys(map(str, self))))
 
 
 class Arguments(BaseModel):
@@ -130,10 +153,10 @@ def _said(error: ValidationError | RecursionError, model: type[Arguments]) -> st
     if isinstance(error, RecursionError):
         return "the arguments are nested too deeply"
     known = ", ".join(model.model_fields) or "none"
-    said = []
-    for each in error.errors(include_url=False, include_context=False)[:6]:
-        place = ".".join(map(str, each["loc"])) or "arguments"
-        said.append(f"{place}: {each['msg']}")
+    found = error.errors(include_url=False, include_context=False)
+    said = [f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in found[:MOST_SAID]]
+    if (more := len(found) - MOST_SAID) > 0:
+        said.append(f"and {more} more")
     return f"{'; '.join(said)}. Arguments of {model.__name__}: {known}"
 
 
