@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -79,15 +79,22 @@ class Faults(list[ToolError]):
             self.append(ToolError("wrong_arguments", str(error)))
 
     def check(self) -> None:
-        """Raise what there is as one ToolError, which goes by the fault of the first."""
+        """Raise what there is as one ToolError."""
         if self:
-            raise ToolError(self[0].fault, "; ".join(dict.fromkeys(map(str, self))))
+            raise self.one()
+
+    def one(self) -> ToolError:
+        """Return what there is, at least one, as one ToolError, which goes by the fault of the first."""
+        return ToolError(self[0].fault, "; ".join(dict.fromkeys(map(str, self))))
 
 
 class Arguments(BaseModel):
     """Arguments of a call: none beside those that there are, and no infinite numbers."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+A = TypeVar("A", bound=Arguments)
 
 
 class LimitArgument(Arguments):
@@ -147,6 +154,17 @@ def checked(model: type[Arguments], given: Mapping[str, Any]) -> dict[str, Any]:
     except (ValidationError, RecursionError) as error:
         raise ToolError("wrong_arguments", _said(error, model)) from None
     return {name: getattr(read, name) for name in type(read).model_fields}
+
+
+def well_formed(model: type[A], given: Mapping[str, Any]) -> A:
+    """Return those arguments of a call that have the right form; the others are as if they had been left out."""
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        wrong = {each["loc"][0] for each in error.errors() if each["loc"]}
+        return model.model_validate({name: value for name, value in given.items() if name not in wrong})
+    except RecursionError:
+        return model()
 
 
 def _said(error: ValidationError | RecursionError, model: type[Arguments]) -> str:

@@ -116,10 +116,20 @@ def test_all_that_is_wrong_is_told_at_once(console: Console) -> None:
         {"structure": "PTV_7020", "metric": "max", "at_most": 60},
     ]
     wrong = {"weights": {"Moon": 1}, "objective_doses": {"Mars": 1}, "limits": limits}
-    wrong |= {"base": 7, "gantry_angles_deg": [0, 180]}
+    wrong |= {"base": 7, "gantry_angles_deg": [0, 180], "smoothness": "much", "additionalProperties": False}
     with pytest.raises(ToolError) as told:
         console.call("plan", wrong)
-    for part in ("no plan yet", "as many as", "Moon", "Mars", "Larynx", "Rectum mean", "PTV_7020 max"):
+    for part in (
+        "additionalProperties",
+        "smoothness",
+        "no plan yet",
+        "as many as",
+        "Moon",
+        "Mars",
+        "Larynx",
+        "Rectum mean",
+        "PTV_7020 max",
+    ):
         assert part in str(told.value)
     with pytest.raises(ToolError, match=r"colour.*\n?.*flavour"):
         console.call("what_if", {"changes": [{"colour": "red"}, {"flavour": "sweet"}]})
