@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from radplan_agents import make_agent
+from radplan_agents import make_agent, play
 from radplan_env.case import Case
 from radplan_env.dose import prepare
 from radplan_env.dose_view import DoseView
@@ -173,17 +173,9 @@ class Bench:
 
 def best_plan(env: RadPlanEnv, name: str) -> tuple[Plan, int]:
     """Return an agent's plan with the best verdict, screened ones first, and its number of solves."""
-    observation, info = env.reset(seed=0)
+    env.reset(seed=0)
     before = env.system.solves
-    agent = make_agent(name, env, seed=0)
-    agent.reset(observation, info)
-    found: list[Plan] = []
-    over = False
-    while not over and (action := agent.act(observation, info)) is not None:
-        observation, _, terminated, truncated, info = env.step(action)
-        over = terminated or truncated
-        assert env.plan is not None
-        found.append(env.plan)
+    found = [plan for _ in play(make_agent(name, env, seed=0), env) if (plan := env.plan) is not None]
     best = max(found, key=lambda plan: (plan.evaluation.screened is not False, plan.evaluation.score))
     return best, env.system.solves - before
 

@@ -63,9 +63,11 @@ def export_dicom(case: Case, dose_gy: ArrayLike, dose_grid: Grid, folder: str | 
 
 def export_ct(case: Case, folder: str | Path) -> None:
     """Write the CT as one file a slice, HU rounded to integers."""
+    from tqdm import tqdm
+
     digest, grid = case.digest(), case.grid
     pixels = np.clip(np.rint(case.ct_hu), -32768, 32767).astype("<i2")
-    for k in range(grid.shape[0]):
+    for k in tqdm(range(grid.shape[0]), "writing CT", unit="slice", delay=2, leave=False):
         slice_ = dataset_of(case, digest, _CT, "CT", f"CT {k}")
         slice_.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
         slice_.InstanceNumber = k + 1
@@ -83,6 +85,7 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
     The file is of implicit VR: explicit VR has no room for the points of a contour beyond 64 KiB.
     """
     from pydicom.uid import ImplicitVRLittleEndian
+    from tqdm import tqdm
 
     from radplan_env.render.colors import structure_colors
 
@@ -106,7 +109,8 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
     outlines: list[Dataset] = []
     observations: list[Dataset] = []
     colors = structure_colors(case.structures)
-    for number, (name, mask) in enumerate(case.structures.items(), start=1):
+    structures = tqdm(case.structures.items(), "writing structures", unit="structure", delay=2, leave=False)
+    for number, (name, mask) in enumerate(structures, start=1):
         rois.append(
             item(
                 ROINumber=number,
@@ -115,15 +119,7 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
                 ROIGenerationAlgorithm="",
             )
         )
-        contours = [
-            item(
-                ContourImageSequence=[slices[k]],
-                ContourGeometricType="CLOSED_PLANAR",
-                NumberOfContourPoints=len(points),
-                ContourData=[f"{c:.3f}" for c in points.ravel()],
-            )
-            for k, points in _contours(mask, case.grid)
-        ]
+        contours = [_contour(points, slices[k]) for k, points in _contours(mask, case.grid)]
         color = [int(colors[name][i : i + 2], 16) for i in (1, 3, 5)]
         outlines.append(item(ROIDisplayColor=color, ContourSequence=contours, ReferencedROINumber=number))
         kind = "EXTERNAL" if name == "Body" else name[:3] if is_target(name) and name[0] != "I" else "ORGAN"
@@ -139,6 +135,18 @@ def export_rtstruct(case: Case, path: str | Path) -> None:
     dataset.ROIContourSequence = outlines
     dataset.RTROIObservationsSequence = observations
     save(dataset, Path(path))
+
+
+def _contour(points: NDArray[np.float64], image: Dataset) -> Dataset:
+    from pydicom.dataelem import DataElement
+
+    contour = item(
+        ContourImageSequence=[image], ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(points)
+    )
+    text = "\\".join(f"{c:.3f}" for c in points.ravel())
+    # As decimal objects that are checked one by one, a case's contours took ten times as long as all else.
+    contour.add(DataElement("ContourData", "DS", text, already_converted=True))
+    return contour
 
 
 def export_rtdose(case: Case, dose_gy: ArrayLike, grid: Grid, path: str | Path) -> None:

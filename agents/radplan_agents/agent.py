@@ -1,21 +1,16 @@
-"""What an agent is.
+"""What an agent is, and how it plays.
 
-The whole conversation between an environment and an agent::
-
-    agent = make_agent("coordinate", env.unwrapped, seed=0)
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    over = False
-    while not over and (action := agent.act(observation, info)) is not None:
-        observation, reward, terminated, truncated, info = env.step(action)
-        over = terminated or truncated
+agent = make_agent("coordinate", env.unwrapped, seed=0)
+for info in play(agent, env):
+    print(info["plan"]["score"])
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,3 +70,31 @@ class Agent(Protocol):
         in ``env.plan``, for `record()` to look at. The episode's best plan counts, not its last, so there is no need
         to go back to it.
         """
+
+
+def play(
+    agent: Agent, env: gymnasium.Env[Any, Any], *, seed: int = 0, options: dict[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Let an agent play an episode: the whole conversation between the two.
+
+    Parameters
+    ----------
+    agent : Agent
+        Built for this environment.
+    env : gymnasium.Env
+        `RadPlanEnv`, wrapped or not.
+    seed, options
+        What `env.reset` takes.
+
+    Yields
+    ------
+    dict
+        ``info`` after each solve.
+    """
+    observation, info = env.reset(seed=seed, options=options)
+    agent.reset(observation, info)
+    over = False
+    while not over and (action := agent.act(observation, info)) is not None:
+        observation, _, terminated, truncated, info = env.step(action)
+        over = terminated or truncated
+        yield info

@@ -214,7 +214,15 @@ class ResultsOptions:
 
 
 @dataclass
-class CompareOptions(DeliveryOptions, RunOptions):
+class ComparisonOptions(DeliveryOptions, RunOptions):
+    """What is played, delivered and drawn."""
+
+    figures: bool = True
+    """Draw the figures, which takes a second or two each; `radplan report DIR` draws them later."""
+
+
+@dataclass
+class CompareOptions(ComparisonOptions):
     """What compare.py is asked to do."""
 
     suite: str | None = None
@@ -225,7 +233,7 @@ class CompareOptions(DeliveryOptions, RunOptions):
 
 
 @dataclass
-class AblationOptions(DeliveryOptions, RunOptions):
+class AblationOptions(ComparisonOptions):
     """Which variants of GPT-RadPlan are compared."""
 
     agents: tuple[str, ...] = (
@@ -420,6 +428,9 @@ class ReportOptions:
 
     folder: tyro.conf.Positional[Path]
     """A results folder."""
+
+    figures: bool = True
+    """Draw the figures, which takes a second or two each."""
 
 
 @dataclass

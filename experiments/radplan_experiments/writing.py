@@ -38,6 +38,22 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def fill_atomically(folder: Path, fill: Callable[[Path], object]) -> None:
+    """Let `fill` put files into a temporary folder beside `folder`, then put that there in one step.
+
+    Raises
+    ------
+    OSError
+        If `folder` is there already and not empty.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as temporary:
+        whole = Path(temporary) / folder.name
+        whole.mkdir()
+        fill(whole)
+        whole.replace(folder)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

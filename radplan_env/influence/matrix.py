@@ -254,7 +254,7 @@ def setup_of(
     model = beam_model_named(beam_model)
     isocentre_mm = centre_of_mass(target, case.grid)
     return Setup(
-        title=f"K of {case.id}",
+        title=f"dose influence of {case.id}",
         model=model,
         ct_hu=case.ct_hu,
         body=case.structures["Body"],

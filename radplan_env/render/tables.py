@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from radplan_env.bound import Bound
 from radplan_env.info import PlanSummary
+from radplan_env.limits import Limit
 from radplan_env.render.colors import FAIL, PASS, drawing_order, structure_colors
 from radplan_env.render.text import criterion_row, number
 from radplan_env.structure_names import is_target
@@ -38,6 +40,11 @@ _STRUCTURES = (
     Column("Objective", 0.705, "right", 9),
     Column("Mean", 0.855, "right", 9),
     Column("Max [Gy]", 1.0, "right", 9),
+)
+_LIMITS = (
+    Column("Limit asked", 0.145, "left", 28),
+    Column("", 0.66, "right", 12),
+    Column("Optimiser", 1.0, "right", 12),
 )
 _TALLEST_ROW_INCHES = 0.26
 _LARGEST_POINTS = 9.5
@@ -76,7 +83,7 @@ class _Pen:
 
 
 def draw_tables(axes: Axes, summary: PlanSummary, structures: Sequence[str]) -> None:
-    """Draw the criteria, then the structures; rows and letters shrink so that all of them fit the axes.
+    """Draw criteria, structures and limits asked for; rows and letters shrink so that all of them fit the axes.
 
     Parameters
     ----------
@@ -98,11 +105,16 @@ def draw_tables(axes: Axes, summary: PlanSummary, structures: Sequence[str]) -> 
     # The slices' colours first: what only the summary names must not change them.
     others = structure_colors([*structures, *names, *(str(c["structure"]) for c in criteria)])
     colors = {**others, **structure_colors(structures)}
-    row_inches = min(_TALLEST_ROW_INCHES, inches / (len(criteria) + len(names) + 2.6))
+    limits = _limits_held(summary)
+    rows = len(criteria) + len(names) + 2.6 + (len(limits) + 1.6 if limits else 0)
+    row_inches = min(_TALLEST_ROW_INCHES, inches / rows)
     pen = _Pen(axes, row_inches / inches, min(_LARGEST_POINTS, 0.62 * 72 * row_inches), colors)
     _draw_criteria(pen, criteria)
     pen.next_row(0.6)
     _draw_structures(pen, drawing_order(names), parameters, summary["metrics"])
+    if limits:
+        pen.next_row(0.6)
+        _draw_limits(pen, limits)
 
 
 def _draw_criteria(pen: _Pen, criteria: Sequence[Mapping[str, Any]]) -> None:
@@ -142,4 +154,23 @@ def _draw_structures(
         )
         for column, cell in zip(_STRUCTURES, cells, strict=True):
             pen.cell(column, cell)
+        pen.next_row()
+
+
+def _limits_held(summary: PlanSummary) -> list[tuple[Bound, bool]]:
+    """The limits that a plan was solved with, and whether each was met: after the coverage that is always held."""
+    reports = summary["solver"].get("constraints", ())
+    asked = summary["limits"] if reports else ()
+    own = reports[len(reports) - len(asked) :]
+    return [(Limit.from_dict(limit).bound, bool(report["met"])) for limit, report in zip(asked, own, strict=True)]
+
+
+def _draw_limits(pen: _Pen, limits: Sequence[tuple[Bound, bool]]) -> None:
+    pen.header(_LIMITS)
+    for i, (bound, met) in enumerate(limits):
+        if i % 2:
+            pen.box(0, 1, 1, "#F3F3F3")
+        for column, cell in zip(_LIMITS, (bound.name, bound.side, "held" if met else "not held"), strict=True):
+            style = {} if met or column.title != "Optimiser" else {"color": FAIL, "fontweight": "bold"}
+            pen.cell(column, cell, **style)
         pen.next_row()

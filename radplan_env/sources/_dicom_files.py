@@ -29,8 +29,10 @@ def scan(folder: Path) -> dict[str, list[File]]:
     from pydicom.errors import InvalidDicomError
     from tqdm import tqdm
 
+    if folder.is_file():
+        raise CaseError(f"{folder} is a file: name the folder of a patient's DICOM files, an archive unpacked")
     if not folder.is_dir():
-        raise CaseError(f"{folder} is no folder")
+        raise CaseError(f"there is no folder {folder}")
     files: dict[str, list[File]] = defaultdict(list)
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
     for path in tqdm(paths, "reading DICOM headers", unit="file", delay=2, leave=False):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radplan_agents import make_agent
+from radplan_agents import make_agent, play
 from radplan_agents.baselines.coordinate import CoordinateAgent
 from radplan_env.actions import ActionMap
 from radplan_env.case import Case
@@ -168,13 +168,6 @@ def test_it_beats_the_template(box_case: Case) -> None:
 
     def best(name: str) -> float:
         agent = make_agent(name, env.unwrapped, seed=0)  # type: ignore[arg-type]
-        observation, info = env.reset(seed=0)
-        agent.reset(observation, info)
-        scores, over = [], False
-        while not over and (action := agent.act(observation, info)) is not None:
-            observation, _, terminated, truncated, info = env.step(action)
-            scores.append(info["plan"]["score"])
-            over = terminated or truncated
-        return float(max(scores))
+        return float(max(info["plan"]["score"] for info in play(agent, env)))
 
     assert best("coordinate") > best("template")

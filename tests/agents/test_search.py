@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+import radplan_agents
 from radplan_agents import Agent, load_agent, make_agent
 from radplan_agents.search.search import REACH
 from radplan_env.actions import ActionMap
@@ -206,15 +207,11 @@ def test_mimicking_comes_close_to_a_dose_that_weights_can_reach(box_case: Case) 
     dose = system.plan(wanted).dose_on(box_case.grid)
     env = coarse_env(replace(box_case, reference_dose_gy=dose))
     agent: Any = make_agent("mimic", env.unwrapped, seed=0)
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    over, distances_gy = False, []
+    distances_gy = []
     irradiated = box_case.structures["Body"] & (dose > 0)
-    while not over and (action := agent.act(observation, info)) is not None:
-        observation, _, terminated, truncated, info = env.step(action)
+    for _ in radplan_agents.play(agent, env):
         reached = env.unwrapped.plan.dose_on(box_case.grid)
         distances_gy.append(float(np.abs(reached - dose)[irradiated].mean()))
-        over = terminated or truncated
     record = agent.record()
     np.testing.assert_allclose(record["distances_gy"], distances_gy, rtol=1e-4)
     assert record["distance_gy"] == min(record["distances_gy"]) < 0.6 * distances_gy[0]

@@ -32,7 +32,7 @@ def test_named_options_are_seen(arguments: list[str], names: tuple[str, ...]) ->
         (["--fidelity", "--suite", "--site"], "--suite sets --fidelity --site itself"),
         (["--validate", "--budget"], "--validate goes with --data and --jobs: leave out --budget"),
         (["--validate", "--merge"], "leave out --merge"),
-        (["--report", "--out"], "--report goes with nothing else: leave out --out"),
+        (["--report", "--out"], "--report goes with --no-figures: leave out --out"),
         (["--report", "--agents", "--suite"], "leave out --agents --suite"),
         (["--rescore", "--jobs"], "--rescore needs a folder for its results: --out"),
         (["--merge"], "--merge needs a folder for its results: --out"),

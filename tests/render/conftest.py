@@ -81,7 +81,11 @@ def summary(case: Case) -> dict[str, Any]:
         "kkt_residual": 1.2e-6,
         "converged": True,
         "iterations": 14,
-        "constraints": [],
+        "constraints": [
+            constraint("PTV_7000", "D95%", True),
+            constraint("Brainstem", "max", True),
+            constraint("Larynx", "D40%", False),
+        ],
     }
     return {
         "case": case.id,
@@ -90,9 +94,17 @@ def summary(case: Case) -> dict[str, Any]:
         "metrics": {name: {"mean": 30.0, "max": 71.5, "V30Gy": 45.25} for name in case.structures},
         "criteria": criteria,
         "parameters": {name: {"weight": 1234.5, "objective_dose_gy": 30.0} for name in case.structures},
+        "limits": [
+            {"structure": "Brainstem", "metric": "max", "at_most": 54.0},
+            {"structure": "Larynx", "metric": "V30Gy", "at_most": 40.0},
+        ],
         "terms": {f"{c['structure']} {c['metric']}": {"points": 3.0, "available": 5.0} for c in criteria},
         "solver": solver,
     }
+
+
+def constraint(structure: str, metric: str, met: bool) -> dict[str, Any]:
+    return {"structure": structure, "metric": metric, "relation": "=", "dose_gy": 50.0, "achieved_gy": 50.0, "met": met}
 
 
 def criterion(

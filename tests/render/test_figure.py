@@ -234,3 +234,11 @@ def test_dvh_figure_names_every_structure(case, dose):
     figure = dvh_figure(dvh_curves(case, dose), prescription_gy=RX_GY, title="DVH")
     assert figure_to_rgb(figure).shape == (480, 860, 3)
     assert {text.get_text() for text in figure.legends[0].get_texts()} == set(case.structures)
+
+
+def test_limits_asked_for_are_written_with_whether_they_were_held(figure):
+    tables = next(axes for axes in figure.axes if any(t.get_text() == "Criterion" for t in axes.texts))
+    texts = [text.get_text() for text in tables.texts]
+    start = texts.index("Brainstem max", texts.index("Structure"))
+    assert texts[start : start + 3] == ["Brainstem max", "≤ 54 Gy", "held"]
+    assert texts[start + 3 : start + 6] == ["Larynx V30Gy", "≤ 40 %", "not held"]

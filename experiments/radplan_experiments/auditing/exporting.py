@@ -13,6 +13,7 @@ from radplan_experiments.auditing.replay import UnusableError, recorded_case
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.options import ExportOptions
 from radplan_experiments.recording.run_folder import read_run_folder
+from radplan_experiments.writing import fill_atomically
 
 RTPLAN = "RTPLAN.dcm"
 
@@ -31,6 +32,8 @@ def run(args: ExportOptions) -> int:
         raise UsageError(str(error)) from error
     ideal = "CT, RTSTRUCT and RTDOSE; no RTPLAN, as the plan has no deliverable stage"
     print("CT, RTSTRUCT, RTDOSE and RTPLAN" if (folder / RTPLAN).exists() else ideal, file=sys.stderr)
+    new = "Their UIDs and frame of reference are new: open them together, not over the files planned on."
+    print(new, file=sys.stderr)
     print(folder)
     return 0
 
@@ -41,22 +44,26 @@ def export(plan_path: Path, out: Path) -> Path:
     Raises
     ------
     UsageError
-        If the plan lies in no run's folder, the case has changed since, or there are DICOM files already.
+        If the plan lies in no run's folder, the case has changed since, or the folder is not empty.
     ValueError
         If the plan file or the case cannot be read.
     """
     if not plan_path.is_file():
         raise UsageError(f"there is no plan {plan_path}")
-    if any(out.glob("*.dcm")):
-        raise UsageError(f"{out} holds DICOM files already: give another --out")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(f"{out} is not empty: give another --out")
     plan = Plan.load(plan_path)
     case = _case_of(plan, plan_path)
-    folder = export_dicom(case, plan.dose_gy, plan.grid, out)
+    fill_atomically(out, lambda folder: _export(plan, case, folder))
+    return out
+
+
+def _export(plan: Plan, case: Case, folder: Path) -> None:
+    export_dicom(case, plan.dose_gy, plan.grid, folder)
     if plan.delivery is not None:
         prescriptions = {target.structure: target.prescription_gy for target in plan.protocol.targets}
         instance = plan_uid(case.digest(), plan.dose_gy, plan.grid)
         export_rtplan(case, plan.delivery, prescriptions, folder / RTPLAN, instance_uid=instance)
-    return folder
 
 
 def _case_of(plan: Plan, plan_path: Path) -> Case:

@@ -21,7 +21,7 @@ SET_BY_SUITE = (
 
 BESIDE = {
     "--validate": ("--data", "--jobs"),
-    "--report": (),
+    "--report": ("--no-figures",),
     "--rescore": ("--out", "--protocol", "--scorecard", "--data", "--jobs"),
     "--merge": ("--out",),
 }
@@ -81,7 +81,7 @@ def _with_results(results: ResultsOptions, args: CompareOptions, command: str) -
     if results.validate is not None:
         return validation.validate(results.validate, data=args.data, jobs=args.jobs)
     if results.report is not None:
-        print(report.write(read_run_folder(results.report), {}))
+        print(report.write(read_run_folder(results.report), {}, draw=args.figures))
         return 0
     if results.rescore is not None:
         return rescoring.rescore(

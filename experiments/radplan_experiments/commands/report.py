@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) ->
     from radplan_experiments.running import comparison
 
     def again() -> int:
-        print(report.write(read_run_folder(args.folder), {}))
+        print(report.write(read_run_folder(args.folder), {}, draw=args.figures))
         return 0
 
     return comparison.guarded(invoked.command, again)

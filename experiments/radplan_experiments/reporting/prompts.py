@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from radplan_agents import make_agent
+from radplan_agents import make_agent, play
 from radplan_agents.llm import Image, Message, MockClient, Reply, Request, Session, ToolCall, ToolSpec
 from radplan_agents.tool_planner import ToolPlannerAgent
 from radplan_env.case import Case
@@ -98,10 +98,8 @@ def rendered_console() -> str:
     env = RadPlanEnv(cases=[case], budget=10, progress=False)
     client = MockClient([Reply(text=text, tool_calls=(call,)) for text, call in EXCHANGE])
     agent = ToolPlannerAgent(env, session=Session(client))
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    while (action := agent.act(observation, info)) is not None:
-        observation, _, _, _, info = env.step(action)
+    for _ in play(agent, env):
+        pass
     opening, last = client.requests[0].messages, client.requests[-1].messages
     told = "\n\n".join(part for message in opening for part in _message(message))
     said = "\n\n".join(part for message in last[len(opening) :] for part in _message(message))

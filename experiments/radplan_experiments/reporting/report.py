@@ -18,7 +18,7 @@ from radplan_experiments.reporting.html_report import Picture
 from radplan_experiments.reporting.stored_plans import StoredPlans
 
 
-def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
+def write(folder: RunFolder, left_out: Mapping[str, str], *, draw: bool = True) -> str:
     """Write tables, figures, HTML report and tracebacks of a run; return the first of the tables as text.
 
     Parameters
@@ -26,6 +26,8 @@ def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
     folder : RunFolder
     left_out : Mapping[str, str]
         Cases and agents left out, and why.
+    draw : bool
+        Whether there are figures; those of an earlier report stay where they are.
     """
     failures.write_tracebacks(folder)
     records = list(folder.records.values())
@@ -33,7 +35,7 @@ def write(folder: RunFolder, left_out: Mapping[str, str]) -> str:
     found = tables.all_tables(folder.settings, records, references)
     text = tables.save(found, folder.path, _heading(folder, records, references, left_out))
     plans = StoredPlans(folder, records)
-    pictures = _draw(plans, references)
+    pictures = _draw(plans, references) if draw else {}
     html_report.write(folder, references, {**left_out, **plans.unreadable}, found, pictures)
     return text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from radplan_agents.agent import EpisodeInterruptedError
 from radplan_env.plugins import PluginError
 from radplan_experiments.cohort import UsageError, names_not_found
-from radplan_experiments.options import LanguageModelOptions, RunOptions
+from radplan_experiments.options import ComparisonOptions, LanguageModelOptions, RunOptions
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.run_folder import RunFolder, RunFolderError, open_run_folder
 from radplan_experiments.recording.settings import ModelChoice, Settings
@@ -21,14 +21,14 @@ from radplan_experiments.running.backends import WorkerDiedError, open_backend
 from radplan_experiments.wording import counted, program_name
 
 
-def run(args: RunOptions, command: str) -> int:
+def run(args: ComparisonOptions, command: str) -> int:
     """Run or continue a comparison; return the exit code.
 
     0 is done, 1 an error, an agent that failed or a case left out, 2 wrong usage, 130 interrupted.
 
     Parameters
     ----------
-    args : RunOptions
+    args : ComparisonOptions
         What to run.
     command : str
         The command line that started the run, and continues it.
@@ -36,7 +36,7 @@ def run(args: RunOptions, command: str) -> int:
     return guarded(command, lambda: compare(run_settings.settings_of(args), args, command))
 
 
-def compare(settings: Settings, args: RunOptions, command: str) -> int:
+def compare(settings: Settings, args: ComparisonOptions, command: str) -> int:
     """Play what is not played yet of a run, then report on the whole; return the exit code."""
     with run_folder(args.out, settings, args, command) as folder:
         return _compare(folder, args, command)
@@ -76,7 +76,7 @@ def guarded(command: str, run: Callable[[], int]) -> int:
         return _stop(name, f"error: {error}. {go_on}", 1)
 
 
-def _compare(folder: RunFolder, args: RunOptions, command: str) -> int:
+def _compare(folder: RunFolder, args: ComparisonOptions, command: str) -> int:
     """Play what is not played yet, then print and draw the comparison."""
     say(f"{folder.path}: {counted(len(folder.records), 'episode')} recorded, {len(folder.todo())} to play")
     if folder.set_aside:
@@ -93,8 +93,9 @@ def _compare(folder: RunFolder, args: RunOptions, command: str) -> int:
     failed = failures.lines(folder.records.values(), str(folder.path / failures.FILE))
     for line in [*failures.gone_early(folder.records.values()), *failed]:
         say(line)
-    print(report.write(folder, without_model | left_out))
-    say(f"report in {folder.path / 'report.html'}, tables in {folder.path / 'tables.md'}, figures beside them")
+    print(report.write(folder, without_model | left_out, draw=args.figures))
+    beside = "figures beside them" if args.figures else f"figures by: radplan report {folder.path}"
+    say(f"report in {folder.path / 'report.html'}, tables in {folder.path / 'tables.md'}, {beside}")
     return 1 if failed or set(left_out) & set(folder.settings.cases) else 0
 
 

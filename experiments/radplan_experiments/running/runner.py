@@ -18,6 +18,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+import radplan_agents
 from radplan_agents.agent import Agent, EpisodeInterruptedError
 from radplan_agents.llm import Session
 from radplan_agents.privacy import is_own_patient
@@ -41,12 +42,7 @@ PACKAGES = ("radplan-env", "numpy", "scipy", "numba", "pyRadPlan", "gymnasium")
 
 def episode(env: gymnasium.Env[Any, Any], agent: Agent, case: str, seed: int) -> Iterator[Plan]:
     """Let an agent plan a case; yield the plan of each solve."""
-    observation, info = env.reset(seed=seed, options={"case": case})
-    agent.reset(observation, info)
-    over = False
-    while not over and (action := agent.act(observation, info)) is not None:
-        observation, _, terminated, truncated, info = env.step(action)
-        over = terminated or truncated
+    for _ in radplan_agents.play(agent, env, seed=seed, options={"case": case}):
         yield env.unwrapped.plan  # type: ignore[attr-defined]
 
 
@@ -261,13 +257,14 @@ def prepare(settings: Settings, case_id: str, path: Path) -> None:
 def facts(system: PlanningSystem) -> dict[str, Any]:
     """What is known of a case, and what the protocol says of its reference plan, where it has one."""
     case, reference = system.case, system.reference
+    taken = [f"{own} is planned as {name}" for name, own in system.protocol.case_name.items() if own != name]
     return {
         "case": case.id,
         "digest": case.digest(),
         "synthetic": case.synthetic,
         "missing": list(system.protocol.missing),
         "unmapped": list(case.unmapped),
-        "notes": list(case.notes),
+        "notes": [*case.notes, *taken],
         "reference": None if reference is None else {**reference.to_dict(), "scaled_by": system.reference_scaled_by},
     }
 

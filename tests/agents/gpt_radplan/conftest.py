@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 import pytest
 from PIL import Image
 from small_env import small_env
 
+import radplan_agents
 from radplan_agents.gpt_radplan import GPTRadPlanAgent, Options
 from radplan_agents.llm import MockClient, ModelSettings, Session
 from radplan_env.case import Case
@@ -64,16 +66,6 @@ def play(env: RadPlanEnv, monkeypatch: pytest.MonkeyPatch) -> Play:
         options = options or Options(forms="small", evaluator="none", references="none")
         base = settings.pop("env", env)
         agent = GPTRadPlanAgent(base, session=session, options=options, **settings)
-        return Episode(agent, client, list(_plans(agent, base, steps)))
+        return Episode(agent, client, [info["plan"] for info in islice(radplan_agents.play(agent, base), steps)])
 
     return play
-
-
-def _plans(agent: GPTRadPlanAgent, env: RadPlanEnv, steps: int) -> Iterator[dict[str, Any]]:
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    over = False
-    while not over and steps > 0 and (action := agent.act(observation, info)) is not None:
-        observation, _, terminated, truncated, info = env.step(action)
-        yield info["plan"]
-        over, steps = terminated or truncated, steps - 1

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
 
-from radplan_agents import make_agent
+from radplan_agents import make_agent, play
 from radplan_env import RadPlanEnv
 
 
 def plans_of(name: str, env: RadPlanEnv, seed: int = 0, steps: int = 99) -> list[dict[str, Any]]:
     agent = make_agent(name, env, seed=seed)
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    plans, over = [], False
-    while not over and len(plans) < steps and (action := agent.act(observation, info)) is not None:
-        observation, _, terminated, truncated, info = env.step(action)
-        over = terminated or truncated
-        plans.append(info["plan"])
-    return plans
+    return [info["plan"] for info in islice(play(agent, env), steps)]
 
 
 def changed(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[float, float]]:

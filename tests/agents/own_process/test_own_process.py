@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import radplan_agents
 from radplan_agents import load_agent, make_agent
 from radplan_agents.own_process import OwnProcessAgent, agent, agent_for
 from radplan_agents.registry import track_of
@@ -46,14 +47,7 @@ def env(box_case: Case) -> Iterator[RadPlanEnv]:
 def play(env: RadPlanEnv, path: Path, code: str, client: str = CLIENT) -> tuple[list[Plan], dict[str, Any], Any]:
     path.write_text(client + code, encoding="utf-8")
     player = agent_for(shlex.join([sys.executable, str(path)]))(env, seed=7)
-    observation, info = env.reset(seed=0)
-    player.reset(observation, info)
-    plans, over = [], False
-    while not over and (action := player.act(observation, info)) is not None:
-        observation, _, terminated, truncated, info = env.step(action)
-        over = terminated or truncated
-        assert env.plan is not None
-        plans.append(env.plan)
+    plans = [plan for _ in radplan_agents.play(player, env) if (plan := env.plan) is not None]
     return plans, player.record(), player
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scripted_server as scripted
 
+import radplan_agents
 from radplan_agents import make_agent
 from radplan_agents.llm import Endpoint, ModelSettings, OpenAIClient, Session, ToolCall, system, tool_result, user
 from radplan_agents.tool_planner.agent import LOOKS, STUBBORN, TOGETHER
@@ -48,13 +49,7 @@ def play(env: RadPlanEnv, service: scripted.Service) -> Play:
         client = OpenAIClient(Endpoint(model="scripted", base_url=service.url), timeout_s=10)
         session = Session(client, settings=ModelSettings(vision=vision))
         agent = make_agent(name, env, session=session, instructions=instructions)
-        observation, info = env.reset(seed=0)
-        agent.reset(observation, info)
-        plans, over = [], False
-        while not over and (action := agent.act(observation, info)) is not None:
-            observation, _, terminated, truncated, info = env.step(action)
-            over = terminated or truncated
-            plans.append(info["plan"])
+        plans = [info["plan"] for info in radplan_agents.play(agent, env)]
         assert not service.script, "the whole script is played"
         return plans, json.loads(json.dumps(agent.record(), allow_nan=False))
 

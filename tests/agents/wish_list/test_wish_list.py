@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
+import radplan_agents
 from radplan_agents import make_agent
 from radplan_agents.wish_list.wishes import UNSEEN
 from radplan_env.case import Case
@@ -35,14 +36,7 @@ def play(case: Case, protocol: Protocol, budget: int = BUDGET) -> tuple[list[dic
         progress=False,
     )
     agent: Any = make_agent("wish-list", env.unwrapped)  # type: ignore[arg-type]
-    observation, info = env.reset(seed=0)
-    agent.reset(observation, info)
-    plans, over = [], False
-    while not over and (action := agent.act(observation, info)) is not None:
-        observation, _, terminated, truncated, info = env.step(action)
-        plans.append(info["plan"])
-        over = terminated or truncated
-    return plans, agent.record()
+    return [info["plan"] for info in radplan_agents.play(agent, env)], agent.record()
 
 
 EASY = {

@@ -194,3 +194,13 @@ def test_a_real_run_becomes_a_page_with_doses_and_trajectories(tiny_run: Path, t
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert {"figure-mean_dvhs", "figure-trajectory-1", "table-failures"} <= ids
     assert "before sequencing" in text
+
+
+def test_a_report_without_figures_still_tells_what_agents_did(tiny_run: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(tiny_run, tmp_path / "run")
+    shutil.rmtree(path / "figures", ignore_errors=True)
+    report.write(read_run_folder(path), {}, draw=False)
+    page = Page((path / "report.html").read_text())
+    assert page.faults == []
+    assert not (path / "figures").exists() and all(name != "img" for name, _ in page.elements)
+    assert "Figures were not drawn" in page.text and "changed, solve by solve" in page.text

@@ -190,7 +190,19 @@ def test_a_stored_plan_is_exported_as_dicom(
     structures = pydicom.dcmread(out / "RTSTRUCT.dcm").StructureSetROISequence
     assert {"PTV_7000", "SpinalCord"} <= {structure.ROIName for structure in structures}
     assert export.main([str(plan_path), "--out", str(out)]) == 2
-    assert "holds DICOM files already" in capsys.readouterr().err
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_an_export_that_fails_leaves_nothing(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("radplan_env.export.export_rtdose", full)
+    plan_path = folder.plan_path(("random", CASE, 0))
+    assert export.main([str(plan_path), "--out", str(tmp_path / "dicom")]) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_export_refuses_what_is_no_plan_of_a_run(

@@ -68,10 +68,10 @@ _NUMBER = re.compile(r"[-−+]?\d[\d.]*( ?%)?( [(\[][-−+\d., ]+[)\]])*|–")
 
 @dataclass(frozen=True)
 class Trajectory:
-    """An episode as a picture and in words, and the limits that the plan it handed over had to hold."""
+    """An episode in words and, unless figures were left out, as a picture; the limits of the plan it handed over."""
 
     record: Record
-    picture: Picture
+    picture: Picture | None
     solves: list[Solve]
     limits: list[str]
 
@@ -175,12 +175,15 @@ def _scorecard(settings: Settings) -> Scorecard | None:
 
 
 def _trajectories(told: Sequence[Record], pictures: Mapping[str, Picture]) -> list[Trajectory]:
-    found = []
-    for record in told:
-        if (picture := pictures.get(_trajectory_figure(record))) is not None:
-            steps = record["steps"]
-            found.append(Trajectory(record, picture, solves_of(steps), limits_held(plan_handed_over(record))))
-    return found
+    return [
+        Trajectory(
+            record,
+            pictures.get(_trajectory_figure(record)),
+            solves_of(record["steps"]),
+            limits_held(plan_handed_over(record)),
+        )
+        for record in told
+    ]
 
 
 def _failures(folder: RunFolder, records: Sequence[Record]) -> list[dict[str, Any]]:
