@@ -111,10 +111,12 @@ def _spoken(smoothness: float | None) -> str:
 
 def beam_changes(before: Summary, after: Summary) -> list[str]:
     """Return which angles of beams differ between two plans, such as "Gantry angles 0, 90, 270° → 10, 100, 280°"."""
+    gantry = "Gantry", before["gantry_angles_deg"], after["gantry_angles_deg"]
+    collimator = "Collimator", before["collimator_angles_deg"], after["collimator_angles_deg"]
     return [
-        f"{which} angles {_angles(before[key])} → {_angles(after[key])}"
-        for which, key in (("Gantry", "gantry_angles_deg"), ("Collimator", "collimator_angles_deg"))
-        if list(before[key]) != list(after[key])
+        f"{which} angles {_angles(old)} → {_angles(new)}"
+        for which, old, new in (gantry, collimator)
+        if list(old) != list(new)
     ]
 
 

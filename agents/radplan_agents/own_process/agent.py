@@ -157,8 +157,8 @@ def agent_for(command: str) -> type[OwnProcessAgent]:
     program = shutil.which(words[0])
     if program is None:
         raise ValueError(f"there is no program {words[0]!r}")
-    command = (str(Path(program).absolute()), *map(_in_full, words[1:]))
-    return type("CommandAgent", (OwnProcessAgent,), {"command": command, "__module__": __name__})
+    run = (str(Path(program).absolute()), *map(_in_full, words[1:]))
+    return type("CommandAgent", (OwnProcessAgent,), {"command": run, "__module__": __name__})
 
 
 def _in_full(word: str) -> str:
