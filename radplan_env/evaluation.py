@@ -113,6 +113,11 @@ class Evaluation:
         return self.verdict.screened
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the plan does not pass it."""
+        return tuple(self.verdict.reasons)
+
+    @property
     def met(self) -> bool:
         """Whether every criterion is met."""
         return all(result.passed for result in self.criteria)
@@ -123,9 +128,15 @@ class Evaluation:
             return self
         return replace(self, verdict=replace(self.verdict, screened=False, reasons=(*self.verdict.reasons, *reasons)))
 
+    def __repr__(self) -> str:
+        met = sum(result.passed for result in self.criteria)
+        return f"Evaluation({self._said()}, {met} of {len(self.criteria)} criteria met)"
+
+    def _said(self) -> str:
+        screened = {True: "passes the screen", False: "refused: " + "; ".join(self.reasons), None: ""}
+        return ", ".join(filter(None, (f"score {self.score:.1f}", screened[self.screened])))
+
     def _repr_html_(self) -> str:
-        screened = {True: "passes the screen", False: "refused: " + "; ".join(self.verdict.reasons), None: ""}
-        caption = ", ".join(filter(None, (f"score {self.score:.1f}", screened[self.screened])))
         rows = [
             (
                 f"{result.criterion.structure} {result.criterion.metric}",
@@ -135,7 +146,7 @@ class Evaluation:
             )
             for result in self.criteria
         ]
-        return notebook.table(caption, ("criterion", "value", "limit", ""), rows)
+        return notebook.table(self._said(), ("criterion", "value", "limit", ""), rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, floats and bools, fit for JSON."""

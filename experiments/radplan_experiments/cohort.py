@@ -104,7 +104,11 @@ def open_cohort(origin: Origin) -> Cohort:
     source, request = source_named(origin.source), _request(origin)
     for field, problem in source.problems(request).items():
         option = _OPTIONS.get(field, f"--{field}")
-        other = ", or say with --source what reads it" if field == "data" and not source.data else ""
+        other = (
+            ", or say what reads it: for folders of DICOM files --source dicom"
+            if field == "data" and not source.data
+            else ""
+        )
         raise UsageError(f"{option}: {problem}{other}")
     try:
         return source.cohort(request)

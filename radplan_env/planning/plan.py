@@ -23,7 +23,7 @@ from radplan_env.protocol import Protocol, read_protocol
 from radplan_env.scorecards import ScorecardIdentity
 from radplan_env.verdict import VerdictKind
 
-from .stage import Stage, Volume
+from .stage import Stage, Volume, captioned
 
 if TYPE_CHECKING:
     from radplan_env.render.drawing import Drawing
@@ -162,7 +162,7 @@ class Plan:
             self.dose_on(case.grid),
             self.summary(),
             prescription_gy=self.protocol.primary.prescription_gy,
-            title=title,
+            title=title or captioned(f"{case.id}, {self.fidelity}", [self.stage.kind]),
             dvh=self.evaluation.dvh,
             reference_dose_gy=case.reference_dose_gy,
         )

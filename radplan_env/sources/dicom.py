@@ -58,6 +58,8 @@ def load(
         If CT or RTSTRUCT are missing, ambiguous or do not belong together, a slice is missing or displaced, a
         file is damaged, or an ROI that is read is ambiguous, damaged or not axial; see also `Case`.
     """
+    from tqdm import tqdm
+
     if problems := [problem for name in keep or () if (problem := naming_problem(name))]:
         raise CaseError(f"keep: {'; '.join(problems)}")
     files = scan(Path(folder))
@@ -67,10 +69,10 @@ def load(
     structure_set = StructureSet(file)
     names, unmapped = _names(structure_set, name_map)
     masks = {}
-    for name, standard in names.items():
-        if keep is None or standard in {"Body", *keep}:
-            masks[standard] = structure_set.mask(name, grid)
-            masks[standard].setflags(write=False)
+    wanted = {name: standard for name, standard in names.items() if keep is None or standard in {"Body", *keep}}
+    for name, standard in tqdm(wanted.items(), "reading structures", unit="structure", delay=2, leave=False):
+        masks[standard] = structure_set.mask(name, grid)
+        masks[standard].setflags(write=False)
     if "Body" in masks:
         check_hu(ct_hu, masks["Body"], f"the CT in {series[0].path.parent}")
     notes = structure_set.notes

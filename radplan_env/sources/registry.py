@@ -72,6 +72,8 @@ class Source:
         this machine unless the user says otherwise.
     more_splits : tuple of str
         Parts of its cohort beside training, validation and test.
+    reads_folders : bool
+        Whether each of the `data` is a folder.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Source:
     has_reference_dose: bool = False
     public: bool = False
     more_splits: tuple[str, ...] = ()
+    reads_folders: bool = False
 
     def problems(self, request: CohortRequest) -> dict[str, str]:
         """Say by field what a request lacks, or asks for in vain; empty if it can be opened."""
@@ -93,6 +96,8 @@ class Source:
             found["data"] = f"{self.id} reads no data; leave it out"
         elif missing := [path for path in request.data if not Path(path).exists()]:
             found["data"] = f"there is no {' and no '.join(missing)}"
+        elif self.reads_folders and (files := [path for path in request.data if Path(path).is_file()]):
+            found["data"] = f"{files[0]} is a file, {self.id} reads {self.data}: unpack an archive and name its folder"
         if request.split not in (splits := (*SPLITS, *self.more_splits)):
             found["split"] = f"{self.id} has no split {request.split!r}; choose from {', '.join(splits)}"
         if request.names is not None and self.structure_names is None:
@@ -207,7 +212,15 @@ SOURCES: Registry[Source] = Registry(
         source.id: source
         for source in (
             Source("synthetic", _synthetic, has_splits=True, public=True, more_splits=("hard-test",)),
-            Source("openkbp", _openkbp, data=_OPENKBP_DATA, needs_data=True, has_splits=True, public=True),
+            Source(
+                "openkbp",
+                _openkbp,
+                data=_OPENKBP_DATA,
+                needs_data=True,
+                has_splits=True,
+                public=True,
+                reads_folders=True,
+            ),
             Source(
                 "dicom",
                 _dicom,
@@ -215,6 +228,7 @@ SOURCES: Registry[Source] = Registry(
                 needs_data=True,
                 structure_names=_dicom_names,
                 has_reference_dose=True,
+                reads_folders=True,
             ),
             Source("matrad", _matrad, data="for each patient a .mat file", structure_names=_matrad_names),
         )

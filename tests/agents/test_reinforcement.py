@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from radplan_agents import make_agent
-from radplan_agents.reinforcement import Policy, load_policy, shipped
+from radplan_agents import make_agent, play
+from radplan_agents.reinforcement import Policy, load_policy, save_policy, shipped
 from radplan_agents.reinforcement.features import PlanFeatures, spans
 from radplan_agents.reinforcement.policy import SHIPPED
 from radplan_env import Case, RadPlanEnv
@@ -122,6 +122,18 @@ def test_a_damaged_policy_is_refused(env: RadPlanEnv, tmp_path: Path) -> None:
     (tmp_path / "policy.zip").write_bytes(source.read_bytes()[:1000])
     with pytest.raises(ValueError, match="not a whole ppo policy"):
         make_agent("ppo", env, policy=tmp_path / "policy.zip")
+
+
+def test_a_policy_that_a_script_saved_plays_as_it_was(env: RadPlanEnv, tmp_path: Path) -> None:
+    known = load_policy("ppo", shipped("ppo", env.protocol))
+    path = save_policy(tmp_path / "new" / "mine.zip", known.model, env.protocol.name, known.training["relative_step"])
+    plans = [
+        [info["plan"]["parameters"] for info in play(make_agent("ppo", env, policy=policy), env)]
+        for policy in (path, shipped("ppo", env.protocol))
+    ]
+    assert plans[0] == plans[1]
+    with pytest.raises(ValueError, match=r"end in \.zip"):
+        save_policy(tmp_path / "mine", known.model, "prostate", 0.2)
 
 
 def test_relative_environments_are_refused(box_case: Case) -> None:

@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from radplan_agents.reinforcement.agent import DQNAgent, PolicyAgent, PPOAgent, SACAgent
-from radplan_agents.reinforcement.policy import ALGORITHMS, Policy, installed, load_policy, shipped
+from radplan_agents.reinforcement.policy import ALGORITHMS, Policy, installed, load_policy, save_policy, shipped
 
 __all__ = [
     "ALGORITHMS",
@@ -19,5 +19,6 @@ __all__ = [
     "SACAgent",
     "installed",
     "load_policy",
+    "save_policy",
     "shipped",
 ]

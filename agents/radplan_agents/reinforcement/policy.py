@@ -65,6 +65,47 @@ def site(protocol: Protocol) -> str:
     return site_id(protocol.name)
 
 
+def save_policy(path: Path | str, model: BaseAlgorithm, protocol: str, relative_step: float) -> Path:
+    """Save a model that was trained by a script of yours, so that agents such as `PPOAgent` play it.
+
+    Parameters
+    ----------
+    path : Path or str
+        Ends in .zip; the account of the training goes beside it, under the same name with .json.
+    model : BaseAlgorithm
+        PPO, SAC or DQN.
+    protocol : str
+        Name of the protocol that it was trained for, such as "prostate".
+    relative_step : float
+        Of the environments that it was trained on.
+
+    Returns
+    -------
+    Path
+        The file of the model.
+
+    Raises
+    ------
+    ValueError
+        If the path ends otherwise, or the algorithm is another.
+    """
+    path = Path(path)
+    algorithm = next((name for name, known in ALGORITHMS.items() if isinstance(model, known)), None)
+    if algorithm is None or path.suffix != ".zip":
+        raise ValueError(f"{type(model).__name__} to {path}: policies are of {', '.join(ALGORITHMS)} and end in .zip")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model.save(path)
+    training = {
+        "algorithm": algorithm,
+        "protocol": protocol,
+        "relative_step": relative_step,
+        "solves": model.num_timesteps,
+        "solves_for_validation": 0,
+    }
+    path.with_suffix(".json").write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
 def load_policy(algorithm: str, path: Path) -> Policy:
     """Read a policy and the account of its training, the file of the same name that ends in .json.
 

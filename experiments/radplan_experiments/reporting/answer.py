@@ -12,6 +12,7 @@ from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.settings import Settings
 from radplan_experiments.reporting import frames, stats
 from radplan_experiments.reporting.against_reference import comparisons
+from radplan_experiments.reporting.best_known import SHOWN
 from radplan_experiments.reporting.equivalence import EQUIVALENT, Decision
 from radplan_experiments.reporting.frames import comparator
 from radplan_experiments.reporting.power import detectable_difference, patients_needed
@@ -22,10 +23,6 @@ from radplan_experiments.wording import counted, listed
 
 Scores = Mapping[str, Runs]
 """Best scores by method and case, one for each seed."""
-
-SHOWN = 0.005
-"""Scores that differ by less are written the same."""
-
 
 SAID: dict[Decision, str] = {
     "better": "better than",
@@ -105,7 +102,7 @@ def answer(settings: Settings, records: Sequence[Record]) -> list[str]:
     if behind := [agent for agent in leads if agent not in tied]:
         sentences.append(_of_the_lead(("Their", "they are") if tied else ("Its", "it is"), leads, behind))
     if all_cases < ENOUGH_CASES:
-        sentences.append(_of_few_cases(all_cases))
+        sentences.insert(0, _of_few_cases(all_cases))
     elif against in passing and set(agents) & set(passing) - {against}:
         sentences.append(_against(passing, agents, against))
     return [

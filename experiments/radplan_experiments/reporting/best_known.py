@@ -20,6 +20,8 @@ from radplan_experiments.reporting import frames
 from radplan_experiments.reporting.equivalence import EQUIVALENT
 
 FILE = suites.FOLDER / "best-known.csv"
+SHOWN = 0.005
+"""Scores that differ by less are written the same."""
 TEMPLATE = "template"
 COLUMNS = ("case", "protocol_digest", "scorecard_digest", "template", "best", "by")
 
@@ -45,6 +47,10 @@ class BestKnown:
     def regret(self, score: float) -> float:
         """Share of the room that a score leaves: 0 of the best plan, 1 of the template's."""
         return (self.best - score) / self.room
+
+    def is_of(self, agent: str, score: float) -> bool:
+        """Whether the best is an agent's own, or its score is written the same."""
+        return self.by == agent or self.best - score < SHOWN
 
     def on_the_way(self, share: float) -> float:
         """Score at a share of the way from the template to the best."""

@@ -6,13 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from radplan_env.info import PlanSummary
 from radplan_experiments.recording import failures
 from radplan_experiments.recording.records import Record
 from radplan_experiments.recording.run_folder import RunFolder
 from radplan_experiments.recording.standing import other_in_package, scorecard_has_changed
 from radplan_experiments.reporting import refusals
+from radplan_experiments.reporting.best_known import TEMPLATE
 from radplan_experiments.running.language_model import spending
 from radplan_experiments.running.own_agents import other_versions
+from radplan_experiments.wording import listed
 
 OTHER_PRESCRIPTION = 0.1
 """A reference plan whose D95 is off the prescription by more than this fraction was not made for it."""
@@ -44,6 +47,7 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
     if len(folder.settings.cases) == 1:
         lines.append("One case: no interval over cases and no probability of improvement.")
     lines += refusals.sentence(records)
+    lines += beginning_as_template(folder, records)
     lines += rescorings(records)
     if any(record["case"].startswith("synthetic/") for record in records):
         lines.append("The patients are synthetic.")
@@ -56,6 +60,32 @@ def warnings(folder: RunFolder, records: Sequence[Record], references: Mapping[s
                 f"prescribes {primary.prescription_gy:g} Gy. It looks made for another prescription: do not compare."
             )
     return lines
+
+
+def beginning_as_template(folder: RunFolder, records: Sequence[Record]) -> list[str]:
+    """Say which agents' first plan is the template's wherever both played: they cannot score below it."""
+    first = {(r["agent"], r["case"], r["seed"]): r["steps"][0] for r in records if r["steps"]}
+    of_template = {case: step for (agent, case, _), step in first.items() if agent == TEMPLATE}
+    found = []
+    for name in folder.settings.agents:
+        own = [
+            (step, of_template[case])
+            for (agent, case, _), step in first.items()
+            if agent == name and case in of_template
+        ]
+        if name != TEMPLATE and own and all(_same_choice(step, other) for step, other in own):
+            found.append(name)
+    if not found:
+        return []
+    begin = "begins" if len(found) == 1 else "begin"
+    return [
+        f"{listed(found)} {begin} with the template's plan, and of an episode the best plan counts: never below the "
+        "template is no merit."
+    ]
+
+
+def _same_choice(one: PlanSummary, other: PlanSummary) -> bool:
+    return all(one[key] == other[key] for key in ("parameters", "limits", "smoothness"))
 
 
 def rescorings(records: Sequence[Record]) -> list[str]:

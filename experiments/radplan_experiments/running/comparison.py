@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 from radplan_agents.agent import EpisodeInterruptedError
@@ -66,6 +67,10 @@ def guarded(command: str, run: Callable[[], int]) -> int:
         return run()
     except (UsageError, RunFolderError, PluginError) as error:
         return _stop(name, f"error: {error}", 2)
+    except BrokenPipeError:  # who reads what is printed has seen enough
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return _stop(name, f"stopped. {go_on}", 130)
     except EpisodeInterruptedError as error:

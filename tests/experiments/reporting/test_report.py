@@ -122,3 +122,11 @@ def test_what_is_no_deliverable_plan_is_said_by_its_stage(folder: RunFolder) -> 
         for step in record["steps"]:
             step["stage"] = "deliverable"
     assert "before sequencing" not in heading(folder, {}, {})
+
+
+def test_who_begins_with_the_templates_plan_is_said(folder: RunFolder) -> None:
+    said = "coordinate begins with the template's plan"
+    assert said in heading(folder, {}, {})
+    first = next(record for record in folder.records.values() if record["agent"] == "coordinate")["steps"][0]
+    first["parameters"] = {name: {**chosen, "weight": 77.0} for name, chosen in first["parameters"].items()}
+    assert said not in heading(folder, {}, {})

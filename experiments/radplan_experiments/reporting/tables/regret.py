@@ -34,7 +34,7 @@ def regret(settings: Settings, records: Sequence[Record]) -> Table:
                 **with_interval("regret", regrets.mean(), stats.interval_over_cases(regrets)),
                 "worst regret": regrets.max(),
                 **with_interval("points lost", lost.mean(), stats.interval_over_cases(lost)),
-                "best known in": f"{sum(known[case].by == agent for case in own)} of {len(own)}",
+                "best known in": f"{sum(known[c].is_of(agent, score) for c, score in own.items())} of {len(own)}",
             }
         )
     if len(runs) < 2 and all(each.by in runs for each in known.values()):
