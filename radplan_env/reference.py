@@ -19,4 +19,4 @@ def require_pyradplan(purpose: str) -> None:
         If it is not installed; the message says how to install it.
     """
     if find_spec("pyRadPlan") is None:
-        raise ImportError(f"{purpose} needs pyRadPlan: pip install 'radplan_env[reference]'", name="pyRadPlan")
+        raise ImportError(f"{purpose} needs pyRadPlan: pip install -e '.[reference]' in the checkout", name="pyRadPlan")

@@ -1,4 +1,4 @@
-"""The vector environment as Stable-Baselines3 takes it; needs ``pip install radplan_env[rl]``."""
+"""The vector environment as Stable-Baselines3 takes it; needs ``pip install -e '.[rl]'`` in the checkout."""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ def summary(
             }
         )
     asked = {"parameters": START if chosen is None else chosen, "limits": [], "smoothness": 3.0}
-    return {"score": score, "criteria": criteria, "metrics": {}, **asked}
+    beams = {"gantry_angles_deg": list(PROTOCOL.gantry_angles_deg), "collimator_angles_deg": [0.0]}
+    return {"score": score, "criteria": criteria, "metrics": {}, **asked, **beams}
 
 
 def task() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,14 +98,30 @@ def changes(before: Parameters, after: Parameters) -> list[str]:
 
 
 def plan_changes(before: Summary, after: Summary) -> list[str]:
-    """Return what differs between what two plans were made with: parameters, smoothness and limits."""
+    """Return what differs between what two plans were made with: parameters, smoothness, limits and beams."""
     old, new = before["smoothness"], after["smoothness"]
     smoothness = [] if old == new else [f"Fluence smoothness {_spoken(old)} → {_spoken(new)}"]
-    return changes(before["parameters"], after["parameters"]) + smoothness + limit_changes(before, after)
+    chosen = changes(before["parameters"], after["parameters"]) + smoothness
+    return chosen + limit_changes(before, after) + beam_changes(before, after)
 
 
 def _spoken(smoothness: float | None) -> str:
     return "as the protocol has it" if smoothness is None else f"{smoothness:.4g}"
+
+
+def beam_changes(before: Summary, after: Summary) -> list[str]:
+    """Return which angles of beams differ between two plans, such as "Gantry angles 0, 90, 270° → 10, 100, 280°"."""
+    gantry = "Gantry", before["gantry_angles_deg"], after["gantry_angles_deg"]
+    collimator = "Collimator", before["collimator_angles_deg"], after["collimator_angles_deg"]
+    return [
+        f"{which} angles {_angles(old)} → {_angles(new)}"
+        for which, old, new in (gantry, collimator)
+        if list(old) != list(new)
+    ]
+
+
+def _angles(degrees: Sequence[float]) -> str:
+    return ", ".join(f"{angle:g}" for angle in degrees) + "°"
 
 
 def limit_changes(before: Summary, after: Summary) -> list[str]:

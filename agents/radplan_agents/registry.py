@@ -123,7 +123,7 @@ def _of_command(name: str) -> type[Agent]:
 
 
 def _needed(name: str, error: ModuleNotFoundError, extra: str) -> ImportError:
-    needed = f"agent {name!r} needs the package {error.name}: pip install 'radplan_env[{extra}]'"
+    needed = f"agent {name!r} needs the package {error.name}: pip install -e '.[{extra}]' in the checkout"
     return ImportError(needed, name=error.name)
 
 

@@ -4,7 +4,7 @@ inspect eval radplan_env/radplan --model openai/gpt-5 -T suite=prostate-v1
 inspect eval radplan_env/radplan --model … -T suite=head-and-neck-v1 -T data=open-kbp/provided-data --limit 3
 
 Each episode's record lies in OUT/CASE/N, a results folder that `radplan validate` confirms. Needs inspect_ai:
-pip install 'radplan_env[inspect]'.
+pip install -e '.[inspect]' in the checkout.
 """
 
 from __future__ import annotations

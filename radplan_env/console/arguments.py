@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 JSONSchema = dict[str, Any]
+
+MOST_SAID = 20
+"""Arguments of another form that an answer names one by one."""
 
 PlanId = Annotated[
     int | Literal["last", "best"],
@@ -61,10 +65,36 @@ class ToolError(Exception):
         self.fault = fault
 
 
+class Faults(list[ToolError]):
+    """What is wrong with one call, gathered so that its answer tells all of it."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep a ToolError, or a ValueError as one of wrong arguments, and go on."""
+        try:
+            yield
+        except ToolError as error:
+            self.append(error)
+        except ValueError as error:
+            self.append(ToolError("wrong_arguments", str(error)))
+
+    def check(self) -> None:
+        """Raise what there is as one ToolError."""
+        if self:
+            raise self.one()
+
+    def one(self) -> ToolError:
+        """Return what there is, at least one, as one ToolError, which goes by the fault of the first."""
+        return ToolError(self[0].fault, "; ".join(dict.fromkeys(map(str, self))))
+
+
 class Arguments(BaseModel):
     """Arguments of a call: none beside those that there are, and no infinite numbers."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+A = TypeVar("A", bound=Arguments)
 
 
 class LimitArgument(Arguments):
@@ -126,14 +156,25 @@ def checked(model: type[Arguments], given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(read, name) for name in type(read).model_fields}
 
 
+def well_formed(model: type[A], given: Mapping[str, Any]) -> A:
+    """Return those arguments of a call that have the right form; the others are as if they had been left out."""
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        wrong = {each["loc"][0] for each in error.errors() if each["loc"]}
+        return model.model_validate({name: value for name, value in given.items() if name not in wrong})
+    except RecursionError:
+        return model()
+
+
 def _said(error: ValidationError | RecursionError, model: type[Arguments]) -> str:
     if isinstance(error, RecursionError):
         return "the arguments are nested too deeply"
     known = ", ".join(model.model_fields) or "none"
-    said = []
-    for each in error.errors(include_url=False, include_context=False)[:6]:
-        place = ".".join(map(str, each["loc"])) or "arguments"
-        said.append(f"{place}: {each['msg']}")
+    found = error.errors(include_url=False, include_context=False)
+    said = [f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in found[:MOST_SAID]]
+    if (more := len(found) - MOST_SAID) > 0:
+        said.append(f"and {more} more")
     return f"{'; '.join(said)}. Arguments of {model.__name__}: {known}"
 
 

@@ -11,7 +11,7 @@ from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import PlanningSystem
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol
 
-from .arguments import Change, LimitArgument, ToolError
+from .arguments import Change, Faults, LimitArgument, ToolError
 
 Ranges = Mapping[str, Mapping[str, Sequence[float]]]
 
@@ -32,31 +32,37 @@ def changed(
     Raises
     ------
     ToolError
-        "unknown_structure", "wrong_arguments" or "excluding_limits".
+        "unknown_structure", "wrong_arguments" or "excluding_limits", whichever comes first; it tells all of them.
     """
     protocol = system.protocol
-    parameters, clamped = base, list[str]()
+    parameters, clamped, faults = base, list[str](), Faults()
+    unknown = [name for name in {**(change.weights or {}), **(change.objective_doses or {})} if name not in ranges]
+    if unknown:
+        faults.append(_no_structures(unknown, protocol.structures))
     for quantity, words, unit, asked in (
         ("weight", "weight", "", change.weights),
         ("objective_dose_gy", "objective dose", " Gy", change.objective_doses),
     ):
         for structure, value in (asked or {}).items():
-            if structure not in protocol.structures:
-                raise ToolError("unknown_structure", _no_structure(structure, protocol.structures))
-            done, said = _within(f"{structure} {words}", value, ranges[structure][quantity], unit)
-            clamped += said
-            parameters = parameters.replace(structure, **{quantity: done})
+            if structure in ranges:
+                done, said = _within(f"{structure} {words}", value, ranges[structure][quantity], unit)
+                clamped += said
+                parameters = parameters.replace(structure, **{quantity: done})
     if change.smoothness is not None:
         own = protocol.protocol.smoothness
         if own is None:
-            raise ToolError("wrong_arguments", "this protocol leaves no smoothness to choose: leave it out")
-        done, said = _within("smoothness", change.smoothness, own.range, "")
-        clamped += said
-        parameters = replace(parameters, smoothness=done)
+            faults.append(ToolError("wrong_arguments", "this protocol leaves no smoothness to choose: leave it out"))
+        else:
+            done, said = _within("smoothness", change.smoothness, own.range, "")
+            clamped += said
+            parameters = replace(parameters, smoothness=done)
     if change.gantry_angles_deg is not None:
         parameters = replace(parameters, gantry_angles_deg=tuple(change.gantry_angles_deg))
     if change.limits is not None:
-        parameters = _limited(parameters, change.limits, system)
+        limits = _limits(change.limits, system, faults)
+        with faults.kept():  # two on one side of a metric
+            parameters = replace(parameters, limits=tuple(limits))
+    faults.check()
     return parameters, clamped
 
 
@@ -67,26 +73,24 @@ def _within(name: str, asked: float, ends: Sequence[float], unit: str) -> tuple[
     return done, [f"{name} {asked:g}{unit} asked, {done:g}{unit} done: end of its range {ends[0]:g} to {ends[1]:g}"]
 
 
-def _no_structure(name: str, known: Sequence[str]) -> str:
-    return f"no structure {name!r} in this task; there are: {', '.join(known)}"
+def _no_structures(names: Sequence[str], known: Sequence[str]) -> ToolError:
+    wrong = ", ".join(repr(name) for name in names)
+    return ToolError("unknown_structure", f"no structure {wrong} in this task; there are: {', '.join(known)}")
 
 
-def _limited(
-    parameters: PlanningParameters, asked: Sequence[LimitArgument], system: PlanningSystem
-) -> PlanningParameters:
+def _limits(asked: Sequence[LimitArgument], system: PlanningSystem, faults: Faults) -> list[Limit]:
     protocol = system.protocol
     known = (*protocol.structures, OUTSIDE_TARGETS)
+    if unknown := list(dict.fromkeys(each.structure for each in asked if each.structure not in known)):
+        faults.append(_no_structures(unknown, known))
+    limits = list[Limit]()
     for each in asked:
-        if each.structure not in known:
-            raise ToolError("unknown_structure", _no_structure(each.structure, known))
-    try:
-        limits = tuple(Limit(each.structure, each.metric, each.at_most, each.at_least) for each in asked)
-        limited = replace(parameters, limits=limits)
-    except ValueError as error:
-        raise ToolError("wrong_arguments", str(error)) from None
-    if excluded := excluding(limits, protocol, system.judge.points.region_cc):
-        raise ToolError("excluding_limits", f"{excluded}: no plan holds both. Give one up or move one")
-    return limited
+        with faults.kept():
+            limits.append(Limit(each.structure, each.metric, each.at_most, each.at_least))
+    of_task = [limit for limit in limits if limit.structure in known]
+    if excluded := excluding(of_task, protocol, system.judge.points.region_cc):
+        faults.append(ToolError("excluding_limits", f"{excluded}: no plan holds both. Give one up or move one"))
+    return limits
 
 
 def excluding(limits: Sequence[Limit], protocol: BoundProtocol, volume_cc: Mapping[str, float]) -> str | None:

@@ -10,9 +10,9 @@ from typing import Any
 from radplan_env.env import RadPlanEnv
 from radplan_env.parameters import PlanningParameters
 
-from .arguments import ToolError, checked
+from .arguments import Change, Faults, ToolError, checked, well_formed
 from .desk import Desk, Solved
-from .tools import TOOLS, Answer
+from .tools import TOOLS, Answer, Tool
 
 Turn = Generator[PlanningParameters, None, Answer]
 """A call under way: it yields parameters for `RadPlanEnv.step` and goes on once that step is done."""
@@ -92,7 +92,7 @@ class Console:
         if name not in TOOLS:
             raise ToolError("unknown_tool", f"there is no tool {name!r}; there are: {', '.join(TOOLS)}")
         tool = TOOLS[name]
-        result = tool.function(self.desk, **checked(tool.arguments, arguments))
+        result = tool.function(self.desk, **self._checked(tool, arguments))
         if isinstance(result, Answer):
             return result
         parameters = next(result)
@@ -103,6 +103,16 @@ class Console:
             except StopIteration as end:
                 answer: Answer = end.value
                 return answer
+
+    def _checked(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call; of a plan whose arguments are amiss, their content is looked at as well."""
+        faults = Faults()
+        with faults.kept():
+            return checked(tool.arguments, arguments)
+        if tool.name == "plan":
+            with faults.kept():
+                self.desk.parameters_for(well_formed(Change, arguments))
+        raise faults.one()
 
     def _take_up(self, base: Solved | None, clamped: list[str]) -> Solved:
         plan = self._env.plan

@@ -14,7 +14,7 @@ from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Plan, PlanningSystem
 from radplan_env.planning.looking import dose_at_points
 
-from .arguments import Change, ToolError
+from .arguments import Change, Faults, ToolError
 from .changes import changed
 
 _KEPT = 2  # plans whose doses at points are kept: those that are compared
@@ -118,17 +118,24 @@ class Desk:
         Raises
         ------
         ToolError
-            As `changed`, or "unknown_plan".
+            As `changed`, "unknown_plan", or "wrong_arguments" for beams that the episode may not plan with; it tells
+            all that is wrong.
         """
-        of_template = change.base == "start" or (not self.plans and isinstance(change.base, str))
-        base = None if of_template else self.get(change.base)
-        parameters = self.start if base is None else base.plan.parameters
-        ranges = self.env.action_map.ranges()
-        after, clamped = changed(parameters, change, self.system, ranges)
-        return after, base, clamped
+        faults, base = Faults(), None
+        if not (change.base == "start" or (not self.plans and isinstance(change.base, str))):
+            with faults.kept():
+                base = self.get(change.base)
+        if change.gantry_angles_deg is not None:
+            with faults.kept():
+                self.env.check_beams(tuple(change.gantry_angles_deg))
+        parameters, clamped = self.start if base is None else base.plan.parameters, list[str]()
+        with faults.kept():
+            parameters, clamped = changed(parameters, change, self.system, self.env.action_map.ranges())
+        faults.check()
+        return parameters, base, clamped
 
     def check_beams(self, *asked: PlanningParameters) -> None:
-        """Raise ToolError ("wrong_arguments") unless the episode may plan with these gantry angles."""
+        """Raise ToolError ("wrong_arguments") unless the episode may plan with all these gantry angles."""
         try:
             self.env.check_beams(*(parameters.gantry_angles_deg for parameters in asked))
         except ValueError as error:

@@ -24,6 +24,7 @@ from .arguments import (
     Base,
     Change,
     Criterion,
+    Faults,
     GantryAngles,
     JSONSchema,
     Limits,
@@ -131,7 +132,6 @@ def plan(
         base=base,
     )
     parameters, begun_from, clamped = desk.parameters_for(change)
-    desk.check_beams(parameters)
     desk.check_solves(1)
     take_up = yield parameters
     return Answer(tables.outcome(desk, take_up(begun_from, clamped)))
@@ -146,7 +146,11 @@ def what_if(
 ) -> Solving:
     """Try several changes at once and compare them: one solve each. For all of them "last" is the last plan before."""
     desk.check_solves(len(changes))
-    asked = [desk.parameters_for(change) for change in changes]
+    asked, faults = [], Faults()
+    for change in changes:
+        with faults.kept():
+            asked.append(desk.parameters_for(change))
+    faults.check()
     desk.check_beams(*(parameters for parameters, _, _ in asked))
     made = list[Solved]()
     for parameters, begun_from, clamped in asked:

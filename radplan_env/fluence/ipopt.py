@@ -77,7 +77,7 @@ def minimise(
     try:
         import ipyopt
     except ImportError as error:
-        raise ImportError("the ipopt backend needs ipyopt: pip install 'radplan_env[ipopt]'") from error
+        raise ImportError("the ipopt backend needs ipyopt: pip install -e '.[ipopt]' in the checkout") from error
     bixels = matrix.shape[1]
 
     last: list[tuple[Vector, tuple[float, Vector, Vector]]] = []

@@ -34,7 +34,7 @@ def server_of(
     Raises
     ------
     ImportError
-        Without the package mcp: pip install 'radplan_env[mcp]'.
+        Without the package mcp: pip install -e '.[mcp]' in the checkout.
     """
     import anyio
     import anyio.to_thread

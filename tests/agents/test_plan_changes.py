@@ -36,12 +36,15 @@ def test_what_plans_were_made_with_is_told_whole() -> None:
         **summary(chosen=parameters(Rectum=10)),
         "smoothness": 12.0,
         "limits": [{"structure": "Rectum", "metric": "D8cc", "at_most": 68.0}],
+        "gantry_angles_deg": [0.0, 90.0, 202.5],
     }
+    before["gantry_angles_deg"] = [10.0, 100.0, 212.5]
     assert plan_changes(before, before) == []
     assert plan_changes(before, after) == [
         "Rectum weight 5 → 10",
         "Fluence smoothness 3 → 12",
         "limit Rectum D8cc ≤ 68 Gy",
+        "Gantry angles 10, 100, 212.5° → 0, 90, 202.5°",
     ]
 
 

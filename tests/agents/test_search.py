@@ -173,7 +173,7 @@ def test_a_package_that_is_missing_is_named_with_what_to_install(
     for module in ("bayes_gp", "bayes_tpe", "optuna_search", "cma_es"):
         monkeypatch.delitem(sys.modules, f"radplan_agents.search.{module}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=rf"{name}.*{package}.*pip install 'radplan_env\[search\]'"):
+    with pytest.raises(ImportError, match=rf"{name}.*{package}.*pip install -e '\.\[search\]'"):
         load_agent(name)
 
 

@@ -108,6 +108,35 @@ def test_what_cannot_be_done_is_refused_and_costs_no_solve(
     assert console.record()["console_faults"] == {fault: 1}
 
 
+def test_all_that_is_wrong_is_told_at_once(console: Console) -> None:
+    """A model that is told of one fault at a time spends its calls on the others."""
+    limits = [
+        {"structure": "Larynx", "metric": "mean", "at_most": 5},
+        {"structure": "Rectum", "metric": "mean"},
+        {"structure": "PTV_7020", "metric": "max", "at_most": 60},
+    ]
+    wrong = {"weights": {"Moon": 1}, "objective_doses": {"Mars": 1}, "limits": limits}
+    wrong |= {"base": 7, "gantry_angles_deg": [0, 180], "smoothness": "much", "additionalProperties": False}
+    with pytest.raises(ToolError) as told:
+        console.call("plan", wrong)
+    for part in (
+        "additionalProperties",
+        "smoothness",
+        "no plan yet",
+        "as many as",
+        "Moon",
+        "Mars",
+        "Larynx",
+        "Rectum mean",
+        "PTV_7020 max",
+    ):
+        assert part in str(told.value)
+    with pytest.raises(ToolError, match=r"colour.*\n?.*flavour"):
+        console.call("what_if", {"changes": [{"colour": "red"}, {"flavour": "sweet"}]})
+    with pytest.raises(ToolError, match="Moon.*Mars"):
+        console.call("what_if", {"changes": [{"weights": {"Moon": 1}}, {"weights": {"Mars": 1}}]})
+
+
 def test_a_value_beyond_its_range_stops_there_and_is_said(console: Console, env: RadPlanEnv) -> None:
     low, high = env.action_map.ranges()["Body"]["weight"]
     answer = call(console, "plan", weights={"Body": 7 * high}, objective_doses={"Rectum": -3})

@@ -66,6 +66,8 @@ def make_plan(
         "parameters": {"Rectum": {"weight": rectum_weight, "objective_dose_gy": 0.0}},
         "limits": [],
         "smoothness": None,
+        "gantry_angles_deg": [0.0, 180.0],
+        "collimator_angles_deg": [0.0, 0.0],
         "terms": {"Rectum V31Gy": score},
         "solver": {"converged": True, "iterations": 9},
     }

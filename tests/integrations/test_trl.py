@@ -66,7 +66,7 @@ def test_what_cannot_be_done_is_raised_for_the_model_to_read(env: RadPlanEnv) ->
 @pytest.mark.slow
 def test_grpo_takes_five_steps(env: RadPlanEnv, tmp_path: Path) -> None:
     """A model of random weights that speaks in whole tool calls: every rollout plans, and the steps learn from it."""
-    trl = pytest.importorskip("trl", reason="needs trl: pip install 'radplan_env[trl]'")
+    trl = pytest.importorskip("trl", reason="needs trl: pip install -e '.[trl]'")
     datasets = pytest.importorskip("datasets")
     torch = pytest.importorskip("torch")
     calls = [

@@ -57,7 +57,8 @@ class OpenAIClient:
             import httpx2
             import openai
         except ImportError:
-            raise SettingsError("a language model needs the package openai: pip install 'radplan_env[llm]'") from None
+            needed = "a language model needs the package openai: pip install -e '.[llm]' in the checkout"
+            raise SettingsError(needed) from None
         self._model = endpoint.model
         self._key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
         self._timeout_s = timeout_s

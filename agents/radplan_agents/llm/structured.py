@@ -145,7 +145,12 @@ def calls_judge(reply: Reply) -> Called:
     _check_whole(reply)
     if reply.tool_calls:
         return Called(reply.tool_calls, without_thoughts(reply.text))
-    text = text_judge(reply)
+    try:
+        text = text_judge(reply)
+    except FaultyReplyError as error:
+        if error.fault != "empty":
+            raise
+        raise FaultyReplyError("empty", f"{error.detail}. {HOW_TO_CALL}") from None  # it may have lost the thread
     try:
         found = extract_json(text)
     except FaultyReplyError:
@@ -242,6 +247,6 @@ def _correction(request: Request, form: Format, reply: Reply, fault: Fault) -> R
     # The faulty reply keeps its turn even if empty: many chat templates insist on alternating roles.
     answer = without_thoughts(reply.text)
     said = answer if len(answer) <= LONGEST_QUOTE else answer[:LONGEST_QUOTE] + " …"
-    again = f"Your reply cannot be used: {fault.detail}. Please answer again, in full."
+    again = f"Your reply cannot be used: {fault.detail.removesuffix('.')}. Please answer again, in full."
     messages = (*request.messages, assistant(said or "(no reply)"), user(again))
     return request.model_copy(update={"messages": messages, "format": form})

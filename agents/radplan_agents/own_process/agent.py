@@ -6,6 +6,7 @@ import shlex
 import shutil
 from collections import Counter
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, ClassVar
 
 from radplan_agents.agent import Info, Observation
@@ -138,7 +139,8 @@ def agent_for(command: str) -> type[OwnProcessAgent]:
     Parameters
     ----------
     command : str
-        As in a shell, without its substitutions: "python my_agent.py --eager".
+        As in a shell, without its substitutions: "python my_agent.py --eager". The process runs in a folder of its
+        own: words that name a file of the current folder, or a path there with a slash, are handed over in full.
 
     Raises
     ------
@@ -152,6 +154,13 @@ def agent_for(command: str) -> type[OwnProcessAgent]:
     words = tuple(shlex.split(command))
     if not words:
         raise ValueError("no command: name one, such as 'mcp:python my_agent.py'")
-    if shutil.which(words[0]) is None:
+    program = shutil.which(words[0])
+    if program is None:
         raise ValueError(f"there is no program {words[0]!r}")
-    return type("CommandAgent", (OwnProcessAgent,), {"command": words, "__module__": __name__})
+    run = (str(Path(program).absolute()), *map(_in_full, words[1:]))
+    return type("CommandAgent", (OwnProcessAgent,), {"command": run, "__module__": __name__})
+
+
+def _in_full(word: str) -> str:
+    path = Path(word)
+    return str(path.absolute()) if path.is_file() or ("/" in word and path.exists()) else word

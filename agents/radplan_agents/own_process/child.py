@@ -34,6 +34,17 @@ LAST_WORDS = 2000
 """Bytes of standard error that are kept."""
 
 
+WITHHELD = ("PYTHONPATH", "PWD", "OLDPWD")
+"""Variables that say where our packages, data and results are; so do those that begin with `OURS`."""
+
+OURS = "RADPLAN_"
+
+
+def environment_for(ours: Mapping[str, str]) -> dict[str, str]:
+    """Return what of our environment a process is given: nothing that leads to patients, results or our packages."""
+    return {name: value for name, value in ours.items() if name not in WITHHELD and not name.startswith(OURS)}
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
     """A call that the process waits for."""
@@ -49,9 +60,9 @@ class Child:
     Parameters
     ----------
     command : sequence of str
-        What is run, in the current folder.
+        What is run, in a folder of its own that is gone when it has ended.
     environment : Mapping[str, str]
-        What its environment has beside ours.
+        What its environment has beside what is left of ours: see `environment_for`.
     instructions : str
         What the server says a planner should know.
     pictures : bool
@@ -73,13 +84,15 @@ class Child:
         self.cpu_seconds: float | None = None
         """Of it and the processes that it waited for, once it has ended; None where the system does not say."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed in `end`
+        self._folder = tempfile.TemporaryDirectory(prefix="radplan-agent-", ignore_cleanup_errors=True)
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             command,
             stdin=pipe,
             stdout=pipe,
             stderr=self._errors,
-            env={**os.environ, **environment},
+            cwd=self._folder.name,
+            env={**environment_for(os.environ), **environment},
             start_new_session=True,  # it ends with all that it has started
         )
         self._answers = io.TextIOWrapper(cast(IO[bytes], self._process.stdin), encoding="utf-8")
@@ -119,6 +132,7 @@ class Child:
             self._refuse_calls()
             self._thread.join(0.02)
         self._output.close()
+        self._folder.cleanup()
 
     def last_words(self) -> str:
         """Return the end of what the process wrote to its standard error."""

@@ -3,7 +3,9 @@
 try:
     import stable_baselines3  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("ppo, sac and dqn need pip install 'radplan_env[rl]'", name=error.name) from error
+    raise ModuleNotFoundError(
+        "ppo, sac and dqn need pip install -e '.[rl]' in the checkout", name=error.name
+    ) from error
 
 from radplan_agents.reinforcement.agent import DQNAgent, PolicyAgent, PPOAgent, SACAgent
 from radplan_agents.reinforcement.policy import ALGORITHMS, Policy, installed, load_policy, save_policy, shipped

@@ -28,6 +28,11 @@ TOGETHER = 8
 MOST_FAILED = 2
 """Questions without a usable reply, each after two corrections, that end the conversation."""
 
+NO_TOOL = (
+    'No tool was called. Go on with {"tool": "plan", "arguments": {}}, which plans as the last plan was, with what you '
+    'would change among the arguments, or end with {"tool": "finish", "arguments": {}}.'
+)
+
 Work = Generator[PlanningParameters, None, None]
 
 
@@ -92,7 +97,7 @@ class ToolPlannerAgent(LanguageModelAgent):
                 self._counts["failed_questions"] += 1
                 if self._counts["failed_questions"] >= MOST_FAILED:
                     self._stopped = f"no usable reply: {called.faults[-1].name}"
-                self._conversation.add(user("No tool was called. Call one: `plan` to go on, `finish` to end."))
+                self._conversation.add(user(NO_TOOL))
                 continue
             self._counts["parallel_calls"] += len(called.calls) > 1
             self._counts["calls_with_text"] += bool(called.text)

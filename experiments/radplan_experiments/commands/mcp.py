@@ -11,7 +11,7 @@ compare.py: `radplan validate DIR/CASE/N` confirms it.
   radplan mcp --site head-and-neck --data provided-data --http 8000
       over HTTP on this machine, at http://127.0.0.1:8000/mcp
 
-Needs the package mcp: pip install 'radplan_env[mcp]'. Plans are ideal fluences, before sequencing.
+Needs the package mcp: pip install -e '.[mcp]' in the checkout. Plans are ideal fluences, before sequencing.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ score. Every so often the policy plans the validation cases, at fidelity fast, a
 
   DIR/policy.zip, DIR/policy.json    the best policy, and the account of its training: solves, curve, command
   DIR/checkpoint.zip                 where the training stands
-  DIR/tensorboard                    curves: tensorboard --logdir DIR (pip install 'radplan_env[rl]')
+  DIR/tensorboard                    curves: tensorboard --logdir DIR (pip install -e '.[rl]' in the checkout)
 
 The bar shows the points that an episode gained over its start plan, mean of the last hundred, and what validation gave.
 
@@ -46,6 +46,6 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) ->
     except ModuleNotFoundError as error:
         if error.name not in ("stable_baselines3", "torch"):
             raise
-        print(f"{invoked.name}: error: training needs pip install 'radplan_env[rl]'", file=sys.stderr)
+        print(f"{invoked.name}: error: training needs pip install -e '.[rl]' in the checkout", file=sys.stderr)
         return 2
     return comparison.guarded(invoked.command, lambda: command.run(args, invoked.command))

@@ -48,7 +48,7 @@ def run(args: MCPOptions, given: Sequence[str], command: str) -> int:
         import anyio
         import mcp.server  # noqa: F401
     except ImportError as error:
-        raise UsageError("needs the extra mcp: pip install 'radplan_env[mcp]'") from error
+        raise UsageError("needs the extra mcp: pip install -e '.[mcp]' in the checkout") from error
     settings, case = settings_of(args, given)
     comparison.say(f"{case}: the dose influence is computed, which takes seconds")
     episode = ServedEpisode(settings, case, args.out, command)

@@ -168,7 +168,8 @@ def test_unchanged_parameters_and_single_plans_teach_nothing() -> None:
 def summary(score: float, weight: float) -> dict[str, Any]:
     """A plan as far as effects look at it."""
     parameters = {"Body": {"weight": weight, "objective_dose_gy": 30.0}}
-    return {"score": score, "parameters": parameters, "limits": [], "smoothness": 3.0, "criteria": []}
+    beams = {"gantry_angles_deg": [0.0, 180.0], "collimator_angles_deg": [0.0, 0.0]}
+    return {"score": score, "parameters": parameters, "limits": [], "smoothness": 3.0, "criteria": [], **beams}
 
 
 def test_a_folder_without_plans_is_no_library(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
 def test_without_the_package_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"pip install 'radplan_env\[local\]'"), serve(LocalModel(tmp_path)):
+    with pytest.raises(SettingsError, match=r"pip install -e '\.\[local\]'"), serve(LocalModel(tmp_path)):
         pass
 
 

@@ -279,5 +279,5 @@ def test_a_service_that_says_the_key_back(
 
 def test_without_the_package_it_says_which(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(SettingsError, match=r"pip install 'radplan_env\[llm\]'"):
+    with pytest.raises(SettingsError, match=r"pip install -e '\.\[llm\]'"):
         OpenAIClient(endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,27 @@ def test_no_fault_of_the_process_loses_the_episode(
     asked = sum(call["tool"] == "plan" for call in record["console_calls"])
     assert record["process"].get("template_planned_instead", 0) == (asked == 0)
     assert ("a slip" in record["last_words"]) == ("a slip" in code)
+
+
+def test_it_runs_apart_and_is_not_told_where_things_are(
+    env: RadPlanEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own script is found all the same, as is what lies beside it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RADPLAN_SHARED_DATA", "/patients")
+    monkeypatch.setenv("PYTHONPATH", "/packages")
+    monkeypatch.setenv("SOME_KEY", "7")
+    (tmp_path / "beside.py").write_text("found = 'beside it'")
+    code = """
+from beside import found
+names = sorted(name for name in os.environ if name.startswith("RADPLAN_")) + [os.environ["SOME_KEY"]]
+open("note.txt", "w").close()
+print(json.dumps([found, names, os.environ.get("PYTHONPATH"), os.getcwd(), os.environ.get("PWD")]), file=sys.stderr)
+"""
+    _, record, _ = play(env, Path("player.py"), code)
+    found, names, packages, folder, pwd = json.loads(record["last_words"])
+    assert (found, names, packages) == ("beside it", ["RADPLAN_SEED", "7"], None)
+    assert pwd is None and Path(folder) != tmp_path and not Path(folder).exists()
 
 
 def test_what_cannot_be_started_is_said_before_anything_is_planned() -> None:

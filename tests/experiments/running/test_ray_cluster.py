@@ -16,7 +16,7 @@ import pytest
 
 from radplan_experiments.recording.records import CIRCUMSTANCES
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'radplan_env[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 
 SCRIPT = Path(__file__).parents[3] / "experiments" / "compare.py"
 EPISODES = 2 * 8

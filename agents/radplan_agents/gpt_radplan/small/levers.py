@@ -71,13 +71,7 @@ def movable(task: Task, plans: Collection[Parameters]) -> list[Lever]:
     return [lever for lever in levers if any(_can_move(lever, parameters, task) for parameters in plans)]
 
 
-Kind = Literal["coverage", "homogeneity", "conformity", "overlap", "high_dose", "volume"]
-
-HIGH_DOSE = 0.6
-"""Above this share of the prescription lies the high-dose part of an organ, next to the target."""
-
-NEAR_LIMIT = 0.5
-"""From this share of a limit on an objective dose leaves most of what lies below the limit alone."""
+Kind = Literal["coverage", "homogeneity", "conformity", "overlap", "volume"]
 
 
 @dataclass(frozen=True)
@@ -129,8 +123,7 @@ def kind(criterion: Mapping[str, Any], task: Task) -> Kind:
     """Return what governs a criterion.
 
     "coverage" and "homogeneity" of a target are its own; "conformity" is the body's; an organ's dose near the
-    prescription is that of its "overlap" with the target; its "high_dose" part lies beside the target; the rest of its
-    "volume" answers to its own weight.
+    prescription is that of its "overlap" with the target; the rest of its "volume" answers to its own parameters.
     """
     if decided_by_body(criterion["structure"], criterion["metric"]):
         return "conformity"
@@ -138,8 +131,6 @@ def kind(criterion: Mapping[str, Any], task: Task) -> Kind:
         return "homogeneity" if criterion["upper"] else "coverage"
     if lies_in_overlap(criterion, task.prescription_gy):
         return "overlap"
-    if criterion["unit"] == "Gy" and criterion["metric"] != "mean" and criterion["limit"] >= _high_dose_gy(task):
-        return "high_dose"
     return "volume"
 
 
@@ -178,31 +169,17 @@ def history(memory: Memory) -> dict[Lever, list[Trial]]:
 _QUANTITIES = {"weight": "weight", "objective_dose": "objective_dose_gy"}
 
 
-def _high_dose_gy(task: Task) -> float:
-    return HIGH_DOSE * task.prescription_gy
-
-
 def _remedies(kind: Kind, criterion: Mapping[str, Any], parameters: Parameters, task: Task) -> tuple[Lever, ...]:
+    """What brings such a criterion closer to its limit, the most usual first: see `benchmarks/remedies.py`."""
     structure, primary = criterion["structure"], next(iter(task.prescriptions_gy))
     levers = {
-        "coverage": [("raise", "weight", structure), ("raise", "objective_dose", structure)],
+        "coverage": [("raise", "weight", structure)],
         "homogeneity": [("raise", "weight", structure), ("lower", "objective_dose", structure)],
         "conformity": [("raise", "weight", "Body"), ("lower", "objective_dose", "Body")],
-        "overlap": [("raise", "weight", primary), ("lower", "objective_dose", primary), ("lower", "weight", structure)],
+        "overlap": [("raise", "weight", primary), ("lower", "weight", structure), ("lower", "objective_dose", primary)],
         "volume": [("raise", "weight", structure), ("lower", "objective_dose", structure)],
     }
-    usual = [("raise", _aim(criterion, parameters), structure)] if kind == "high_dose" else levers[kind]
-    return tuple(lever for each in usual for lever in [Lever(*each)] if _can_move(lever, parameters, task))
-
-
-def _aim(criterion: Mapping[str, Any], parameters: Parameters) -> str:
-    """What to raise for the high-dose part of an organ: its weight, once its objective dose is near.
-
-    Before, weight presses all that the organ gets: on two synthetic validation prostates twice the rectum's weight cost
-    6 to 10 points of the score, an objective dose of 20 Gy in place of 0 gained 2 to 5.
-    """
-    near = parameters[criterion["structure"]]["objective_dose_gy"] >= NEAR_LIMIT * criterion["limit"]
-    return "weight" if near else "objective_dose"
+    return tuple(lever for each in levers[kind] for lever in [Lever(*each)] if _can_move(lever, parameters, task))
 
 
 def _moved(before: Parameters, after: Parameters) -> list[Lever]:

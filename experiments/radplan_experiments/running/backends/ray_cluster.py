@@ -19,7 +19,7 @@ try:
     import ray
     from ray.exceptions import RayError, RayTaskError
 except ImportError as error:
-    raise UsageError("--backend ray needs Ray: pip install 'radplan_env[ray]'") from error
+    raise UsageError("--backend ray needs Ray: pip install -e '.[ray]' in the checkout") from error
 
 RETRIES = 3  # of a task whose node or process died
 
