@@ -1,8 +1,10 @@
 """What an agent is, and how it plays.
 
-agent = make_agent("coordinate", env.unwrapped, seed=0)
-for info in play(agent, env):
-    print(info["plan"]["score"])
+An episode::
+
+    agent = make_agent("coordinate", env.unwrapped, seed=0)
+    for info in play(agent, env):
+        print(info["plan"]["score"])
 """
 
 from __future__ import annotations
