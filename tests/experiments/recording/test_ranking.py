@@ -73,7 +73,7 @@ def test_refused_plans_count_nothing_in_the_tables(settings: Settings, screened:
     assert list(table.cells()[0])[2:4] == ["pass screen [%]", "best score (IQM)"]
     best = frames.scores(screened).set_index(["agent", "case", "solve"])["best"]
     assert [best["coordinate", case, solve] for case in settings.cases for solve in (1, 2)] == [0, 85, 0, 0]
-    assert answer(settings, screened)[0].startswith("Of 2 agents template scored highest")
+    assert answer(settings, screened)[1].startswith("Of 2 agents template scored highest")
 
 
 def test_points_are_compared_where_both_pass_and_ranks_everywhere(settings: Settings, screened: list[Record]) -> None:
@@ -83,7 +83,7 @@ def test_points_are_compared_where_both_pass_and_ranks_everywhere(settings: Sett
     assert regret["cases"].to_dict() == {"template": 2, "coordinate": 1}
     assert regret["points lost"].to_dict() == {"template": 7.5, "coordinate": 0}
     only_refused = [record for record in screened if record["case"] == settings.cases[1]]
-    assert "On no patient do the best and the next, coordinate, both" in answer(settings, only_refused)[1]
+    assert "On no patient do the best and the next, coordinate, both" in answer(settings, only_refused)[2]
 
 
 def test_a_refused_plan_reaches_no_score(settings: Settings, screened: list[Record]) -> None:
