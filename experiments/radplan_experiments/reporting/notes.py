@@ -77,10 +77,10 @@ def beginning_as_template(folder: RunFolder, records: Sequence[Record]) -> list[
             found.append(name)
     if not found:
         return []
-    begin = "begins" if len(found) == 1 else "begin"
+    begin, they = ("begins", "it") if len(found) == 1 else ("begin", "they")
     return [
-        f"{listed(found)} {begin} with the template's plan, and of an episode the best plan counts: never below the "
-        "template is no merit."
+        f"{listed(found)} {begin} with the template's plan; as an episode's best plan counts, {they} cannot score below "
+        "the template."
     ]
 
 
