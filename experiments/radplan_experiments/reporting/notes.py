@@ -79,8 +79,8 @@ def beginning_as_template(folder: RunFolder, records: Sequence[Record]) -> list[
         return []
     begin, they = ("begins", "it") if len(found) == 1 else ("begin", "they")
     return [
-        f"{listed(found)} {begin} with the template's plan; as an episode's best plan counts, {they} cannot score below "
-        "the template."
+        f"{listed(found)} {begin} with the template's plan; as an episode's best plan counts, {they} cannot score "
+        "below the template."
     ]
 
 
