@@ -175,7 +175,10 @@ def best_plan(env: RadPlanEnv, name: str) -> tuple[Plan, int]:
     """Return an agent's plan with the best verdict, screened ones first, and its number of solves."""
     env.reset(seed=0)
     before = env.system.solves
-    found = [plan for _ in play(make_agent(name, env, seed=0), env) if (plan := env.plan) is not None]
+    found: list[Plan] = []
+    for _ in play(make_agent(name, env, seed=0), env):
+        assert env.plan is not None
+        found.append(env.plan)
     best = max(found, key=lambda plan: (plan.evaluation.screened is not False, plan.evaluation.score))
     return best, env.system.solves - before
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from radplan_env import extras
+
 
 def require_pyradplan(purpose: str) -> None:
     """See that pyRadPlan is there; it is not imported, which would take seconds.
@@ -19,4 +21,4 @@ def require_pyradplan(purpose: str) -> None:
         If it is not installed; the message says how to install it.
     """
     if find_spec("pyRadPlan") is None:
-        raise ImportError(f"{purpose} needs pyRadPlan: pip install -e '.[reference]' in the checkout", name="pyRadPlan")
+        raise ImportError(f"{purpose} needs pyRadPlan: {extras.command('reference')}", name="pyRadPlan")

@@ -16,7 +16,19 @@ PACKAGES = {
 """From the lowest to the highest."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("compiled", "errors", "grid", "lazy", "notebook", "threads", "version", "reference", "structure_names", "plugins"),
+    (
+        "compiled",
+        "errors",
+        "extras",
+        "grid",
+        "lazy",
+        "notebook",
+        "threads",
+        "version",
+        "reference",
+        "structure_names",
+        "plugins",
+    ),
     ("radiobiology", "metrics", "distance"),
     ("yaml_files", "beam_angles", "beam_models", "info"),
     ("bound", "criterion", "dose_view", "limits", "beams", "tracing", "case", "skin", "sites"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from radplan_agents.agent import Agent
+from radplan_env import extras
 from radplan_env.plugins import Registry
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ def _of_command(name: str) -> type[Agent]:
 
 
 def _needed(name: str, error: ModuleNotFoundError, extra: str) -> ImportError:
-    needed = f"agent {name!r} needs the package {error.name}: pip install -e '.[{extra}]' in the checkout"
-    return ImportError(needed, name=error.name)
+    return ImportError(f"agent {name!r} needs the package {error.name}: {extras.command(extra)}", name=error.name)
 
 
 def track_of(name: str) -> Track:

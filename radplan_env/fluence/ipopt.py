@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from radplan_env import extras
 from radplan_env.beams import Bixels
 
 from .gram import Gram
@@ -77,7 +78,7 @@ def minimise(
     try:
         import ipyopt
     except ImportError as error:
-        raise ImportError("the ipopt backend needs ipyopt: pip install -e '.[ipopt]' in the checkout") from error
+        raise ImportError(f"the ipopt backend needs ipyopt: {extras.command('ipopt')}") from error
     bixels = matrix.shape[1]
 
     last: list[tuple[Vector, tuple[float, Vector, Vector]]] = []

@@ -15,6 +15,7 @@ from typing import IO
 
 from radplan_agents.llm.endpoint import Endpoint, LocalModel
 from radplan_agents.llm.errors import SettingsError
+from radplan_env import extras
 
 START_S = 300.0
 """Seconds a model may take to load."""
@@ -56,7 +57,7 @@ def serve(model: LocalModel, *, threads: int = 1, context_tokens: int = 8192) ->
     if threads < 1 or context_tokens < 1:
         raise SettingsError(f"threads ({threads}) and context_tokens ({context_tokens}) must be 1 or more")
     if importlib.util.find_spec("xllamacpp") is None:
-        raise SettingsError("a local model needs the package xllamacpp: pip install -e '.[local]' in the checkout")
+        raise SettingsError(f"a local model needs the package xllamacpp: {extras.command('local')}")
     script = Path(__file__).with_name("local_server.py")
     # A process of its own: should llama.cpp crash, the run does not crash with it. -P keeps this folder, whose files
     # are not top-level modules, off its path.

@@ -17,6 +17,7 @@ from radplan_agents.llm.complaints import Complaint, complaint_in, service_error
 from radplan_agents.llm.endpoint import Endpoint
 from radplan_agents.llm.errors import ServiceError, SettingsError
 from radplan_agents.llm.redaction import redact
+from radplan_env import extras
 
 MAX_RESPONSE_BYTES = 4_000_000
 """A longer response is not read to its end: no planning step needs it."""
@@ -57,8 +58,7 @@ class OpenAIClient:
             import httpx2
             import openai
         except ImportError:
-            needed = "a language model needs the package openai: pip install -e '.[llm]' in the checkout"
-            raise SettingsError(needed) from None
+            raise SettingsError(f"a language model needs the package openai: {extras.command('llm')}") from None
         self._model = endpoint.model
         self._key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
         self._timeout_s = timeout_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,16 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "sac": SAC, "dqn": DQN
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policies"
 """Folder of the policies that come with the package."""
+
+_OF_THIS_TRAINING = (
+    "_last_obs",
+    "_last_original_obs",
+    "_last_episode_starts",
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "start_time",
+    "tensorboard_log",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,13 @@ def site(protocol: Protocol) -> str:
     return site_id(protocol.name)
 
 
+def policy_bytes(model: BaseAlgorithm) -> bytes:
+    """The model as Stable-Baselines3 saves it, without what it last saw: no patient travels with a policy."""
+    buffer = io.BytesIO()
+    model.save(buffer, exclude=_OF_THIS_TRAINING)
+    return buffer.getvalue()
+
+
 def save_policy(path: Path | str, model: BaseAlgorithm, protocol: str, relative_step: float) -> Path:
     """Save a model that was trained by a script of yours, so that agents such as `PPOAgent` play it.
 
@@ -94,7 +112,7 @@ def save_policy(path: Path | str, model: BaseAlgorithm, protocol: str, relative_
     if algorithm is None or path.suffix != ".zip":
         raise ValueError(f"{type(model).__name__} to {path}: policies are of {', '.join(ALGORITHMS)} and end in .zip")
     path.parent.mkdir(parents=True, exist_ok=True)
-    model.save(path)
+    path.write_bytes(policy_bytes(model))
     training = {
         "algorithm": algorithm,
         "protocol": protocol,

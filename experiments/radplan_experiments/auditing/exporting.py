@@ -50,7 +50,7 @@ def export(plan_path: Path, out: Path) -> Path:
     """
     if not plan_path.is_file():
         raise UsageError(f"there is no plan {plan_path}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if any(out.iterdir()) if out.is_dir() else out.exists():
         raise UsageError(f"{out} is not empty: give another --out")
     plan = Plan.load(plan_path)
     case = _case_of(plan, plan_path)

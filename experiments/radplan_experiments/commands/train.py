@@ -28,6 +28,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from radplan_env import extras
 from radplan_experiments.commands.invocation import Invocation
 from radplan_experiments.options import TrainOptions
 
@@ -46,6 +47,6 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) ->
     except ModuleNotFoundError as error:
         if error.name not in ("stable_baselines3", "torch"):
             raise
-        print(f"{invoked.name}: error: training needs pip install -e '.[rl]' in the checkout", file=sys.stderr)
+        print(f"{invoked.name}: error: training needs {extras.command('rl')}", file=sys.stderr)
         return 2
     return comparison.guarded(invoked.command, lambda: command.run(args, invoked.command))

@@ -35,7 +35,7 @@ def write(folder: RunFolder, left_out: Mapping[str, str], *, draw: bool = True) 
     found = tables.all_tables(folder.settings, records, references)
     text = tables.save(found, folder.path, _heading(folder, records, references, left_out))
     plans = StoredPlans(folder, records)
-    pictures = _draw(plans, references) if draw else {}
+    pictures = _draw(plans, references) if draw else None
     html_report.write(folder, references, {**left_out, **plans.unreadable}, found, pictures)
     return text
 

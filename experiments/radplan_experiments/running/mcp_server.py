@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from radplan_agents.privacy import is_own_patient
 from radplan_agents.tool_planner import manual
+from radplan_env import extras
 from radplan_env.integrations.mcp_server import server_of
 from radplan_experiments.cohort import UsageError, open_cohort
 from radplan_experiments.options import MCPOptions, RunOptions, TaskOptions
@@ -48,7 +49,7 @@ def run(args: MCPOptions, given: Sequence[str], command: str) -> int:
         import anyio
         import mcp.server  # noqa: F401
     except ImportError as error:
-        raise UsageError("needs the extra mcp: pip install -e '.[mcp]' in the checkout") from error
+        raise UsageError(f"needs the extra mcp: {extras.command('mcp')}") from error
     settings, case = settings_of(args, given)
     comparison.say(f"{case}: the dose influence is computed, which takes seconds")
     episode = ServedEpisode(settings, case, args.out, command)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,16 +18,6 @@ from radplan_agents.reinforcement.features import PlanFeatures, spans
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.training.setup import Setup
 from radplan_experiments.writing import write_atomically, write_json
-
-_OF_THIS_TRAINING = (
-    "_last_obs",
-    "_last_original_obs",
-    "_last_episode_starts",
-    "ep_info_buffer",
-    "ep_success_buffer",
-    "start_time",
-    "tensorboard_log",
-)
 
 
 @dataclass
@@ -118,23 +107,14 @@ def save(path: Path, model: BaseAlgorithm, progress: Progress) -> None:
     write_atomically(path, lambda temporary: _write(temporary, model, progress))
 
 
-def policy_bytes(model: BaseAlgorithm) -> bytes:
-    """The model as Stable-Baselines3 saves it, without what it last saw: no patient travels with a policy."""
-    return _model_bytes(model, exclude=_OF_THIS_TRAINING)
-
-
-def _model_bytes(model: BaseAlgorithm, exclude: Sequence[str] = ()) -> bytes:
-    buffer = io.BytesIO()
-    model.save(buffer, exclude=exclude)
-    return buffer.getvalue()
-
-
 def _write(path: Path, model: BaseAlgorithm, progress: Progress) -> None:
     plain = asdict(progress)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("best.zip", plain.pop("best_model"))
         file.writestr("progress.json", json.dumps(plain, allow_nan=False))
-        file.writestr("model.zip", _model_bytes(model))
+        whole = io.BytesIO()
+        model.save(whole)
+        file.writestr("model.zip", whole.getvalue())
         if isinstance(model, OffPolicyAlgorithm):
             buffer = io.BytesIO()
             model.save_replay_buffer(buffer)

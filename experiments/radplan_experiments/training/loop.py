@@ -16,10 +16,11 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from tqdm import tqdm
 
 from radplan_agents.reinforcement import Policy
+from radplan_agents.reinforcement.policy import policy_bytes
 from radplan_env.stable_baselines import VecStartPlan
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.running.runner import versions
-from radplan_experiments.training.checkpoint import Progress, begin, claim, policy_bytes, resume, save
+from radplan_experiments.training.checkpoint import Progress, begin, claim, resume, save
 from radplan_experiments.training.curves import tensorboard_folder
 from radplan_experiments.training.environments import training_environments
 from radplan_experiments.training.setup import Setup

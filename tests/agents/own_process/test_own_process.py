@@ -47,7 +47,10 @@ def env(box_case: Case) -> Iterator[RadPlanEnv]:
 def play(env: RadPlanEnv, path: Path, code: str, client: str = CLIENT) -> tuple[list[Plan], dict[str, Any], Any]:
     path.write_text(client + code, encoding="utf-8")
     player = agent_for(shlex.join([sys.executable, str(path)]))(env, seed=7)
-    plans = [plan for _ in radplan_agents.play(player, env) if (plan := env.plan) is not None]
+    plans = []
+    for _ in radplan_agents.play(player, env):
+        assert env.plan is not None
+        plans.append(env.plan)
     return plans, player.record(), player
 
 

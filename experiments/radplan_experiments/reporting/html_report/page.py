@@ -99,7 +99,7 @@ def write(
     references: Mapping[str, Summary],
     left_out: Mapping[str, str],
     tables: Sequence[Table],
-    pictures: Mapping[str, Picture],
+    pictures: Mapping[str, Picture] | None,
 ) -> Path:
     """Write DIR/report.html.
 
@@ -112,9 +112,10 @@ def write(
     left_out : Mapping[str, str]
         What is missing from the run or its figures, and why.
     tables : sequence of Table
-    pictures : Mapping[str, Picture]
-        Its figures, by name.
+    pictures : Mapping[str, Picture], optional
+        Its figures, by name; None if they were not drawn.
     """
+    drawn, pictures = pictures is not None, pictures or {}
     records = sorted(folder.records.values(), key=key_of)
     settings = folder.settings
     protocol, scorecard = settings.protocol, _scorecard(settings)
@@ -141,6 +142,7 @@ def write(
         scoring=[] if scorecard is None else scorecard.rules,
         model=notes.language_model(folder, records),
         tables={table.name: table for table in tables},
+        drawn=drawn,
         pictures={**pictures, **{place: pictures[name] for place, name in examples if name in pictures}},
         best=told[0]["agent"] if told else None,
         has_references=bool(references),

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+from radplan_env import extras
 from radplan_experiments.cohort import UsageError
 from radplan_experiments.running.backends.backend import ONE_THREAD, Backend, WorkerDiedError
 
@@ -19,7 +20,7 @@ try:
     import ray
     from ray.exceptions import RayError, RayTaskError
 except ImportError as error:
-    raise UsageError("--backend ray needs Ray: pip install -e '.[ray]' in the checkout") from error
+    raise UsageError(f"--backend ray needs Ray: {extras.command('ray')}") from error
 
 RETRIES = 3  # of a task whose node or process died
 
