@@ -12,8 +12,8 @@ of it, and what the planner wants to change and why. Then
 
 DIR/CASE/N holds the plan kept (plan.npz) and the conversation as you saw it, with its pictures (conversation.md). It is
 a results folder as well, like those of compare.py, with every word between agents and model (transcripts/): `radplan
-validate DIR/CASE/N` and `radplan report DIR/CASE/N` work on it. Replies are kept in DIR/replies.sqlite: nothing is paid for
-twice.
+validate DIR/CASE/N` and `radplan report DIR/CASE/N` work on it. Replies are kept in DIR/replies.sqlite: nothing is paid
+for twice.
 
   python experiments/converse.py --llm MODEL
       a synthetic prostate, with a model at OpenAI (OPENAI_API_KEY)

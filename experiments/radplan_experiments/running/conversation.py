@@ -239,7 +239,8 @@ def run(args: ConverseOptions, command: str, read: Callable[[str], str] = input)
         If the model's service fails; what was planned until then is recorded.
     """
     settings = settings_of(args)
-    assert (choice := settings.model) is not None
+    choice = settings.model
+    assert choice is not None
     comparison.say_withheld(args, choice)
     (case_id,), key = settings.cases, (AGENT, settings.cases[0], 0)
     library = None if settings.library is None else language_model.library_of(settings.library)
