@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
@@ -23,35 +21,33 @@ def _seen(point_z, point_y, point_x, geometry):  # type: ignore[no-untyped-def] 
 
 
 @numba.njit(inline="always")
-def _cell(place, size):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Indices of the two lattice points around a place, and how far it lies from the first; none is a size away."""
-    first = math.floor(place)
-    share = place - first
-    index = np.int64(first)
-    if index < 0:
-        index += size
-    return index, (index + 1 if index + 1 < size else 0), share
+def _cell(place, reach):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Index of the last lattice point up to a place, and how far it lies from that; none is beyond the reach."""
+    place += reach
+    index = np.int64(place)
+    return index, place - index
 
 
 @compiled(error_model="numpy")
 def gather(points, depth, geometry, curves, per_depth, per_mm, planes, dose):  # type: ignore[no-untyped-def] # pragma: no cover
     """Add Σₖ Dₖ(depth) · planeₖ(x, z) · (SAD/r)² to each point's dose.
 
-    Depth doses `curves` (depths, components) and planes (n, m, components) are interpolated linearly.
+    Depth doses `curves` (depths, components) and planes (n, m, components), the axis in their middle, are interpolated
+    linearly.
     """
     nx, nz, components = planes.shape
     deepest = curves.shape[0] - 2
     for p in range(points.shape[0]):
         u, w, inverse_square = _seen(points[p, 0], points[p, 1], points[p, 2], geometry)
-        i0, i1, s = _cell(u * per_mm, nx)
-        j0, j1, t = _cell(w * per_mm, nz)
+        i, s = _cell(u * per_mm, nx // 2)
+        j, t = _cell(w * per_mm, nz // 2)
         d = depth[p] * per_depth
         layer = min(np.int64(d), deepest)
         d -= layer
         total = 0.0
         for k in range(components):
-            low = planes[i0, j0, k] + t * (planes[i0, j1, k] - planes[i0, j0, k])
-            high = planes[i1, j0, k] + t * (planes[i1, j1, k] - planes[i1, j0, k])
+            low = planes[i, j, k] + t * (planes[i, j + 1, k] - planes[i, j, k])
+            high = planes[i + 1, j, k] + t * (planes[i + 1, j + 1, k] - planes[i + 1, j, k])
             share = curves[layer, k] + d * (curves[layer + 1, k] - curves[layer, k])
             total += share * (low + s * (high - low))
         dose[p] += inverse_square * total
@@ -64,15 +60,15 @@ def scatter(points, depth, geometry, curves, per_depth, per_mm, values, planes):
     deepest = curves.shape[0] - 2
     for p in range(points.shape[0]):
         u, w, inverse_square = _seen(points[p, 0], points[p, 1], points[p, 2], geometry)
-        i0, i1, s = _cell(u * per_mm, nx)
-        j0, j1, t = _cell(w * per_mm, nz)
+        i, s = _cell(u * per_mm, nx // 2)
+        j, t = _cell(w * per_mm, nz // 2)
         d = depth[p] * per_depth
         layer = min(np.int64(d), deepest)
         d -= layer
         for k in range(components):
             share = curves[layer, k] + d * (curves[layer + 1, k] - curves[layer, k])
             value = values[p] * inverse_square * share
-            planes[i0, j0, k] += value * (1 - s) * (1 - t)
-            planes[i0, j1, k] += value * (1 - s) * t
-            planes[i1, j0, k] += value * s * (1 - t)
-            planes[i1, j1, k] += value * s * t
+            planes[i, j, k] += value * (1 - s) * (1 - t)
+            planes[i, j + 1, k] += value * (1 - s) * t
+            planes[i + 1, j, k] += value * s * (1 - t)
+            planes[i + 1, j + 1, k] += value * s * t
