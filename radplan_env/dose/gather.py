@@ -21,11 +21,16 @@ def _seen(point_z, point_y, point_x, geometry):  # type: ignore[no-untyped-def] 
 
 
 @numba.njit(inline="always")
-def _cell(place, reach):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Index of the last lattice point up to a place, and how far it lies from that; none is beyond the reach."""
-    place += reach
-    index = np.int64(place)
-    return index, place - index
+def _cells(u, w, per_mm, nx, nz):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Indices of the last lattice point up to a place, and the shares of that and the next ones along z, x and both.
+
+    No place is beyond the planes. Indices are unsigned: that spares a check for negative ones.
+    """
+    x, z = u * per_mm + nx // 2, w * per_mm + nz // 2
+    i, j = np.int64(x), np.int64(z)
+    s, t = x - i, z - j
+    both = s * t
+    return np.uint64(i), np.uint64(j), 1 - s - t + both, t - both, s - both, both
 
 
 @compiled(error_model="numpy")
@@ -37,19 +42,18 @@ def gather(points, depth, geometry, curves, per_depth, per_mm, planes, dose):  #
     """
     nx, nz, components = planes.shape
     deepest = curves.shape[0] - 2
+    one = np.uint64(1)
     for p in range(points.shape[0]):
         u, w, inverse_square = _seen(points[p, 0], points[p, 1], points[p, 2], geometry)
-        i, s = _cell(u * per_mm, nx // 2)
-        j, t = _cell(w * per_mm, nz // 2)
+        i, j, here, along_z, along_x, both = _cells(u, w, per_mm, nx, nz)
         d = depth[p] * per_depth
-        layer = min(np.int64(d), deepest)
+        layer = np.uint64(min(np.int64(d), deepest))
         d -= layer
         total = 0.0
         for k in range(components):
-            low = planes[i, j, k] + t * (planes[i, j + 1, k] - planes[i, j, k])
-            high = planes[i + 1, j, k] + t * (planes[i + 1, j + 1, k] - planes[i + 1, j, k])
-            share = curves[layer, k] + d * (curves[layer + 1, k] - curves[layer, k])
-            total += share * (low + s * (high - low))
+            plane = here * planes[i, j, k] + along_z * planes[i, j + one, k]
+            plane += along_x * planes[i + one, j, k] + both * planes[i + one, j + one, k]
+            total += plane * (curves[layer, k] + d * (curves[layer + one, k] - curves[layer, k]))
         dose[p] += inverse_square * total
 
 
@@ -58,17 +62,17 @@ def scatter(points, depth, geometry, curves, per_depth, per_mm, values, planes):
     """Apply the adjoint of `gather`: add each point's value to the planes."""
     nx, nz, components = planes.shape
     deepest = curves.shape[0] - 2
+    one = np.uint64(1)
     for p in range(points.shape[0]):
         u, w, inverse_square = _seen(points[p, 0], points[p, 1], points[p, 2], geometry)
-        i, s = _cell(u * per_mm, nx // 2)
-        j, t = _cell(w * per_mm, nz // 2)
+        i, j, here, along_z, along_x, both = _cells(u, w, per_mm, nx, nz)
         d = depth[p] * per_depth
-        layer = min(np.int64(d), deepest)
+        layer = np.uint64(min(np.int64(d), deepest))
         d -= layer
         for k in range(components):
-            share = curves[layer, k] + d * (curves[layer + 1, k] - curves[layer, k])
+            share = curves[layer, k] + d * (curves[layer + one, k] - curves[layer, k])
             value = values[p] * inverse_square * share
-            planes[i, j, k] += value * (1 - s) * (1 - t)
-            planes[i, j + 1, k] += value * (1 - s) * t
-            planes[i + 1, j, k] += value * s * (1 - t)
-            planes[i + 1, j + 1, k] += value * s * t
+            planes[i, j, k] += value * here
+            planes[i, j + one, k] += value * along_z
+            planes[i + one, j, k] += value * along_x
+            planes[i + one, j + one, k] += value * both
