@@ -65,13 +65,10 @@ class GaussianKernels:
         taken off every Gaussian.
         """
         variances, weights = self.gaussians(ssd_mm)
-        x, z = (frequency**2 / 2 for frequency in lattice.frequencies)
-        spectra = np.zeros((len(weights), x.size, z.size), dtype=np.float32)
-        for variance, weight in zip(variances.ravel(), weights.reshape(len(weights), -1).T, strict=True):
-            variance -= lattice.spacing_mm**2 / 4
-            along_x, along_z = (np.exp(-variance * q).astype(np.float32) for q in (x, z))
-            for component, share in enumerate(weight.astype(np.float32)):
-                spectra[component] += (share * along_x)[:, None] * along_z
+        variances = variances.ravel()[:, None] - lattice.spacing_mm**2 / 4
+        along_x, along_z = (np.exp(-variances * each**2 / 2).astype(np.float32) for each in lattice.frequencies)
+        weights = weights.reshape(len(weights), -1, 1).astype(np.float32)
+        spectra: NDArray[np.float32] = np.swapaxes(weights * along_x, 1, 2) @ along_z
         return spectra
 
     def bixel_tables(self, bixel_mm: float, ssd_mm: float, reach_mm: float) -> tuple[NDArray[np.float32], float]:

@@ -153,3 +153,13 @@ def squares(begin, end, indices, data, columns, values, out):  # type: ignore[no
         for at in range(begin[column], end[column]):
             total += values[indices[at]] * data[at] * data[at]
         out[column] = total
+
+
+@compiled
+def ends_before(begin, end, indices, rows, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Write where each column's entries in the first so many rows end; rows ascend in a column."""
+    for column in range(begin.size):
+        at = begin[column]
+        while at < end[column] and indices[at] < rows:
+            at += np.uint64(1)
+        out[column] = at

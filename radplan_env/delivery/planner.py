@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
 from radplan_env.delivery.start import sliding_windows
 from radplan_env.delivery.techniques import Layout
-from radplan_env.dose import prepare
+from radplan_env.dose import Prepared, prepare
 from radplan_env.fluence import DoseConstraint, FluenceProblem
 from radplan_env.influence import DoseInfluence, Fidelity, influence
 from radplan_env.influence.bixels import bixels_covering_target
@@ -47,7 +48,29 @@ _LONGEST_S, _LEAST_MU = 2.0, 1.0  # of an interval: with the lowest dose rate, i
 _MOST = 2.5  # of an interval's units, relative to their mean
 _COARSE_MM = 2.0  # lattice of the dose that K leaves out
 
-COLD, WARM = Effort(rounds=4, covered=2), Effort(rounds=0, covered=1)
+SAMPLE_ONE_OF = 3
+"""One of so many rows is what a cold start sees first."""
+COLD_ON_SAMPLE, COLD, WARM = Effort(rounds=4, covered=0), Effort(rounds=0, covered=2), Effort(rounds=0, covered=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """A part of aperture optimisation, on the first so many rows.
+
+    Parameters
+    ----------
+    rows : int
+    problem : FluenceProblem
+        On these rows.
+    target : DoseConstraint
+        Coverage of the primary target.
+    effort : Effort
+    """
+
+    rows: int
+    problem: FluenceProblem
+    target: DoseConstraint
+    effort: Effort
 
 
 def checked_fields(
@@ -120,7 +143,7 @@ class AperturePlanner:
         self.machine, self.model, self.fractions = machine, model, fractions
         k = blocks_of_k(case, targets, layout, model, rows)
         self.columns = ApertureColumns(k, layout, machine, model.mlc_transmission)
-        self._rows_dose = prepare(case, k.beams, rows.points_mm, beam_model=model, spacing_mm=_COARSE_MM)
+        self._traced = prepare(case, k.beams, rows.points_mm, beam_model=model, spacing_mm=_COARSE_MM)
         self._mu_to_units = fractions / model.monitor_units_per_fluence
         self._bounds = self._bounds_of(dose_per_fraction_gy)
 
@@ -134,30 +157,26 @@ class AperturePlanner:
         leaves = sliding_windows(self.columns, coarse, bixels, fluence, self._mu_to_units, self._bounds.total)
         return self._apertures(leaves)
 
-    def optimised(self, problem: FluenceProblem, target: DoseConstraint, start: Apertures, effort: Effort) -> Apertures:
-        """Return the best apertures found from a start, scaled to cover a target on the rows.
-
-        Parameters
-        ----------
-        problem : FluenceProblem
-            On the rows.
-        target : DoseConstraint
-            Coverage of the primary target.
-        start : Apertures
-        effort : Effort
-        """
-        optimiser = ApertureOptimiser(self.columns, problem, target, self._bounds, self._exact)
-        leaves = self._covering(optimiser.state(self._leaves(start)).leaves, target)
-        leaves = self._covering(optimiser.optimise(leaves, effort), target)
+    def optimised(self, start: Apertures, phases: Sequence[Phase]) -> Apertures:
+        """Return the best apertures found from a start, scaled to cover the last phase's target on its rows."""
+        leaves = self._leaves(start)
+        for phase in phases:
+            columns, traced = self._on_first(phase.rows)
+            exact = partial(self._exact, traced)
+            optimiser = ApertureOptimiser(columns, phase.problem, phase.target, self._bounds, exact)
+            leaves = _covering(optimiser.state(leaves).leaves, phase.target, exact)
+            leaves = _covering(optimiser.optimise(leaves, phase.effort), phase.target, exact)
         return rounded(self._apertures(leaves), self.machine)
 
-    def _covering(self, leaves: Leaves, target: DoseConstraint) -> Leaves:
-        achieved = target.achieved_gy(self._exact(leaves).sum(axis=0, dtype=float))
-        return replace(leaves, units=leaves.units * (target.dose_gy / achieved if achieved > 0 else 1.0))
+    def _on_first(self, rows: int) -> tuple[ApertureColumns, Prepared]:
+        """K by leaf pair, and its beams, on the first so many rows."""
+        if rows == self.columns.rows:
+            return self.columns, self._traced
+        return self.columns.on_first(rows), self._traced.at(np.arange(self.columns.rows) < rows)
 
-    def _exact(self, leaves: Leaves) -> NDArray[np.float32]:
+    def _exact(self, traced: Prepared, leaves: Leaves) -> NDArray[np.float32]:
         rasters = self._apertures(leaves).rasters(self.model, self.machine.dosimetric_leaf_gap_mm, self.fractions)
-        return self._rows_dose.dose_by_beam(rasters)
+        return traced.dose_by_beam(rasters)
 
     def _apertures(self, leaves: Leaves) -> Apertures:
         return self.columns.apertures(leaves, 1 / self._mu_to_units)
@@ -177,3 +196,8 @@ class AperturePlanner:
         return Bounds(
             max(PLANNED_GAP_MM, self.machine.smallest_gap_mm), _TRAVEL_MM, least * units, most * units, total * units
         )
+
+
+def _covering(leaves: Leaves, target: DoseConstraint, exact: Callable[[Leaves], NDArray[np.float32]]) -> Leaves:
+    achieved = target.achieved_gy(exact(leaves).sum(axis=0, dtype=float))
+    return replace(leaves, units=leaves.units * (target.dose_gy / achieved if achieved > 0 else 1.0))

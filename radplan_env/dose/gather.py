@@ -41,6 +41,8 @@ def gather(points, depth, geometry, curves, per_depth, per_mm, planes, dose):  #
     """
     nx, nz, components = planes.shape
     deepest = curves.shape[0] - 2
+    # Compiled loops look whether a signed index counts from the end.
+    flat_planes, flat_curves, more = planes.ravel(), curves.ravel(), np.uint64(components)
     for p in range(points.shape[0]):
         u, w, inverse_square = _seen(points[p, 0], points[p, 1], points[p, 2], geometry)
         i0, i1, s = _cell(u * per_mm, nx)
@@ -48,11 +50,14 @@ def gather(points, depth, geometry, curves, per_depth, per_mm, planes, dose):  #
         d = depth[p] * per_depth
         layer = min(np.int64(d), deepest)
         d -= layer
+        near, far = np.uint64((i0 * nz + j0) * components), np.uint64((i1 * nz + j0) * components)
+        near_next, far_next = np.uint64((i0 * nz + j1) * components), np.uint64((i1 * nz + j1) * components)
+        curve = np.uint64(layer * components)
         total = 0.0
-        for k in range(components):
-            low = planes[i0, j0, k] + t * (planes[i0, j1, k] - planes[i0, j0, k])
-            high = planes[i1, j0, k] + t * (planes[i1, j1, k] - planes[i1, j0, k])
-            share = curves[layer, k] + d * (curves[layer + 1, k] - curves[layer, k])
+        for k in range(more):
+            low = flat_planes[near + k] + t * (flat_planes[near_next + k] - flat_planes[near + k])
+            high = flat_planes[far + k] + t * (flat_planes[far_next + k] - flat_planes[far + k])
+            share = flat_curves[curve + k] + d * (flat_curves[curve + more + k] - flat_curves[curve + k])
             total += share * (low + s * (high - low))
         dose[p] += inverse_square * total
 

@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 DEPTH_STEP_MM = 0.05
 """Of the depth doses' table: interpolation changes them by less than 0.004 %."""
 
-_KEPT_SPECTRA_BYTES = 250e6  # an arc's on a fine lattice would take gigabytes, and computing them a seventh of its dose
+_KEPT_SPECTRA_BYTES = 60e6  # an arc's on a fine lattice would take gigabytes; computing them is little beside its dose
 _THREADS_PAY_FROM = 50_000  # points; each has its dose whatever the slices are
 
 
