@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,14 +63,6 @@ class BlocksOfK:
         sizes = [begin.size for begin, *_ in blocks]
         first = np.cumsum([0, *sizes[:-1]])
         return cls(tuple(beams), Bixels(beam, place, width_mm, offset), rows, first, tuple(blocks))
-
-    def on_first(self, rows: int) -> BlocksOfK:
-        """Return the first so many rows of K, sharing memory with it."""
-        blocks = []
-        for begin, end, indices, data in self.blocks:
-            opening.ends_before(begin, end, indices, rows, within := np.empty_like(end))
-            blocks.append((begin, within, indices, data))
-        return replace(self, rows=rows, blocks=tuple(blocks))
 
     def add(self, columns: Index, factors: NDArray[Any], out: NDArray[Any]) -> None:
         """Add columns, beam by beam, times their factors to `out` (rows,)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,12 +112,6 @@ class ApertureColumns:
         self.bixels_of_beam = np.bincount(bixels.beam, minlength=len(self.beams))
         # Closed leaves let a share of everything through: of each beam one column, and bixels count where they open.
         self._of_beam = self._by_beam(np.arange(len(bixels)), np.ones(len(bixels)))
-
-    def on_first(self, rows: int) -> ApertureColumns:
-        """Return the same for the first so many rows of K, sharing memory with it."""
-        some = copy(self)
-        some._k, some.rows, some._of_beam = self._k.on_first(rows), rows, self._of_beam[:, :rows].copy()
-        return some
 
     def _ranges(self) -> tuple[Array, Array]:
         """How far each pair's bixels reach at each control point; the field's centre where it has none."""

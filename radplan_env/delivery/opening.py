@@ -83,7 +83,7 @@ def changes(  # type: ignore[no-untyped-def]
     Variables count control points by pairs: first all left ends, then all right ends.
     """
     points, pairs = left.shape
-    found = 0
+    found, near = 0, width / 2 + reach
     for n in range(units.size):
         a, b = first[n], last[n]
         scale = units[n] * (1 - transmission)
@@ -91,6 +91,8 @@ def changes(  # type: ignore[no-untyped-def]
             p = pair[c]
             for side in range(2):
                 ends = left if side == 0 else right
+                if max(ends[a, p], ends[b, p]) < low[c] - near or min(ends[a, p], ends[b, p]) > low[c] + width + near:
+                    continue
                 sign = -scale if side == 0 else scale
                 for which in range(1 if a == b else 2):
                     moves_start, moves_end = (1, 1) if a == b else (1 - which, which)
@@ -153,13 +155,3 @@ def squares(begin, end, indices, data, columns, values, out):  # type: ignore[no
         for at in range(begin[column], end[column]):
             total += values[indices[at]] * data[at] * data[at]
         out[column] = total
-
-
-@compiled
-def ends_before(begin, end, indices, rows, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Write where each column's entries in the first so many rows end; rows ascend in a column."""
-    for column in range(begin.size):
-        at = begin[column]
-        while at < end[column] and indices[at] < rows:
-            at += np.uint64(1)
-        out[column] = at

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
 from radplan_env.delivery.start import sliding_windows
 from radplan_env.delivery.techniques import Layout
-from radplan_env.dose import Prepared, prepare
+from radplan_env.dose import Prepared, Raster, prepare
 from radplan_env.fluence import DoseConstraint, FluenceProblem
 from radplan_env.influence import DoseInfluence, Fidelity, influence
 from radplan_env.influence.bixels import bixels_covering_target
@@ -48,29 +47,7 @@ _LONGEST_S, _LEAST_MU = 2.0, 1.0  # of an interval: with the lowest dose rate, i
 _MOST = 2.5  # of an interval's units, relative to their mean
 _COARSE_MM = 2.0  # lattice of the dose that K leaves out
 
-SAMPLE_ONE_OF = 3
-"""One of so many rows is what a cold start sees first."""
-COLD_ON_SAMPLE, COLD, WARM = Effort(rounds=4, covered=0), Effort(rounds=0, covered=2), Effort(rounds=0, covered=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Phase:
-    """A part of aperture optimisation, on the first so many rows.
-
-    Parameters
-    ----------
-    rows : int
-    problem : FluenceProblem
-        On these rows.
-    target : DoseConstraint
-        Coverage of the primary target.
-    effort : Effort
-    """
-
-    rows: int
-    problem: FluenceProblem
-    target: DoseConstraint
-    effort: Effort
+COLD, WARM = Effort(rounds=4, covered=2), Effort(rounds=0, covered=1)
 
 
 def checked_fields(
@@ -157,26 +134,26 @@ class AperturePlanner:
         leaves = sliding_windows(self.columns, coarse, bixels, fluence, self._mu_to_units, self._bounds.total)
         return self._apertures(leaves)
 
-    def optimised(self, start: Apertures, phases: Sequence[Phase]) -> Apertures:
-        """Return the best apertures found from a start, scaled to cover the last phase's target on its rows."""
-        leaves = self._leaves(start)
-        for phase in phases:
-            columns, traced = self._on_first(phase.rows)
-            exact = partial(self._exact, traced)
-            optimiser = ApertureOptimiser(columns, phase.problem, phase.target, self._bounds, exact)
-            leaves = _covering(optimiser.state(leaves).leaves, phase.target, exact)
-            leaves = _covering(optimiser.optimise(leaves, phase.effort), phase.target, exact)
+    def optimised(self, problem: FluenceProblem, target: DoseConstraint, start: Apertures, effort: Effort) -> Apertures:
+        """Return the best apertures found from a start, scaled to cover a target on the rows.
+
+        Parameters
+        ----------
+        problem : FluenceProblem
+            On the rows.
+        target : DoseConstraint
+            Coverage of the primary target.
+        start : Apertures
+        effort : Effort
+        """
+        exact = _Exact(self._traced, self._rasters, self.columns.beam)
+        optimiser = ApertureOptimiser(self.columns, problem, target, self._bounds, exact)
+        leaves = exact.covering(optimiser.state(self._leaves(start)).leaves, target)
+        leaves = exact.covering(optimiser.optimise(leaves, effort), target)
         return rounded(self._apertures(leaves), self.machine)
 
-    def _on_first(self, rows: int) -> tuple[ApertureColumns, Prepared]:
-        """K by leaf pair, and its beams, on the first so many rows."""
-        if rows == self.columns.rows:
-            return self.columns, self._traced
-        return self.columns.on_first(rows), self._traced.at(np.arange(self.columns.rows) < rows)
-
-    def _exact(self, traced: Prepared, leaves: Leaves) -> NDArray[np.float32]:
-        rasters = self._apertures(leaves).rasters(self.model, self.machine.dosimetric_leaf_gap_mm, self.fractions)
-        return traced.dose_by_beam(rasters)
+    def _rasters(self, leaves: Leaves) -> list[Raster]:
+        return self._apertures(leaves).rasters(self.model, self.machine.dosimetric_leaf_gap_mm, self.fractions)
 
     def _apertures(self, leaves: Leaves) -> Apertures:
         return self.columns.apertures(leaves, 1 / self._mu_to_units)
@@ -198,6 +175,41 @@ class AperturePlanner:
         )
 
 
-def _covering(leaves: Leaves, target: DoseConstraint, exact: Callable[[Leaves], NDArray[np.float32]]) -> Leaves:
-    achieved = target.achieved_gy(exact(leaves).sum(axis=0, dtype=float))
-    return replace(leaves, units=leaves.units * (target.dose_gy / achieved if achieved > 0 else 1.0))
+class _Exact:
+    """The dose of leaves by beam, shape (beams, rows), without K; scaled where they only change their units.
+
+    Parameters
+    ----------
+    traced : Prepared
+    rasters : callable
+        Gives those of leaves.
+    beam : ndarray of int, shape (intervals,)
+        Of each interval.
+    """
+
+    def __init__(self, traced: Prepared, rasters: Callable[[Leaves], list[Raster]], beam: NDArray[np.int64]) -> None:
+        self._traced, self._rasters, self._beam = traced, rasters, beam
+        self._known: tuple[Leaves, NDArray[np.float32]] | None = None
+
+    def __call__(self, leaves: Leaves) -> NDArray[np.float32]:
+        if self._known is None or (factor := self._factor(self._known[0], leaves)) is None:
+            dose = self._traced.dose_by_beam(self._rasters(leaves))
+        else:
+            dose = factor.astype(np.float32)[:, None] * self._known[1]
+        self._known = leaves, dose
+        return dose
+
+    def _factor(self, known: Leaves, leaves: Leaves) -> Array | None:
+        """By which each beam's dose has changed; None where that is not all."""
+        ends = ((known.left, leaves.left), (known.right, leaves.right))
+        if (known.units <= 0).any() or not all(np.allclose(*each, rtol=0, atol=1e-6) for each in ends):
+            return None
+        by_interval = leaves.units / known.units
+        of_beam = np.zeros(self._beam.max() + 1)
+        of_beam[self._beam] = by_interval
+        return of_beam if np.allclose(of_beam[self._beam], by_interval, rtol=1e-9) else None
+
+    def covering(self, leaves: Leaves, target: DoseConstraint) -> Leaves:
+        """Return leaves with units scaled to cover a target."""
+        achieved = target.achieved_gy(self(leaves).sum(axis=0, dtype=float))
+        return replace(leaves, units=leaves.units * (target.dose_gy / achieved if achieved > 0 else 1.0))

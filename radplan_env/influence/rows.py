@@ -96,33 +96,6 @@ class Rows:
         return rows.size * float(self.volumes_cc[0]) if self.equal else float(self.volumes_cc[rows].sum())
 
 
-def sample_first(rows: Rows, one_of: int) -> tuple[Rows, Rows]:
-    """Return rows in an order that begins with a sample of them, and that sample.
-
-    The sample has one of so many of the points of each combination of structures, small volumes and large ones, and
-    each combination's volume.
-    """
-    masks = [np.bincount(own, minlength=rows.index.size).astype(bool) for own in rows.members.values()]
-    code = _combinations(masks)
-    drawn = np.random.default_rng(rows.index.size).permutation(rows.index.size)
-    drawn = drawn[np.lexsort([rows.volumes_cc[drawn], code[drawn]])]
-    first = np.searchsorted(code[drawn], code[drawn])
-    chosen = (np.arange(drawn.size) - first) % one_of == 0
-    order = np.concatenate([np.sort(drawn[chosen]), np.sort(drawn[~chosen])])
-    place = np.argsort(order)
-    members = {name: np.sort(place[own]) for name, own in rows.members.items()}
-    volumes, code, count = rows.volumes_cc[order], code[order], int(chosen.sum())
-    whole = Rows(rows.grid, rows.index[order], rows.points_mm[order], volumes, members)
-    of_all, of_sample = np.bincount(code, volumes), np.bincount(code[:count], volumes[:count])
-    return whole, Rows(
-        rows.grid,
-        whole.index[:count],
-        whole.points_mm[:count],
-        volumes[:count] * (of_all / of_sample)[code[:count]],
-        {name: own[own < count] for name, own in members.items()},
-    )
-
-
 def rows_of_grid(case: Case, grid: Grid, masks: Mapping[str, Mask] | None = None) -> Rows:
     """Return every voxel of the body on a grid as rows; members of `masks`, by default the case's structures."""
     masks = case.structures if masks is None else masks

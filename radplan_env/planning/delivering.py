@@ -16,19 +16,10 @@ from radplan_env.delivery.apertures import Apertures
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import Violation
 from radplan_env.delivery.machine import Machine
-from radplan_env.delivery.planner import (
-    COLD,
-    COLD_ON_SAMPLE,
-    ROWS,
-    SAMPLE_ONE_OF,
-    WARM,
-    AperturePlanner,
-    Phase,
-    checked_fields,
-)
+from radplan_env.delivery.planner import COLD, ROWS, WARM, AperturePlanner, checked_fields
 from radplan_env.delivery.techniques import Layout
 from radplan_env.evaluation import Evaluation
-from radplan_env.influence.rows import sample_first, sampled_rows
+from radplan_env.influence.rows import sampled_rows
 from radplan_env.parameters import PlanningParameters
 from radplan_env.protocol import BoundProtocol
 from radplan_env.verdict import Judge, VerdictKind
@@ -145,9 +136,8 @@ class Deliverer:
         self._fractions = protocol.protocol.fractions
         targets = [protocol.case_name[target.structure] for target in protocol.targets]
         assert ROWS.sampling is not None
-        rows, sample = sample_first(sampled_rows(case, targets, ROWS.sampling, masks), SAMPLE_ONE_OF)
-        self._inner, self._of_sample = (InnerProblem(protocol, case.id, each) for each in (rows, sample))
-        self._rows, self._sampled = rows.index.size, sample.index.size
+        rows = sampled_rows(case, targets, ROWS.sampling, masks)
+        self._inner = InnerProblem(protocol, case.id, rows)
         dose_gy = protocol.primary.prescription_gy / self._fractions
         own = case, targets, layout, machine, judge.beam_model, rows
         self._fields = checked_fields(*own)
@@ -165,14 +155,11 @@ class Deliverer:
         parameters = replace(plan.parameters, gantry_angles_deg=None, collimator_angles_deg=None)
         known = self._usable(warm_start)
         ideal = self._ideal.plan(parameters, None if known is None else known.coarse)
-        on_all = Phase(self._rows, self._inner.problem(parameters), self._inner.target, WARM)
         if known is None or known.delivery is None:
-            start = self.planner.start(*self._ideal.columns(ideal), ideal.fluence)
-            on_sample = self._of_sample.problem(parameters), self._of_sample.target
-            phases = [Phase(self._sampled, *on_sample, COLD_ON_SAMPLE), replace(on_all, effort=COLD)]
+            start, effort = self.planner.start(*self._ideal.columns(ideal), ideal.fluence), COLD
         else:
-            start, phases = known.delivery.apertures, [on_all]
-        found = self.planner.optimised(start, phases)
+            start, effort = known.delivery.apertures, WARM
+        found = self.planner.optimised(self._inner.problem(parameters), self._inner.target, start, effort)
         beam = self.planner.beams[0]
         delivery = Delivery(
             technique=self._technique,
