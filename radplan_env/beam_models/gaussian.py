@@ -91,6 +91,9 @@ class GaussianKernels:
 
 def _spectra(spacing_mm: float, variances: Array, weights: Array, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Transfer function (components, n, m // 2 + 1) of sums of Gaussians on a lattice of a shape (n, m)."""
-    along_x, along_z = (np.exp(-np.outer(variances, f**2 / 2)) for f in frequencies(shape, spacing_mm))
-    spectra: NDArray[np.float32] = np.einsum("kg,gx,gz->kxz", weights, along_x, along_z).astype(np.float32)
+    along_x, along_z = (
+        np.exp(-np.outer(variances, f**2 / 2)).astype(np.float32) for f in frequencies(shape, spacing_mm)
+    )
+    weighted = weights.astype(np.float32)[:, :, None] * along_x
+    spectra: NDArray[np.float32] = np.swapaxes(weighted, 1, 2) @ along_z
     return spectra

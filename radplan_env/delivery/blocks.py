@@ -34,14 +34,14 @@ class BlocksOfK:
     first : ndarray of int, shape (blocks,)
         First column of each block.
     blocks : tuple
-        Starts of columns, rows and values of each block's entries.
+        Where columns begin and end, and rows and values of each block's entries.
     """
 
     beams: tuple[Beam, ...]
     bixels: Bixels
     rows: int
     first: Index
-    blocks: tuple[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]], ...]
+    blocks: tuple[tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[Any], NDArray[np.float32]], ...]
 
     @classmethod
     def computed(cls, angles: Sequence[Angles], k_of: Callable[[Sequence[Angles]], DoseInfluence]) -> BlocksOfK:
@@ -55,11 +55,12 @@ class BlocksOfK:
             rows = k.matrix.shape[0]
             matrix = k.matrix.tocsc()
             # Compiled loops look whether a signed index counts from the end.
+            starts = matrix.indptr.astype(np.uint64)
             indices = matrix.indices.astype(np.uint16 if rows <= 1 << 16 else np.uint32)
-            blocks.append((matrix.indptr, indices, matrix.data))
+            blocks.append((starts[:-1], starts[1:], indices, matrix.data))
             width_mm, offset = k.bixels.width_mm, k.bixels.offset
         beam, place = (np.concatenate(part) for part in zip(*parts, strict=True))
-        sizes = [indptr.size - 1 for indptr, _, _ in blocks]
+        sizes = [begin.size for begin, *_ in blocks]
         first = np.cumsum([0, *sizes[:-1]])
         return cls(tuple(beams), Bixels(beam, place, width_mm, offset), rows, first, tuple(blocks))
 
@@ -76,8 +77,9 @@ class BlocksOfK:
     def products(self, columns: Index, values: NDArray[Any], *, squared: bool = False) -> Array:
         """Return the products of columns, beam by beam, or of their squares, with values (rows,); 0 of the others."""
         out = np.zeros(len(self.bixels))
+        kernel = opening.squares if squared else opening.products
         for matrix, first, own in self._by_block(columns):
-            opening.products(*matrix, columns[own] - first, values, squared, out[first:])
+            kernel(*matrix, columns[own] - first, values, out[first:])
         return out
 
     def _by_block(self, columns: Index) -> Iterator[tuple[tuple[Any, ...], int, slice]]:

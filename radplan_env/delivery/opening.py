@@ -7,6 +7,8 @@ blurred by half a bixel to both sides: without that every edge between bixels is
 
 from __future__ import annotations
 
+import numpy as np
+
 from radplan_env.compiled import compiled
 
 
@@ -81,7 +83,7 @@ def changes(  # type: ignore[no-untyped-def]
     Variables count control points by pairs: first all left ends, then all right ends.
     """
     points, pairs = left.shape
-    found = 0
+    found, near = 0, width / 2 + reach
     for n in range(units.size):
         a, b = first[n], last[n]
         scale = units[n] * (1 - transmission)
@@ -89,6 +91,8 @@ def changes(  # type: ignore[no-untyped-def]
             p = pair[c]
             for side in range(2):
                 ends = left if side == 0 else right
+                if max(ends[a, p], ends[b, p]) < low[c] - near or min(ends[a, p], ends[b, p]) > low[c] + width + near:
+                    continue
                 sign = -scale if side == 0 else scale
                 for which in range(1 if a == b else 2):
                     moves_start, moves_end = (1, 1) if a == b else (1 - which, which)
@@ -102,28 +106,52 @@ def changes(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_columns(indptr, indices, data, columns, factors, out):  # type: ignore[no-untyped-def] # pragma: no cover
+def add_columns(begin, end, indices, data, columns, factors, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Add columns of K times their factors to `out` (rows,)."""
     for i in range(columns.size):
         factor = factors[i]
-        for at in range(indptr[columns[i]], indptr[columns[i] + 1]):
+        for at in range(begin[columns[i]], end[columns[i]]):
             out[indices[at]] += factor * data[at]
 
 
 @compiled
-def add_columns_to(indptr, indices, data, columns, factors, place, out):  # type: ignore[no-untyped-def] # pragma: no cover
+def add_columns_to(begin, end, indices, data, columns, factors, place, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Add columns of K times their factors to rows `place` of `out` (places, rows)."""
     for i in range(columns.size):
         own, factor = out[place[i]], factors[i]
-        for at in range(indptr[columns[i]], indptr[columns[i] + 1]):
+        for at in range(begin[columns[i]], end[columns[i]]):
             own[indices[at]] += factor * data[at]
 
 
 @compiled
-def products(indptr, indices, data, columns, values, squared, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Write the products of columns of K, or of their squares, with values (rows,) to `out` (all columns,)."""
-    for c in columns:
+def products(begin, end, indices, data, columns, values, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Write the products of columns of K with values (rows,) to `out` (all columns,).
+
+    Four sums a column, in the values' precision: one alone waits for each of its additions.
+    """
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    zero = values.dtype.type(0)
+    for column in columns:
+        at, last = begin[column], end[column]
+        whole = last - (last - at) % four
+        a, b, c, d = zero, zero, zero, zero
+        while at < whole:
+            a += data[at] * values[indices[at]]
+            b += data[at + one] * values[indices[at + one]]
+            c += data[at + two] * values[indices[at + two]]
+            d += data[at + three] * values[indices[at + three]]
+            at += four
+        while at < last:
+            a += data[at] * values[indices[at]]
+            at += one
+        out[column] = (a + b) + (c + d)
+
+
+@compiled
+def squares(begin, end, indices, data, columns, values, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Write the products of columns of K, squared, with values (rows,) to `out` (all columns,)."""
+    for column in columns:
         total = 0.0
-        for at in range(indptr[c], indptr[c + 1]):
-            total += values[indices[at]] * (data[at] * data[at] if squared else data[at])
-        out[c] = total
+        for at in range(begin[column], end[column]):
+            total += values[indices[at]] * data[at] * data[at]
+        out[column] = total

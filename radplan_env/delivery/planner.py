@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from radplan_env.delivery.machine import Machine
 from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
 from radplan_env.delivery.start import sliding_windows
 from radplan_env.delivery.techniques import Layout
-from radplan_env.dose import prepare
+from radplan_env.dose import Prepared, Raster, prepare
 from radplan_env.fluence import DoseConstraint, FluenceProblem
 from radplan_env.influence import DoseInfluence, Fidelity, influence
 from radplan_env.influence.bixels import bixels_covering_target
@@ -120,7 +120,7 @@ class AperturePlanner:
         self.machine, self.model, self.fractions = machine, model, fractions
         k = blocks_of_k(case, targets, layout, model, rows)
         self.columns = ApertureColumns(k, layout, machine, model.mlc_transmission)
-        self._rows_dose = prepare(case, k.beams, rows.points_mm, beam_model=model, spacing_mm=_COARSE_MM)
+        self._traced = prepare(case, k.beams, rows.points_mm, beam_model=model, spacing_mm=_COARSE_MM)
         self._mu_to_units = fractions / model.monitor_units_per_fluence
         self._bounds = self._bounds_of(dose_per_fraction_gy)
 
@@ -146,18 +146,14 @@ class AperturePlanner:
         start : Apertures
         effort : Effort
         """
-        optimiser = ApertureOptimiser(self.columns, problem, target, self._bounds, self._exact)
-        leaves = self._covering(optimiser.state(self._leaves(start)).leaves, target)
-        leaves = self._covering(optimiser.optimise(leaves, effort), target)
+        exact = _Exact(self._traced, self._rasters, self.columns.beam)
+        optimiser = ApertureOptimiser(self.columns, problem, target, self._bounds, exact)
+        leaves = exact.covering(optimiser.state(self._leaves(start)).leaves, target)
+        leaves = exact.covering(optimiser.optimise(leaves, effort), target)
         return rounded(self._apertures(leaves), self.machine)
 
-    def _covering(self, leaves: Leaves, target: DoseConstraint) -> Leaves:
-        achieved = target.achieved_gy(self._exact(leaves).sum(axis=0, dtype=float))
-        return replace(leaves, units=leaves.units * (target.dose_gy / achieved if achieved > 0 else 1.0))
-
-    def _exact(self, leaves: Leaves) -> NDArray[np.float32]:
-        rasters = self._apertures(leaves).rasters(self.model, self.machine.dosimetric_leaf_gap_mm, self.fractions)
-        return self._rows_dose.dose_by_beam(rasters)
+    def _rasters(self, leaves: Leaves) -> list[Raster]:
+        return self._apertures(leaves).rasters(self.model, self.machine.dosimetric_leaf_gap_mm, self.fractions)
 
     def _apertures(self, leaves: Leaves) -> Apertures:
         return self.columns.apertures(leaves, 1 / self._mu_to_units)
@@ -177,3 +173,43 @@ class AperturePlanner:
         return Bounds(
             max(PLANNED_GAP_MM, self.machine.smallest_gap_mm), _TRAVEL_MM, least * units, most * units, total * units
         )
+
+
+class _Exact:
+    """The dose of leaves by beam, shape (beams, rows), without K; scaled where they only change their units.
+
+    Parameters
+    ----------
+    traced : Prepared
+    rasters : callable
+        Gives those of leaves.
+    beam : ndarray of int, shape (intervals,)
+        Of each interval.
+    """
+
+    def __init__(self, traced: Prepared, rasters: Callable[[Leaves], list[Raster]], beam: NDArray[np.int64]) -> None:
+        self._traced, self._rasters, self._beam = traced, rasters, beam
+        self._known: tuple[Leaves, NDArray[np.float32]] | None = None
+
+    def __call__(self, leaves: Leaves) -> NDArray[np.float32]:
+        if self._known is None or (factor := self._factor(self._known[0], leaves)) is None:
+            dose = self._traced.dose_by_beam(self._rasters(leaves))
+        else:
+            dose = factor.astype(np.float32)[:, None] * self._known[1]
+        self._known = leaves, dose
+        return dose
+
+    def _factor(self, known: Leaves, leaves: Leaves) -> Array | None:
+        """By which each beam's dose has changed; None where that is not all."""
+        ends = ((known.left, leaves.left), (known.right, leaves.right))
+        if (known.units <= 0).any() or not all(np.allclose(*each, rtol=0, atol=1e-6) for each in ends):
+            return None
+        by_interval = leaves.units / known.units
+        of_beam = np.zeros(self._beam.max() + 1)
+        of_beam[self._beam] = by_interval
+        return of_beam if np.allclose(of_beam[self._beam], by_interval, rtol=1e-9) else None
+
+    def covering(self, leaves: Leaves, target: DoseConstraint) -> Leaves:
+        """Return leaves with units scaled to cover a target."""
+        achieved = target.achieved_gy(self(leaves).sum(axis=0, dtype=float))
+        return replace(leaves, units=leaves.units * (target.dose_gy / achieved if achieved > 0 else 1.0))

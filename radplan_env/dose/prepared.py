@@ -59,7 +59,7 @@ def prepare(
     Returns
     -------
     Prepared
-        4 bytes per beam and point.
+        4 bytes per point and place of the source: beams that differ in their collimator's angle share them.
 
     Raises
     ------
@@ -73,16 +73,20 @@ def prepare(
     if wrong := [beam.sad_mm for beam in beams if beam.sad_mm != model.sad_mm]:
         raise ValueError(f"beam model {model.name!r} has a source-axis distance of {model.sad_mm:g} mm, beams {wrong}")
     density, grid = body_density(case.ct_hu, case.structures["Body"], case.grid)
-    depth_mm = np.empty((len(beams), len(points)), dtype=np.float32)  # stacked afterwards, it would lie there twice
-    for row, beam in zip(depth_mm, beams, strict=True):
+    upright = [replace(beam, collimator_deg=0.0) for beam in beams]  # a turned collimator leaves the rays as they are
+    sources = list(dict.fromkeys(upright))
+    depth_mm = np.empty((len(sources), len(points)), dtype=np.float32)  # stacked afterwards, it would lie there twice
+    for row, beam in zip(depth_mm, sources, strict=True):
         row[:] = depths(density, grid, beam, points)
+    ssd_mm = {beam: surface_distance_mm(density, grid, beam) for beam in sources}
     return Prepared(
         case_id=case.id,
         model=model,
         beams=tuple(beams),
         points_mm=points,
         depth_mm=depth_mm,
-        ssd_mm=tuple(surface_distance_mm(density, grid, beam) for beam in beams),
+        source=tuple(map(sources.index, upright)),
+        ssd_mm=tuple(ssd_mm[beam] for beam in upright),
         spacing_mm=model.kernels.lattice_mm if spacing_mm is None else spacing_mm,
     )
 
@@ -113,8 +117,10 @@ class Prepared:
     model : BeamModel
     beams : tuple of Beam
     points_mm : ndarray, shape (points, 3)
-    depth_mm : ndarray of float32, shape (beams, points)
+    depth_mm : ndarray of float32, shape (sources, points)
         Radiological depth of each point.
+    source : tuple of int
+        Which of the depths are each beam's.
     ssd_mm : tuple of float
         Source-surface distance along each beam's axis.
     spacing_mm : float
@@ -126,6 +132,7 @@ class Prepared:
     beams: tuple[Beam, ...]
     points_mm: Array
     depth_mm: NDArray[np.float32]
+    source: tuple[int, ...]
     ssd_mm: tuple[float, ...]
     spacing_mm: float
     _convolutions: dict[tuple[int, Window, float | None], Convolution] = field(default_factory=dict, repr=False)
@@ -284,7 +291,7 @@ class Prepared:
         beam = self.beams[b]
         turn = beam.onto_collimator(np.array([1.0, 0.0]), np.array([0.0, 1.0]))[0]
         geometry = tuple(map(float, (*beam.isocentre_mm, *beam.cos_sin, beam.sad_mm, *turn)))
-        return self.points_mm, self.depth_mm[b], geometry, self._depth_doses, 1 / DEPTH_STEP_MM
+        return self.points_mm, self.depth_mm[self.source[b]], geometry, self._depth_doses, 1 / DEPTH_STEP_MM
 
     @cached_property
     def _corners(self) -> Array:

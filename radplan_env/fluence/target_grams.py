@@ -14,6 +14,8 @@ from .gram import Base, Gram
 from .matrix import InfluenceMatrix
 from .objective import Term
 
+_BAND = 512
+
 
 @dataclass(frozen=True)
 class _Made:
@@ -53,9 +55,17 @@ class TargetGrams:
         curvature[term.rows] = term.shares
         every = np.ones(self._matrix.shape[1], dtype=bool)
         gram.update(curvature, every, every)
-        whole = np.tril(gram.lower)
-        whole += np.tril(whole, -1).T
+        _mirror(whole := gram.lower)
         return _Made(term, Base(term.rows, term.shares, whole))
+
+
+def _mirror(lower: NDArray[Any]) -> None:
+    """Complete a matrix from its lower triangle, in place: it may be as large as K."""
+    for start in range(0, len(lower), _BAND):
+        band = slice(start, start + _BAND)
+        lower[:start, band] = lower[band, :start].T
+        square = np.tril(lower[band, band])
+        lower[band, band] = square + np.tril(square, -1).T
 
 
 def _same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:

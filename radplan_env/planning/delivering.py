@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from radplan_env.delivery.apertures import Apertures
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.limits import Violation
 from radplan_env.delivery.machine import Machine
-from radplan_env.delivery.planner import COLD, ROWS, WARM, AperturePlanner
+from radplan_env.delivery.planner import COLD, ROWS, WARM, AperturePlanner, checked_fields
 from radplan_env.delivery.techniques import Layout
 from radplan_env.evaluation import Evaluation
 from radplan_env.influence.rows import sampled_rows
@@ -138,7 +139,14 @@ class Deliverer:
         rows = sampled_rows(case, targets, ROWS.sampling, masks)
         self._inner = InnerProblem(protocol, case.id, rows)
         dose_gy = protocol.primary.prescription_gy / self._fractions
-        self.planner = AperturePlanner(case, targets, layout, machine, judge.beam_model, rows, dose_gy, self._fractions)
+        own = case, targets, layout, machine, judge.beam_model, rows
+        self._fields = checked_fields(*own)
+        self._planner = partial(AperturePlanner, *own, dose_gy, self._fractions)
+
+    @cached_property
+    def planner(self) -> AperturePlanner:
+        """Of the apertures; made when the first ideal plan is there, whose solve takes memory too."""
+        return self._planner()
 
     def deliver(
         self, plan: Plan, *, parts: int, verdict: VerdictKind, warm_start: Plan | None = None
@@ -169,4 +177,4 @@ class Deliverer:
         """A plan to start from: of the same fields."""
         if known is None or known.delivery is None:
             return None
-        return known if known.delivery.apertures.fields == self.planner.columns.fields else None
+        return known if known.delivery.apertures.fields == self._fields else None
