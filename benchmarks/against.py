@@ -118,8 +118,7 @@ def _patient(
 ) -> Iterator[Compared]:
     of_case, system, beams = loaded(case, data, patient)
     _save(folder / "patient", {"matrix": beams.k.matrix, "bixels": _as_dict(beams.k.bixels)})
-    beyond = None if "beyond_k" in unknown or beams.seen is None else _as_dict(beams.seen)
-    _save(folder / "beyond", beyond)
+    _save(folder / "beyond", None if "beyond_k" in unknown or beams.seen is None else _traced(beams.seen))
     for solver in (old, new):
         solver.ask("patient")
         solver.ask(
@@ -223,6 +222,12 @@ def _numbered(system: Any, beams: Any, parameters: Any, start: Any, unknown: Seq
 
 def _as_dict(given: Any) -> dict[str, Any]:
     return {field.name: getattr(given, field.name) for field in fields(given) if not field.name.startswith("_")}
+
+
+def _traced(prepared: Any) -> dict[str, Any]:
+    """What was traced, with depths of every beam, as revisions know it that do not share them."""
+    own = {"depth_mm": prepared.depth_mm[list(prepared.source)], "source": tuple(range(len(prepared.beams)))}
+    return {**_as_dict(prepared), **own}
 
 
 def _save(path: Path, what: Any) -> None:
