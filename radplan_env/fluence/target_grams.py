@@ -15,7 +15,7 @@ from .matrix import InfluenceMatrix
 from .objective import Term
 
 _BAND = 512
-_MOST_BYTES = 1e9
+_MOST_BYTES = 5e8
 
 
 @dataclass(frozen=True)
