@@ -103,7 +103,7 @@ def against_k(
     setup = setup_of(case, [beam.gantry_deg for beam in k.beams], targets, fidelity, beam_model=model)
     depth, ssd = zip(*row_depths(setup, k.bixels), strict=True)
     depth_mm = np.nan_to_num(np.stack(depth), nan=NO_DOSE_DEPTH_MM).astype(np.float32)
-    same = replace(prepared, depth_mm=depth_mm, ssd_mm=ssd, _spectra={})
+    same = replace(prepared, depth_mm=depth_mm, ssd_mm=ssd, _convolutions={})
     from_k = k.matrix @ fluence
     difference = 100 * (same.dose_of_bixels(k.bixels, fluence) - from_k) / from_k.max()
     rms, worst = float(np.sqrt((difference**2).mean())), float(abs(difference).max())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from radplan_env import notebook
 from radplan_env.dose_view import DoseView
 from radplan_env.info import CriterionReport
-from radplan_env.metrics import Doses, Volumes, dvh
+from radplan_env.metrics import Doses, Volumes, ascending, dvh
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol, Criterion, Protocol
 from radplan_env.scorecards import Scorecard, Verdict, load_scorecard
 
@@ -257,17 +257,10 @@ def dose_view(
     if not isinstance(voxel_cc, Mapping):
         dose = {name: _checked(np.sort(doses[own], axis=None), name) for name, own in given.items()}
         return DoseView(dose, voxel_cc, protocol.prescription_gy, protocol.protocol.fractions, **beside)
-    pairs = {name: _ascending(doses[own], voxel_cc[own]) for name, own in given.items()}
+    pairs = {name: ascending(doses[own], voxel_cc[own]) for name, own in given.items()}
     dose = {name: _checked(ascending, name) for name, (ascending, _) in pairs.items()}
     volumes = {name: volume for name, (_, volume) in pairs.items()}
     return DoseView(dose, volumes, protocol.prescription_gy, protocol.protocol.fractions, **beside)
-
-
-def _ascending(dose: Doses, volume: Volumes) -> tuple[Doses, Volumes]:
-    if bool((dose[1:] >= dose[:-1]).all()):
-        return dose, volume
-    order = np.argsort(dose, kind="stable")
-    return dose[order], np.asarray(volume)[order]
 
 
 def _checked(sorted_dose: Doses, structure: str) -> Doses:

@@ -25,6 +25,26 @@ T = TypeVar("T")
 _ROUNDING = 1e-9  # of a sum of volumes, relative
 
 
+def by_dose(dose: Doses) -> NDArray[np.int64]:
+    """Return the indices of voxels in ascending order of dose, shape (voxels,); equal ones stay in their order.
+
+    Single precision without a sign sorts as its bits do: these with the index below them, several times as fast as a
+    stable sort of the doses.
+    """
+    if dose.dtype != np.float32 or dose.size >= 2**32 or np.signbit(dose).any():
+        return np.argsort(dose, kind="stable")
+    bits = np.ascontiguousarray(dose).view(np.uint32).astype(np.uint64) << np.uint64(32)
+    return (np.sort(bits | np.arange(dose.size, dtype=np.uint64)) & np.uint64(2**32 - 1)).astype(np.int64)
+
+
+def ascending(dose: Doses, voxel_cc: Volumes) -> tuple[Doses, Volumes]:
+    """Return doses, shape (voxels,), and their volumes by ascending dose: the same arrays where they are already."""
+    if bool((dose[1:] >= dose[:-1]).all()):
+        return dose, voxel_cc
+    order = by_dose(dose)
+    return dose[order], voxel_cc if _alike(voxel_cc) else np.asarray(voxel_cc)[order]
+
+
 def mean_dose(dose: Doses, voxel_cc: Volumes = 1.0) -> float:
     """Return the mean dose in Gy."""
     voxels = _voxels(dose)
@@ -216,13 +236,13 @@ def dvh(dose: Doses, edges_gy: Doses, voxel_cc: Volumes = 1.0) -> NDArray[np.flo
         If there are no voxels.
     """
     voxels = _voxels(dose)
-    order = np.argsort(voxels, axis=None, kind="stable")
+    voxels, volumes = ascending(voxels.ravel(), voxel_cc)
     # Edges in the voxels' own precision, as in `volume_at_dose`: a float32 voxel at an edge receives it.
     edges = np.asarray(edges_gy).astype(voxels.dtype)
-    below = np.searchsorted(voxels.ravel()[order], edges, side="left")
-    if _alike(voxel_cc):
+    below = np.searchsorted(voxels, edges, side="left")
+    if _alike(volumes):
         return 100 * (voxels.size - below) / voxels.size
-    volume = np.concatenate([[0.0], np.cumsum(np.asarray(voxel_cc, np.float64)[order])])
+    volume = np.concatenate([[0.0], np.cumsum(volumes, dtype=np.float64)])
     percent: NDArray[np.float64] = 100 * (volume[-1] - volume[below]) / volume[-1]
     return percent
 

@@ -1,5 +1,6 @@
 """Beam models: every number of a machine's beam, in one YAML file each.
 
+    convolution fluence convolved with lateral kernels
     model       BeamModel, and the models by name
     gaussian    lateral kernels as sums of Gaussians: `generic-6x`
     lattice     what fluence is convolved on

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from radplan_env.beam_models.convolution import Convolution
 from radplan_env.beam_models.gaussian import GaussianKernels
-from radplan_env.beam_models.lattice import Lattice
+from radplan_env.beam_models.lattice import Window
 from radplan_env.beam_models.sampled import SampledKernels
 from radplan_env.yaml_files import parse_yaml
 
@@ -35,12 +36,8 @@ class Kernels(Protocol):
     lattice_mm: float
     """Spacing of the lattice that resolves them."""
 
-    def reach_mm(self, ssd_mm: float) -> float:
-        """Return the distance from a pencil's axis beyond which there is next to no dose."""
-        ...
-
-    def spectra(self, lattice: Lattice, ssd_mm: float, bixel_mm: float | None) -> NDArray[Any]:
-        """Return the transfer function (components, n, m // 2 + 1) from fluence on a lattice to dose.
+    def convolution(self, window: Window, ssd_mm: float, bixel_mm: float | None) -> Convolution:
+        """Return what takes fluence on a lattice to dose before depth dose and inverse square.
 
         `bixel_mm` is the width of the bixels where `pencils_only`, whose fluence then stands at their centres.
         """

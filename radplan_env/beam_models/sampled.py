@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from radplan_env.beam_models.lattice import BIXEL_TABLE_MM, Lattice
+from radplan_env.beam_models.convolution import Convolution, Fourier
+from radplan_env.beam_models.lattice import BIXEL_TABLE_MM, Window
 
 Array = NDArray[np.float64]
 
@@ -37,10 +38,6 @@ class SampledKernels:
     cutoff_mm: float
     pencils_only = True
     lattice_mm = BIXEL_TABLE_MM  # bixels' centres must lie on it
-
-    def reach_mm(self, ssd_mm: float) -> float:
-        """See `model.Kernels`."""
-        return self.cutoff_mm
 
     def kernels_at(self, ssd_mm: float) -> Array:
         """Return the kernels, shape (components, radii), of the nearest source-surface distance."""
@@ -70,18 +67,22 @@ class SampledKernels:
         first = profile.size - 1 - reach - half_field - half_penumbra
         return np.ascontiguousarray(np.moveaxis(table, 0, -1), dtype=np.float32), step * first
 
-    def spectra(self, lattice: Lattice, ssd_mm: float, bixel_mm: float | None) -> NDArray[np.complex64]:
+    def convolution(self, window: Window, ssd_mm: float, bixel_mm: float | None) -> Convolution:
         """See `model.Kernels`; the lattice's spacing must be a multiple of the table's."""
         assert bixel_mm is not None
         table, first_mm = self.bixel_tables(bixel_mm, ssd_mm, self.cutoff_mm)
-        stride = round(lattice.spacing_mm / BIXEL_TABLE_MM)
+        stride = round(window.spacing_mm / BIXEL_TABLE_MM)
         places = np.arange(len(table)) + round(first_mm / BIXEL_TABLE_MM)
         kept = places % stride == 0
         places = places[kept] // stride
-        near = np.hypot(places[:, None], places) * lattice.spacing_mm <= self.cutoff_mm
-        on_lattice = np.zeros((table.shape[2], *lattice.shape), dtype=np.float32)
-        index = np.ix_(places % lattice.shape[0], places % lattice.shape[1])
-        for component in range(table.shape[2]):
-            on_lattice[component][index] = np.where(near, table[np.ix_(kept, kept)][..., component], 0)
-        spectra: NDArray[np.complex64] = fft.rfft2(on_lattice)
-        return spectra
+        near = np.hypot(places[:, None], places) * window.spacing_mm <= self.cutoff_mm
+
+        def spectra(shape: tuple[int, int]) -> NDArray[np.complex64]:
+            on_lattice = np.zeros((table.shape[2], *shape), dtype=np.float32)
+            index = np.ix_(places % shape[0], places % shape[1])
+            for component in range(table.shape[2]):
+                on_lattice[component][index] = np.where(near, table[np.ix_(kept, kept)][..., component], 0)
+            transformed: NDArray[np.complex64] = fft.rfft2(on_lattice)
+            return transformed
+
+        return Convolution(window, table.shape[2], (Fourier(window, self.cutoff_mm, spectra),))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
@@ -23,42 +21,39 @@ def _seen(point_z, point_y, point_x, geometry):  # type: ignore[no-untyped-def] 
 
 
 @numba.njit(inline="always")
-def _cell(place, size):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Indices of the two lattice points around a place, and how far it lies from the first; none is a size away."""
-    first = math.floor(place)
-    share = place - first
-    index = np.int64(first)
-    if index < 0:
-        index += size
-    return index, (index + 1 if index + 1 < size else 0), share
+def _cells(u, w, per_mm, nx, nz):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Indices of the last lattice point up to a place, and the shares of that and the next ones along z, x and both.
+
+    No place is beyond the planes. Indices are unsigned: that spares a check for negative ones.
+    """
+    x, z = u * per_mm + nx // 2, w * per_mm + nz // 2
+    i, j = np.int64(x), np.int64(z)
+    s, t = x - i, z - j
+    both = s * t
+    return np.uint64(i), np.uint64(j), 1 - s - t + both, t - both, s - both, both
 
 
 @compiled(error_model="numpy")
 def gather(points, depth, geometry, curves, per_depth, per_mm, planes, dose):  # type: ignore[no-untyped-def] # pragma: no cover
     """Add Σₖ Dₖ(depth) · planeₖ(x, z) · (SAD/r)² to each point's dose.
 
-    Depth doses `curves` (depths, components) and planes (n, m, components) are interpolated linearly.
+    Depth doses `curves` (depths, components) and planes (n, m, components), the axis in their middle, are interpolated
+    linearly.
     """
     nx, nz, components = planes.shape
     deepest = curves.shape[0] - 2
-    # Compiled loops look whether a signed index counts from the end.
-    flat_planes, flat_curves, more = planes.ravel(), curves.ravel(), np.uint64(components)
+    one = np.uint64(1)
     for p in range(points.shape[0]):
         u, w, inverse_square = _seen(points[p, 0], points[p, 1], points[p, 2], geometry)
-        i0, i1, s = _cell(u * per_mm, nx)
-        j0, j1, t = _cell(w * per_mm, nz)
+        i, j, here, along_z, along_x, both = _cells(u, w, per_mm, nx, nz)
         d = depth[p] * per_depth
-        layer = min(np.int64(d), deepest)
+        layer = np.uint64(min(np.int64(d), deepest))
         d -= layer
-        near, far = np.uint64((i0 * nz + j0) * components), np.uint64((i1 * nz + j0) * components)
-        near_next, far_next = np.uint64((i0 * nz + j1) * components), np.uint64((i1 * nz + j1) * components)
-        curve = np.uint64(layer * components)
         total = 0.0
-        for k in range(more):
-            low = flat_planes[near + k] + t * (flat_planes[near_next + k] - flat_planes[near + k])
-            high = flat_planes[far + k] + t * (flat_planes[far_next + k] - flat_planes[far + k])
-            share = flat_curves[curve + k] + d * (flat_curves[curve + more + k] - flat_curves[curve + k])
-            total += share * (low + s * (high - low))
+        for k in range(components):
+            plane = here * planes[i, j, k] + along_z * planes[i, j + one, k]
+            plane += along_x * planes[i + one, j, k] + both * planes[i + one, j + one, k]
+            total += plane * (curves[layer, k] + d * (curves[layer + one, k] - curves[layer, k]))
         dose[p] += inverse_square * total
 
 
@@ -67,17 +62,17 @@ def scatter(points, depth, geometry, curves, per_depth, per_mm, values, planes):
     """Apply the adjoint of `gather`: add each point's value to the planes."""
     nx, nz, components = planes.shape
     deepest = curves.shape[0] - 2
+    one = np.uint64(1)
     for p in range(points.shape[0]):
         u, w, inverse_square = _seen(points[p, 0], points[p, 1], points[p, 2], geometry)
-        i0, i1, s = _cell(u * per_mm, nx)
-        j0, j1, t = _cell(w * per_mm, nz)
+        i, j, here, along_z, along_x, both = _cells(u, w, per_mm, nx, nz)
         d = depth[p] * per_depth
-        layer = min(np.int64(d), deepest)
+        layer = np.uint64(min(np.int64(d), deepest))
         d -= layer
         for k in range(components):
-            share = curves[layer, k] + d * (curves[layer + 1, k] - curves[layer, k])
+            share = curves[layer, k] + d * (curves[layer + one, k] - curves[layer, k])
             value = values[p] * inverse_square * share
-            planes[i0, j0, k] += value * (1 - s) * (1 - t)
-            planes[i0, j1, k] += value * (1 - s) * t
-            planes[i1, j0, k] += value * s * (1 - t)
-            planes[i1, j1, k] += value * s * t
+            planes[i, j, k] += value * here
+            planes[i, j + one, k] += value * along_z
+            planes[i + one, j, k] += value * along_x
+            planes[i + one, j + one, k] += value * both

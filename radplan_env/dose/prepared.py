@@ -1,8 +1,8 @@
 """Beams traced to points once, and the dose of any fluence there, with its adjoint.
 
 d(p) = Σ_b (SAD/r)² Σₖ Dₖ(depth) Cₖ(x, z) with Cₖ = F ∗ κₖ: the depth doses Dₖ of the point's radiological depth, and
-the fluence F of the beam convolved with the model's lateral kernels in the isocentre plane. Fourier transforms take all
-of F's reach into account: there is no lateral cutoff but the model's.
+the fluence F of the beam convolved with the model's lateral kernels in the isocentre plane, all of it: there is no
+lateral cutoff but the model's.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from radplan_env.beam_models import BeamModel, beam_model_named
-from radplan_env.beam_models.lattice import Lattice
+from radplan_env.beam_models.convolution import Convolution
+from radplan_env.beam_models.lattice import Reach, Window
 from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.dose.gather import gather, scatter
@@ -32,7 +31,7 @@ Array = NDArray[np.float64]
 DEPTH_STEP_MM = 0.05
 """Of the depth doses' table: interpolation changes them by less than 0.004 %."""
 
-_KEPT_SPECTRA_BYTES = 60e6  # an arc's on a fine lattice would take gigabytes; computing them is little beside its dose
+_KEPT_CONVOLUTIONS = 16  # of as many beams; an arc has hundreds, and computing them takes little of its dose
 _THREADS_PAY_FROM = 50_000  # points; each has its dose whatever the slices are
 
 
@@ -136,7 +135,7 @@ class Prepared:
     source: tuple[int, ...]
     ssd_mm: tuple[float, ...]
     spacing_mm: float
-    _spectra: dict[tuple[int, Lattice, float | None], NDArray[Any]] = field(default_factory=dict, repr=False)
+    _convolutions: dict[tuple[int, Window, float | None], Convolution] = field(default_factory=dict, repr=False)
 
     def dose(self, rasters: Sequence[Raster]) -> NDArray[np.float32]:
         """Return the dose in Gy, shape (points,), of one raster a beam.
@@ -165,23 +164,21 @@ class Prepared:
         doses = np.zeros((len(moved), len(self.points_mm)))
         self._check_rasters(rasters)
         for b, raster in enumerate(rasters):
-            reach = np.max([each._points_reach_mm(b) for each in moved], axis=0)
-            lattice = self._lattice(b, raster.x_mm, raster.z_mm, reach)
-            planes = self._planes(b, lattice, self._onto(raster, lattice), None)
+            reach_mm = np.max([each._points_reach_mm(b) for each in moved], axis=0)
+            planes = self._planes(b, self._shading(raster), raster.fluence, None, reach_mm)
             for each, dose in zip(moved, doses, strict=True):
-                each._gather(dose, b, lattice, planes)
+                each._gather(dose, b, planes)
         return _clipped(doses)
 
     def at(self, chosen: NDArray[np.bool_]) -> Prepared:
         """Return the beams traced to some of the points, shape (points,)."""
-        return replace(self, points_mm=self.points_mm[chosen], depth_mm=self.depth_mm[:, chosen], _spectra={})
+        return replace(self, points_mm=self.points_mm[chosen], depth_mm=self.depth_mm[:, chosen], _convolutions={})
 
     def _add_rasters(self, rasters: Sequence[Raster], doses: Sequence[Array]) -> None:
         """Add the dose of each beam's raster to that beam's of `doses`."""
         self._check_rasters(rasters)
         for b, (raster, dose) in enumerate(zip(rasters, doses, strict=True)):
-            lattice = self._lattice(b, raster.x_mm, raster.z_mm)
-            self._add(dose, b, lattice, self._onto(raster, lattice), None)
+            self._gather(dose, b, self._planes(b, self._shading(raster), raster.fluence, None))
 
     def _check_rasters(self, rasters: Sequence[Raster]) -> None:
         if self.model.kernels.pencils_only:
@@ -189,8 +186,8 @@ class Prepared:
         if len(rasters) != len(self.beams):
             raise ValueError(f"{len(rasters)} rasters for {len(self.beams)} beams: each beam needs one")
 
-    def _onto(self, raster: Raster, lattice: Lattice) -> NDArray[np.float32]:
-        return Shading(raster.x_mm, raster.z_mm, self.model, lattice).onto_lattice(raster.fluence)
+    def _shading(self, raster: Raster) -> Shading:
+        return Shading(raster.x_mm, raster.z_mm, self.model, self.spacing_mm)
 
     def dose_of_bixels(self, bixels: Bixels, fluence: Array) -> NDArray[np.float32]:
         """Return the dose in Gy, shape (points,), of a fluence (bixels,).
@@ -205,38 +202,30 @@ class Prepared:
     def forward(self, bixels: Bixels, fluence: Array) -> Array:
         """Return the dose of a fluence as `dose_of_bixels`, linear to rounding: unchecked, and not clipped at 0."""
         dose = np.zeros(len(self.points_mm))
-        for b, rows, lattice, shading in self._by_beam(bixels):
-            self._add(dose, b, lattice, shading.onto_lattice(rows.rectangle(fluence)), bixels.width_mm)
+        for b, rows, shading in self._by_beam(bixels):
+            self._gather(dose, b, self._planes(b, shading, rows.rectangle(fluence), bixels.width_mm))
         return dose
 
     def adjoint(self, bixels: Bixels, values: Array) -> Array:
         """Apply the adjoint of `forward`: return (bixels,) of a value per point."""
         result = np.zeros(len(bixels))
-        for b, rows, lattice, shading in self._by_beam(bixels):
-            result[rows.columns] = shading.back(self._scattered(b, lattice, values, bixels.width_mm))[rows.place]
+        for b, rows, shading in self._by_beam(bixels):
+            result[rows.columns] = self._back(b, shading, values, bixels.width_mm)[rows.place]
         return result
 
     def adjoint_of_rasters(self, rasters: Sequence[Raster], values: Array) -> list[Array]:
         """Apply the adjoint of `dose`: return an array of each raster's shape of a value per point."""
-        result = []
-        for b, raster in enumerate(rasters):
-            lattice = self._lattice(b, raster.x_mm, raster.z_mm)
-            shading = Shading(raster.x_mm, raster.z_mm, self.model, lattice)
-            result.append(shading.back(self._scattered(b, lattice, values, None)))
-        return result
+        return [self._back(b, self._shading(raster), values, None) for b, raster in enumerate(rasters)]
 
-    def _scattered(self, b: int, lattice: Lattice, values: Array, bixel_mm: float | None) -> NDArray[np.float32]:
-        """Return what values at the points weigh on a beam's lattice of fluence."""
+    def _back(self, b: int, shading: Shading, values: Array, bixel_mm: float | None) -> Array:
+        """Return what values at the points weigh on a beam's fluence, in the shape that the shading takes."""
         values = np.ascontiguousarray(values, dtype=np.float64)
         if values.shape != (len(self.points_mm),):
             raise ValueError(f"{values.shape} values for {len(self.points_mm)} points")
-        spectra = self._spectra_of(b, lattice, bixel_mm)
-        planes = np.zeros((*lattice.shape, len(spectra)))
-        scatter(*self._seen_by(b), 1 / lattice.spacing_mm, values, planes)
-        transformed = fft.rfft2(planes.astype(np.float32), axes=(0, 1))
-        summed = sum(np.conj(spectrum) * transformed[..., k] for k, spectrum in enumerate(spectra))
-        weights: NDArray[np.float32] = fft.irfft2(summed, lattice.shape)
-        return weights
+        convolution = self._convolution(b, shading.reach, bixel_mm)
+        planes = np.zeros((*convolution.window.shape, convolution.components))
+        scatter(*self._seen_by(b), 1 / self.spacing_mm, values, planes)
+        return shading.back(convolution.back(planes, shading.places))
 
     def _checked(self, bixels: Bixels, fluence: Array) -> Array:
         fluence = np.asarray(fluence, dtype=np.float64)
@@ -248,7 +237,7 @@ class Prepared:
         check_fluence(fluence, f"the fluence of case {self.case_id!r}")
         return fluence
 
-    def _by_beam(self, bixels: Bixels) -> Iterator[tuple[int, BixelRows, Lattice, Shading]]:
+    def _by_beam(self, bixels: Bixels) -> Iterator[tuple[int, BixelRows, Shading]]:
         if len(bixels) and bixels.beam.max() >= len(self.beams):
             raise ValueError(
                 f"bixels of {bixels.beam.max() + 1} beams, but {len(self.beams)} were traced in case {self.case_id!r}"
@@ -257,18 +246,7 @@ class Prepared:
             if not (bixels.beam == b).any():
                 continue
             rows = BixelRows.of(bixels, b)
-            lattice = self._lattice(b, rows.x_mm, rows.z_mm)
-            yield b, rows, lattice, rows.shading(bixels.width_mm, self.model, lattice)
-
-    def _lattice(self, b: int, x_mm: Array, z_mm: Array, points_reach_mm: Array | None = None) -> Lattice:
-        """Return the lattice on which neither fluence nor points meet a periodic image within the kernels' reach."""
-        points_reach_mm = self._points_reach_mm(b) if points_reach_mm is None else points_reach_mm
-        beyond = self.model.kernels.reach_mm(self.ssd_mm[b])
-        sizes = [
-            fft.next_fast_len(int((abs(lines).max() + reach + beyond) / self.spacing_mm) + 2, real=True)
-            for lines, reach in zip((x_mm, z_mm), points_reach_mm, strict=True)
-        ]
-        return Lattice(self.spacing_mm, (sizes[0], sizes[1]))
+            yield b, rows, rows.shading(bixels.width_mm, self.model, self.spacing_mm)
 
     def _points_reach_mm(self, b: int) -> Array:
         """How far from the axis the points lie in the isocentre plane, along x and z; at most, by their box."""
@@ -277,32 +255,27 @@ class Prepared:
         u, w = beam.onto_collimator(x * beam.sad_mm / y, z * beam.sad_mm / y)
         return np.array([abs(u).max(), abs(w).max()])
 
-    def _spectra_of(self, b: int, lattice: Lattice, bixel_mm: float | None) -> NDArray[Any]:
-        key = b, lattice, bixel_mm
-        if (known := self._spectra.get(key)) is not None:
+    def _convolution(self, b: int, cells: Reach, bixel_mm: float | None, reach_mm: Array | None = None) -> Convolution:
+        along_x, along_z = self._points_reach_mm(b) if reach_mm is None else reach_mm
+        points = int(along_x / self.spacing_mm) + 2, int(along_z / self.spacing_mm) + 2
+        key = b, Window(self.spacing_mm, cells, points), bixel_mm
+        if (known := self._convolutions.get(key)) is not None:
             return known
-        spectra = self.model.kernels.spectra(lattice, self.ssd_mm[b], bixel_mm)
-        if len(self.beams) * spectra.nbytes <= _KEPT_SPECTRA_BYTES:
-            self._spectra[key] = spectra
-        return spectra
-
-    def _add(self, dose: Array, b: int, lattice: Lattice, fluence: NDArray[np.float32], bixel_mm: float | None) -> None:
-        self._gather(dose, b, lattice, self._planes(b, lattice, fluence, bixel_mm))
+        made = self.model.kernels.convolution(key[1], self.ssd_mm[b], bixel_mm)
+        if len(self.beams) <= _KEPT_CONVOLUTIONS:
+            self._convolutions[key] = made
+        return made
 
     def _planes(
-        self, b: int, lattice: Lattice, fluence: NDArray[np.float32], bixel_mm: float | None
+        self, b: int, shading: Shading, fluence: Array, bixel_mm: float | None, reach_mm: Array | None = None
     ) -> NDArray[np.float32]:
-        """Fluence on a beam's lattice convolved with each component's kernel."""
-        transformed = fft.rfft2(fluence)
-        spectra = self._spectra_of(b, lattice, bixel_mm)
-        planes = np.empty((*lattice.shape, len(spectra)), dtype=np.float32)
-        for k, spectrum in enumerate(spectra):
-            planes[..., k] = fft.irfft2(transformed * spectrum, lattice.shape)
-        return planes
+        """A beam's fluence convolved with each component's kernel, as far as the points lie or are told to."""
+        convolution = self._convolution(b, shading.reach, bixel_mm, reach_mm)
+        return convolution.planes(shading.cells(fluence), shading.places)
 
-    def _gather(self, dose: Array, b: int, lattice: Lattice, planes: NDArray[np.float32]) -> None:
+    def _gather(self, dose: Array, b: int, planes: NDArray[np.float32]) -> None:
         points, depth, geometry, curves, per_depth = self._seen_by(b)
-        per_mm = 1 / lattice.spacing_mm
+        per_mm = 1 / self.spacing_mm
 
         def add(_: int, first: int, last: int) -> None:
             part = points[first:last], depth[first:last], geometry

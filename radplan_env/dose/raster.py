@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radplan_env.beam_models import BeamModel
-from radplan_env.beam_models.lattice import Lattice
+from radplan_env.beam_models.convolution import Places
+from radplan_env.beam_models.lattice import Reach
 from radplan_env.beams import Bixels
 
 Array = NDArray[np.float64]
@@ -136,37 +137,47 @@ def check_fluence(fluence: Array, what: str) -> None:
 
 
 class Shading:
-    """The linear map from a raster's fluence to the mean fluence of each lattice cell, with the model's weight."""
+    """The linear map from a raster's fluence to the mean fluence of each lattice cell, with the model's weight.
 
-    def __init__(self, x_mm: Array, z_mm: Array, model: BeamModel, lattice: Lattice) -> None:
-        self._x, self._x_place = _shares(x_mm, lattice.spacing_mm)
-        self._z, self._z_place = _shares(z_mm, lattice.spacing_mm)
-        self._weigh(model, lattice)
+    Attributes
+    ----------
+    places : pair of ndarray of int
+        Of the cells, along x and z.
+    """
+
+    def __init__(self, x_mm: Array, z_mm: Array, model: BeamModel, spacing_mm: float) -> None:
+        self._x, x_place = _shares(x_mm, spacing_mm)
+        self._z, z_place = _shares(z_mm, spacing_mm)
+        self._weigh(model, (x_place, z_place), spacing_mm)
 
     @classmethod
-    def of_bixels(cls, x_mm: Array, z_mm: Array, model: BeamModel, lattice: Lattice) -> Shading:
+    def of_bixels(cls, x_mm: Array, z_mm: Array, model: BeamModel, spacing_mm: float) -> Shading:
         """Return the map from bixels centred at (x, z) to points on the lattice, shared among the nearest ones."""
         shading = cls.__new__(cls)
-        shading._x, shading._x_place = _points(x_mm, lattice.spacing_mm)
-        shading._z, shading._z_place = _points(z_mm, lattice.spacing_mm)
-        shading._weigh(model, lattice)
+        shading._x, x_place = _points(x_mm, spacing_mm)
+        shading._z, z_place = _points(z_mm, spacing_mm)
+        shading._weigh(model, (x_place, z_place), spacing_mm)
         return shading
 
-    def _weigh(self, model: BeamModel, lattice: Lattice) -> None:
-        x, z = (place * lattice.spacing_mm for place in (self._x_place, self._z_place))
+    def _weigh(self, model: BeamModel, places: Places, spacing_mm: float) -> None:
+        self.places = places
+        x, z = (place * spacing_mm for place in places)
         self._weight = model.weight(np.hypot(x[:, None], z))
-        self._index = np.ix_(self._x_place % lattice.shape[0], self._z_place % lattice.shape[1])
-        self._shape = lattice.shape
 
-    def onto_lattice(self, fluence: Array) -> NDArray[np.float32]:
-        """Return the lattice of a fluence (n, m)."""
-        lattice = np.zeros(self._shape, dtype=np.float32)
-        lattice[self._index] = self._weight * (self._x @ fluence @ self._z.T)
-        return lattice
+    @property
+    def reach(self) -> Reach:
+        """How far the cells lie from the axis, in places."""
+        along_x, along_z = (int(abs(place).max()) for place in self.places)
+        return along_x, along_z
 
-    def back(self, lattice: NDArray[np.float32]) -> Array:
-        """Apply the adjoint: return (n, m) of a lattice."""
-        gathered: Array = self._x.T @ (self._weight * lattice[self._index]) @ self._z
+    def cells(self, fluence: Array) -> Array:
+        """Return the cells (a, b) of a fluence (n, m)."""
+        weighted: Array = self._weight * (self._x @ fluence @ self._z.T)
+        return weighted
+
+    def back(self, cells: Array) -> Array:
+        """Apply the adjoint: return (n, m) of cells (a, b)."""
+        gathered: Array = self._x.T @ (self._weight * cells) @ self._z
         return gathered
 
 
@@ -202,11 +213,11 @@ class BixelRows:
         place = bixels.place[columns] - low
         return cls(columns, (place[:, 0], place[:, 1]), x, z)
 
-    def shading(self, width_mm: float, model: BeamModel, lattice: Lattice) -> Shading:
+    def shading(self, width_mm: float, model: BeamModel, spacing_mm: float) -> Shading:
         if model.kernels.pencils_only:
-            return Shading.of_bixels(self.x_mm, self.z_mm, model, lattice)
+            return Shading.of_bixels(self.x_mm, self.z_mm, model, spacing_mm)
         x, z = (np.append(centres - width_mm / 2, centres[-1] + width_mm / 2) for centres in (self.x_mm, self.z_mm))
-        return Shading(x, z, model, lattice)
+        return Shading(x, z, model, spacing_mm)
 
     def rectangle(self, fluence: Array) -> Array:
         filled = np.zeros((self.x_mm.size, self.z_mm.size))

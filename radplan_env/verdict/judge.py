@@ -16,7 +16,7 @@ from radplan_env.case import Case
 from radplan_env.dose import Prepared, Raster, prepare
 from radplan_env.dose_view import DoseView
 from radplan_env.evaluation import Evaluation, dose_view, evaluate
-from radplan_env.metrics import dose_at_volume
+from radplan_env.metrics import by_dose, dose_at_volume
 from radplan_env.protocol import OUTSIDE_TARGETS, BoundProtocol
 from radplan_env.scorecards import Scorecard
 
@@ -186,7 +186,7 @@ class Judge:
         self, dose_gy: NDArray[Any], points: JudgedPoints, factor: float = 1.0
     ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float64]]]:
         """Scaled doses and volumes of each region's points, the coldest first, by its name in the case."""
-        hottest_last = np.argsort(dose_gy, kind="stable")  # once for all regions
+        hottest_last = by_dose(np.asarray(dose_gy))  # once for all regions
         dose = factor * dose_gy[hottest_last]
         volume, code = points.volume_cc[hottest_last], points.code[hottest_last]
         inside = {name: (code >> bit & 1).astype(bool) for bit, name in enumerate(points.names)}

@@ -311,7 +311,7 @@ def narrow(request: pytest.FixtureRequest, box_case: Case) -> tuple[str, DoseInf
     setup = setup_of(box_case, angles, ["PTV_7020"], fidelity, beam_model=request.param)
     depth, ssd = zip(*row_depths(setup, k.bixels), strict=True)
     depth_mm = np.nan_to_num(np.stack(depth), nan=4000).astype(np.float32)  # no depth: no dose
-    return request.param, k, replace(prepared, depth_mm=depth_mm, ssd_mm=ssd, _spectra={})
+    return request.param, k, replace(prepared, depth_mm=depth_mm, ssd_mm=ssd, _convolutions={})
 
 
 def test_dose_of_a_fluence_is_ks(narrow: tuple[str, DoseInfluence, Prepared]) -> None:

@@ -10,8 +10,9 @@ of it, and what the planner wants to change and why. Then
   accept      keep this plan and end; "accept 2" keeps plan 2
   stop        end and keep the best plan
 
-DIR/CASE/N holds the plan kept (plan.npz), the conversation as you saw it, with its pictures (conversation.md), and
-every word between agents and model (transcript/transcript.md). Replies are kept in DIR/replies.sqlite: nothing is paid
+DIR/CASE/N holds the plan kept (plan.npz) and the conversation as you saw it, with its pictures (conversation.md). It is
+a results folder as well, like those of compare.py, with every word between agents and model (transcripts/): `radplan
+validate DIR/CASE/N` and `radplan report DIR/CASE/N` work on it. Replies are kept in DIR/replies.sqlite: nothing is paid
 for twice.
 
   python experiments/converse.py --llm MODEL
@@ -45,4 +46,4 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) ->
         conversation,
     )
 
-    return comparison.guarded(invoked.command, lambda: conversation.run(args))
+    return comparison.guarded(invoked.command, lambda: conversation.run(args, invoked.command))

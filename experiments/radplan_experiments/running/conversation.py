@@ -5,16 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-
-import gymnasium
 
 from radplan_agents.agent import Action, EpisodeInterruptedError
 from radplan_agents.gpt_radplan import GPTRadPlanAgent
 from radplan_agents.gpt_radplan.planner import Proposed
-from radplan_agents.llm import Failed, SettingsError
+from radplan_agents.llm import Failed
 from radplan_agents.plan_changes import plan_changes
 from radplan_agents.registry import load_agent, make_agent
 from radplan_env.env import RadPlanEnv
@@ -22,15 +20,20 @@ from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import Plan
 from radplan_env.render import plan_text
 from radplan_env.render.views import change_view
-from radplan_experiments.cohort import UsageError, environment_of, open_cohort
-from radplan_experiments.options import ConverseOptions
+from radplan_experiments.cohort import UsageError
+from radplan_experiments.options import ConverseOptions, LanguageModelOptions, RunOptions, TaskOptions
 from radplan_experiments.recording import ranking
-from radplan_experiments.recording.settings import ModelChoice
-from radplan_experiments.running import comparison, language_model, run_settings
+from radplan_experiments.recording.records import Key
+from radplan_experiments.recording.run_folder import RunFolder, open_run_folder
+from radplan_experiments.recording.settings import Settings
+from radplan_experiments.running import comparison, language_model, run_settings, runner
 from radplan_experiments.running.step_text import first_text, step_text
-from radplan_experiments.writing import new_folder, slug
+from radplan_experiments.writing import new_folder, slug, write_json
 
 Chosen = Action | PlanningParameters
+
+AGENT = "conversation"
+"""What physicist and agent together are called in the record."""
 
 PROMPT = "[Enter] go on, words, undo, table, accept [N] or stop> "
 
@@ -216,13 +219,15 @@ def _proposal_text(proposal: Proposed | Failed) -> str:
     return "\n".join([str(proposal.said), *(f"- {line}" for line in lines)])
 
 
-def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
+def run(args: ConverseOptions, command: str, read: Callable[[str], str] = input) -> int:
     """Hold a conversation; return the exit code.
 
     Parameters
     ----------
     args : ConverseOptions
         The options of converse.py.
+    command : str
+        The command line, for the record.
     read : callable
         Asks for a line.
 
@@ -231,68 +236,65 @@ def run(args: ConverseOptions, read: Callable[[str], str] = input) -> int:
     UsageError
         If something asked for is not there.
     EpisodeInterruptedError
-        If the model's service fails; the best plan so far is kept.
+        If the model's service fails; what was planned until then is recorded.
     """
-    case_id, choice = _check(args)
+    settings = settings_of(args)
+    choice = settings.model
+    assert choice is not None
     comparison.say_withheld(args, choice)
-    library = None if args.library is None else language_model.library_of(str(args.library.expanduser()))
-    protocol = run_settings.protocol_of(args)
-    gantry, collimator = run_settings.beams_of(args, protocol)
-    folder = new_folder(args.out / slug(case_id))
-    case = open_cohort(run_settings.origin_of(args))[case_id]
+    (case_id,), key = settings.cases, (AGENT, settings.cases[0], 0)
+    library = None if settings.library is None else language_model.library_of(settings.library)
     with ExitStack() as stack:
+        folder = new_folder(args.out / slug(case_id))
+        run = stack.enter_context(open_run_folder(folder, settings, command=command, versions=runner.versions()))
         model = stack.enter_context(language_model.reached(args, args.out, choice))
-        env: gymnasium.Env[Any, Any] = gymnasium.make(
-            environment_of(run_settings.site_of_task(args).id),
-            protocol=protocol,
-            scorecard=run_settings.scorecard_of(args, protocol),
-            gantry_angles_deg=gantry or None,
-            collimator_angles_deg=collimator or None,
-            beam_model=args.beam_model,
-            cases=[case],
-            fidelity=args.fidelity,
-            budget=args.budget,
-            progress=sys.stderr.isatty(),
-        )
+        env = runner.environment_of_case(settings, case_id, progress=sys.stderr.isatty())
         base: RadPlanEnv = env.unwrapped  # type: ignore[assignment]
-        session = model.session(0, folder / "transcript")
-        agent = make_agent(args.agent, base, session=session, instructions=args.instructions, library=library)
+        session = model.session(0, run.transcript_path(key))
+        agent = make_agent(args.agent, base, session=session, instructions=settings.instructions, library=library)
         assert isinstance(agent, GPTRadPlanAgent)
-        observation, info = base.reset(options={"case": case_id})
+        observation, info = base.reset(seed=runner.seeds_of(key)[0], options={"case": case_id})
         agent.reset(observation, info)
         dialogue = Dialogue(base, agent, Conversation(folder / "conversation.md", read))
         try:
             kept = dialogue.hold(agent.act(observation, info))
         except (EpisodeInterruptedError, KeyboardInterrupt):
-            _save(dialogue, dialogue.best(), folder)
+            _keep(dialogue, dialogue.best(), run, key, args.agent)
             raise
-    _save(dialogue, kept, folder)
+        _keep(dialogue, kept, run, key, args.agent)
     return 0
 
 
-def _check(args: ConverseOptions) -> tuple[str, ModelChoice]:
-    """Check what was asked for; return the case's id and the model."""
-    if args.budget < 1:
-        raise UsageError(f"--budget must be at least 1, got {args.budget}")
+def settings_of(args: ConverseOptions) -> Settings:
+    """Return the settings of the run that the conversation is recorded as.
+
+    Raises
+    ------
+    UsageError
+        If something asked for is not there.
+    """
     try:
         if not issubclass(load_agent(args.agent), GPTRadPlanAgent):
             raise UsageError(f"--agent: {args.agent} cannot be talked to; choose gpt-radplan or a variant of it")
-        choice = language_model.choose(args, own_patients=run_settings.own_patients(args, args))
     except (ValueError, TypeError, ImportError) as error:
         raise UsageError(f"--agent: {error}") from error
-    except SettingsError as error:
-        raise UsageError(str(error)) from error
-    cases = run_settings.cases_of(args)
-    if len(cases) != 1:
-        raise UsageError(f"--cases: a conversation is about one case, not {len(cases)}")
-    return cases[0], choice
+    shared = {each.name for options in (LanguageModelOptions, TaskOptions) for each in fields(options)}
+    asked = RunOptions(**{name: getattr(args, name) for name in shared}, agents=(args.agent,))
+    settings = run_settings.settings_of(asked)
+    if len(settings.cases) != 1:
+        raise UsageError(f"--cases: a conversation is about one case, not {len(settings.cases)}")
+    return replace(settings, agents=(AGENT,), deterministic=())
 
 
-def _save(dialogue: Dialogue, kept: int | None, folder: Path) -> None:
+def _keep(dialogue: Dialogue, kept: int | None, run: RunFolder, key: Key, talked_with: str) -> None:
+    """Save the plan that was kept, and record the episode as compare.py would."""
     if kept is None:
-        comparison.say(f"no plan was made; what was said is in {folder}")
+        comparison.say(f"no plan was made; what was said is in {run.path}")
         return
-    plan = dialogue.plans[kept - 1]
-    plan.save(folder / "plan.npz")
+    plan, system = dialogue.plans[kept - 1], dialogue.env.system
+    plan.save(run.path / "plan.npz")
+    said = {**dialogue.agent.record(), "talked_with": talked_with, "plan_chosen": kept}
+    run.append(runner.record_of_plans(dialogue.env, run, key, dialogue.plans, said))
+    write_json(run.case_path(key[1]), runner.facts(system))
     score = plan.evaluation.score
-    dialogue.conversation.show("Kept", f"plan {kept}, score {score:.1f} of 100: {folder / 'plan.npz'}")
+    dialogue.conversation.show("Kept", f"plan {kept}, score {score:.1f} of 100: {run.path / 'plan.npz'}")

@@ -325,7 +325,7 @@ def _environment_of(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]
     return environment_of_case(settings, case_id)
 
 
-def environment_of_case(settings: Settings, case_id: str) -> gymnasium.Env[Any, Any]:
+def environment_of_case(settings: Settings, case_id: str, *, progress: bool = False) -> gymnasium.Env[Any, Any]:
     """Make the environment of one case.
 
     It is reset here once: a matrix that cannot be read is no agent's failure.
@@ -339,7 +339,7 @@ def environment_of_case(settings: Settings, case_id: str) -> gymnasium.Env[Any, 
         protocol=settings.protocol,
         cases=[read_case(settings, case_id)],
         budget=settings.budget,
-        progress=False,
+        progress=progress,
         **_task(settings),
     )
     env.reset(options={"case": case_id})

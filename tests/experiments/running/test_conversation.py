@@ -15,7 +15,9 @@ from scripted_planner import answers
 
 from radplan_agents.llm import read_transcript
 from radplan_env.planning import Plan
+from radplan_experiments.auditing.validation import validate
 from radplan_experiments.commands.converse import main
+from radplan_experiments.recording.run_folder import read_run_folder
 from radplan_experiments.running.step_text import first_text, step_text
 
 
@@ -49,7 +51,11 @@ def test_a_step_is_told_by_what_has_changed(plan_summary: Callable[..., Any]) ->
 
 @pytest.mark.slow
 def test_comment_undo_and_accept(
-    service: scripted.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    service: scripted.Service,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_this_process: None,
 ) -> None:
     said = "\nspare the core, stop at nothing\n\nundo\ntable\n\naccept 2\n"
     more = ["--agent", "gpt-radplan:small", "--budget", "5", "--instructions", "be bold"]
@@ -70,7 +76,8 @@ def test_comment_undo_and_accept(
     ]
     kept = Plan.load(folder / "plan.npz")
     assert f"{kept.evaluation.score:.1f}" == plans[1]
-    told = [json.dumps(entry["request"]) for entry in read_transcript(folder / "transcript") if "request" in entry]
+    transcript = folder / "transcripts" / "conversation" / folder.parent.name / "seed_0"
+    told = [json.dumps(entry["request"]) for entry in read_transcript(transcript) if "request" in entry]
     assert all("be bold" in text for text in told)
     first = next(i for i, text in enumerate(told) if "spare the core, stop at nothing" in text)
     assert all("After plan 2: spare the core" in text for text in told[first:])
@@ -78,6 +85,9 @@ def test_comment_undo_and_accept(
     assert "Propose step 4." in told[-1] or "Propose step 5." in told[-1]
     written = (folder / "conversation.md").read_text()
     assert "> **physicist**: spare the core, stop at nothing" in written
+    (record,) = read_run_folder(folder).records.values()
+    assert len(record["steps"]) == 4 and record["agent_record"]["plan_chosen"] == 2
+    assert validate(folder, jobs=1) == 0
 
 
 @pytest.mark.slow
