@@ -51,14 +51,6 @@ _COARSE_MM = 2.0  # lattice of the dose that K leaves out
 COLD, WARM = Effort(rounds=4, covered=2), Effort(rounds=0, covered=1)
 
 
-def coarse_fields(fidelity: Fidelity) -> Fidelity:
-    """Return at what fidelity the ideal plan that apertures start from is made: it sees no finer rows than they do."""
-    own, rows = fidelity.sampling, ROWS.sampling
-    assert rows is not None
-    sampling = rows if own is None or own.fine_mm < rows.fine_mm or own.near_mm < rows.near_mm else own
-    return replace(fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET, sampling=sampling)
-
-
 def checked_fields(
     case: Case, targets: Sequence[str], layout: Layout, machine: Machine, model: BeamModel, rows: Rows
 ) -> tuple[Field, ...]:
@@ -157,7 +149,7 @@ class AperturePlanner:
         start : Apertures
         effort : Effort
         """
-        exact = _Exact(self._traced, self._rasters, self.columns.beam)
+        exact = ExactDose(self._traced, self._rasters, self.columns.beam)
         optimiser = ApertureOptimiser(self.columns, problem, target, self._bounds, exact)
         leaves = exact.covering(optimiser.state(self._leaves(start)).leaves, target)
         leaves = exact.covering(optimiser.optimise(leaves, effort), target)
@@ -186,7 +178,7 @@ class AperturePlanner:
         )
 
 
-class _Exact:
+class ExactDose:
     """The dose of leaves by beam, shape (beams, rows), without K; scaled where they only change their units.
 
     Parameters

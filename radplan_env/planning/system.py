@@ -17,7 +17,7 @@ from radplan_env.beams import Beam, Bixels
 from radplan_env.case import Case
 from radplan_env.delivery.delivered import Delivery
 from radplan_env.delivery.machine import Machine
-from radplan_env.delivery.planner import coarse_fields
+from radplan_env.delivery.planner import BIXEL_MM, OFFSET
 from radplan_env.delivery.techniques import Layout
 from radplan_env.dose import prepare
 from radplan_env.evaluation import Evaluation, evaluate
@@ -136,7 +136,7 @@ class PlanningSystem:
         self._settings = {"fidelity": fidelity, "gantry_angles_deg": gantry_angles_deg, "backend": backend}
         self._settings |= {"collimator_angles_deg": collimator_angles_deg, "cache_dir": cache_dir, "progress": progress}
         self._settings |= {"scorecard": self.scorecard, "verdict": verdict, "beam_model": beam_model, "engine": engine}
-        settings = {**self._settings, "fidelity": coarse_fields(fidelity)}
+        settings = {**self._settings, "fidelity": replace(fidelity, bixel_mm=BIXEL_MM, bixel_offset=OFFSET)}
         ideal = partial(_coarse, case, self.protocol, settings)
         self.delivery = DeliverySettings() if delivery is None else delivery
         self._deliveries = Deliveries(case, self.protocol, self.judge, masks, shown, ideal, self.delivery)
