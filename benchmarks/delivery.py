@@ -1,16 +1,18 @@
 """What is lost when a plan is delivered, and does a physicist believe it?
 
 For training cases, by technique: the verdict of the ideal fluence and of the delivered plan by v1 and v0, terms that
-lose most, monitor units, seconds, violations, mean gap, modulation complexity, CPU seconds, the score under errors of
-leaves, monitor units and position, a neck's reference plan beside it; with `--read-back` what the plan's RTPLAN says.
-Plans and figures are kept in a folder, so that a run that was broken off goes on where it was, and ends with a table of
-all that the folder has.
+lose most, Eq. 1 on points that no optimiser has seen, monitor units, seconds, violations, mean gap, modulation
+complexity, CPU seconds, the score under errors of leaves, monitor units and position, a neck's reference plan beside
+it; with `--read-back` what the plan's RTPLAN says. The protocol's start parameters are delivered or, with `--agent`,
+those of the plan that an agent hands over. Plans and figures are kept in a folder, so that a run that was broken off
+goes on where it was, and ends with a table of all that the folder has.
 
 CPU seconds are by part: K and the tracing of beams, once a patient; the ideal plan of the coarse fields; apertures; the
 verdict; the score under errors.
 
   python benchmarks/delivery.py --keep figures --cases 0 1 2 --ways vmat:1 vmat:2 step-and-shoot
   python benchmarks/delivery.py --keep figures --data open-kbp/provided-data --cases pt_5 pt_17 --ways vmat:2
+  python benchmarks/delivery.py --keep figures --cases 0 --agent coordinate --budget 10
   python benchmarks/delivery.py --keep figures --cases
 """
 
@@ -30,12 +32,14 @@ from unittest.mock import patch
 
 # Run as a script: find our packages from any directory.
 if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    root = Path(__file__).resolve().parent.parent
+    sys.path[:1] = [str(root), str(root / "agents")]
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from benchmarks.judged_plans import best_plan
 from benchmarks.machine import peak_memory_gb, print_machine
 from radplan_env.case import Case
 from radplan_env.delivery import optimise
@@ -45,11 +49,16 @@ from radplan_env.delivery.limits import violations
 from radplan_env.delivery.planner import AperturePlanner
 from radplan_env.delivery.read_rtplan import read_rtplan
 from radplan_env.dose import dose_at, prepare, prepared
+from radplan_env.env import RadPlanEnv
 from radplan_env.evaluation import evaluate
 from radplan_env.export_plan import export_rtplan
+from radplan_env.fluence import FluenceSolution
+from radplan_env.influence.rows import Rows
 from radplan_env.metrics import dose_at_volume
+from radplan_env.parameters import PlanningParameters
 from radplan_env.planning import DeliverablePlan, Plan, PlanningSystem, delivered_dose
 from radplan_env.planning.delivered_dose import DeliveredDose
+from radplan_env.planning.inner_problem import InnerProblem
 from radplan_env.planning.robustness import robustness, shifts_of, worst_shifted_score
 from radplan_env.scorecards import load_scorecard
 from radplan_env.sources import openkbp, synthetic
@@ -72,6 +81,10 @@ class Args:
     """Folder of OpenKBP's provided-data."""
     ways: tuple[str, ...] = ("vmat:1",)
     """vmat:1, vmat:2 (arcs) and step-and-shoot."""
+    agent: str | None = None
+    """Who plans, on ideal plans of the protocol's beams; the protocol's start parameters by default."""
+    budget: int = 10
+    """Solves of the agent."""
     fidelity: str = "fast"
     """Of the ideal plans."""
     thrift: float = optimise.THRIFT
@@ -89,19 +102,24 @@ def main(args: Args) -> None:
     optimise.THRIFT = args.thrift
     args.keep.mkdir(parents=True, exist_ok=True)
     for name in args.cases:
-        names = {way: f"{name}_{way.replace(':', '_')}" for way in args.ways}
+        planner = "" if args.agent is None else f" {args.agent}:{args.budget}"
+        names = {way: f"{name}_{way}{planner}".replace(":", "_").replace(" ", "_") for way in args.ways}
         todo = [way for way, stem in names.items() if args.shifts or not (args.keep / f"{stem}.json").exists()]
         if not todo:
             continue
         site = "prostate" if args.data is None else "head_and_neck"
-        system = PlanningSystem(_case(args, name), site, fidelity=args.fidelity, progress=False)
+        settings: Figures = {"fidelity": args.fidelity, "budget": args.budget, "progress": False}
+        env = RadPlanEnv(protocol=site, cases=[_case(args, name)], **settings)
+        env.reset(seed=0)
+        system = env.system
         if args.shifts:
             for way in args.ways:
                 held = Plan.load(args.keep / f"{names[way]}.npz").delivery
                 assert held is not None
                 (args.keep / f"{names[way]}.shifts").write_text(json.dumps(_shifts_traced(system, held)))
             continue
-        plan = system.plan(system.protocol.start_parameters())
+        start = system.protocol.start_parameters()
+        plan = system.plan(start) if args.agent is None else best_plan(env, args.agent)[0]
         for way in todo:
             technique, _, arcs = way.partition(":")
             with clocked() as cold:
@@ -111,8 +129,9 @@ def main(args: Args) -> None:
                     system.deliver(plan, technique, arcs=int(arcs or 1), warm_start=delivered.plan, final=False)
             delivered.plan.save(args.keep / f"{names[way]}.npz")
             cpu = {"cpu_s": dict(cold), "warm_cpu_s": dict(warm), "peak_memory_gb": peak_memory_gb()}
-            figures = {"case": name, "site": site, "way": way} | _figures(system, delivered) | cpu
+            figures = {"case": name, "site": site, "way": f"{way}{planner}"} | _figures(system, delivered) | cpu
             figures["protocol_beams_v1"] = plan.evaluation.score
+            figures["protocol_beams_refused"] = list(plan.evaluation.verdict.reasons)
             figures |= _against_reference(system, delivered.delivery)
             if args.read_back:
                 figures |= _read_back(system, delivered)
@@ -179,6 +198,10 @@ def _figures(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:
     traced = judge.prepared(held.beams(held.parts), judge.points)
     delivered_dose = traced.dose(held.rasters(judge.beam_model, held.parts))
     ideal_v0, delivered_v0 = (v0.judge_dose(dose, judge.points) for dose in (ideal_dose, delivered_dose))
+    objectives = {
+        "ideal_objective": _objective(system, ideal.parameters, ideal_v0.scaled_by * ideal_dose),
+        "delivered_objective": _objective(system, ideal.parameters, delivered_v0.scaled_by * delivered_dose),
+    }
     summary = delivered.plan.summary()["delivered"]
     assert summary is not None
     lost = {name: points - delivered.evaluation.terms[name] for name, points in ideal.evaluation.terms.items()}
@@ -192,8 +215,18 @@ def _figures(system: PlanningSystem, delivered: DeliverablePlan) -> Figures:
         "ideal_refused": list(ideal.evaluation.verdict.reasons),
         "refused": list(delivered.evaluation.verdict.reasons),
         "mu_per_gy": held.monitor_units * held.fractions / system.protocol.primary.prescription_gy,
+        **objectives,
         **summary,
     }
+
+
+def _objective(system: PlanningSystem, parameters: PlanningParameters, dose_gy: NDArray[np.float32]) -> float:
+    """Eq. 1 of a dose at the verdict's points, which no optimiser has seen."""
+    points, own = system.judge.points, system.protocol.case_name
+    members = {own.get(name, name): np.flatnonzero(points.inside(name)) for name in points.names}
+    rows = Rows(system.case.grid, np.arange(len(points)), points.positions_mm, points.volume_cc, members)
+    problem = InnerProblem(system.protocol, system.case.id, rows).problem(parameters)
+    return FluenceSolution.of(problem, np.zeros(0), dose_gy.astype(float), kkt_residual=0.0, iterations=0).objective
 
 
 def _against_reference(system: PlanningSystem, held: Delivery) -> Figures:
@@ -313,6 +346,7 @@ COLUMNS: dict[str, tuple[Callable[[Figures], float], str]] = {
     "lost": (lambda row: row["lost_v1"], ".1f"),
     "ideal v0": (lambda row: row["ideal_v0"], ".1f"),
     "delivered v0": (lambda row: row["delivered_v0"], ".1f"),
+    "Eq. 1": (lambda row: row["delivered_objective"] / row["ideal_objective"], ".2f"),
     "MU per Gy": (lambda row: row["mu_per_gy"], ".0f"),
     "seconds": (lambda row: row["seconds"], ".0f"),
     "mean gap, mm": (lambda row: row["mean_gap_mm"], ".1f"),
