@@ -1,7 +1,8 @@
 """Our inner loop against that of another revision, on the same arrays: `benchmarks/fluence.py --against REV`.
 
-K, rows, terms, limits, starts and the dose beyond K are made by the present revision and saved. REV is checked out
-into a worktree of its own; each revision's solver runs in a process of its own, and both solve each problem in turn.
+K, rows, depths of points, terms, limits and starts are made by the present revision and saved. REV is checked out into
+a worktree of its own; each revision's solver runs in a process of its own, with its own dose beyond K, and both solve
+each problem in turn.
 What REV does not know (volumes, smoothness, dose beyond K) is left out on both sides. The present revision says what
 the fluences are worth: objective and, by the verdict, score.
 
@@ -34,6 +35,7 @@ if not __package__:
 
 from radplan_env import fluence as inner
 from radplan_env.beams import Bixels
+from radplan_env.dose import Prepared
 
 ROOT = Path(__file__).resolve().parent.parent
 TIGHTER = 0.95
@@ -116,7 +118,7 @@ def _patient(
 ) -> Iterator[Compared]:
     of_case, system, beams = loaded(case, data, patient)
     _save(folder / "patient", {"matrix": beams.k.matrix, "bixels": _as_dict(beams.k.bixels)})
-    _save(folder / "beyond", None if "beyond_k" in unknown else (beams.seen, beams.k.bixels))
+    _save(folder / "beyond", None if "beyond_k" in unknown or beams.seen is None else _traced(beams.seen))
     for solver in (old, new):
         solver.ask("patient")
         solver.ask(
@@ -219,7 +221,13 @@ def _numbered(system: Any, beams: Any, parameters: Any, start: Any, unknown: Seq
 
 
 def _as_dict(given: Any) -> dict[str, Any]:
-    return {field.name: getattr(given, field.name) for field in fields(given)}
+    return {field.name: getattr(given, field.name) for field in fields(given) if not field.name.startswith("_")}
+
+
+def _traced(prepared: Any) -> dict[str, Any]:
+    """What was traced, with depths of every beam, as revisions know it that do not share them."""
+    own = {"depth_mm": prepared.depth_mm[list(prepared.source)], "source": tuple(range(len(prepared.beams)))}
+    return {**_as_dict(prepared), **own}
 
 
 def _save(path: Path, what: Any) -> None:
@@ -284,9 +292,10 @@ def serve(folder: Path, name: str) -> None:
     for line in sys.stdin:
         command, *rest = line.split()
         if command == "patient":
-            patient, prepared = _load(folder / "patient"), _load(folder / "beyond")
-            solver = inner.inner_solver("newton", patient["matrix"], _made(Bixels, patient["bixels"]))
-            beyond = None if prepared is None or prepared[0] is None else _beyond(solver, *prepared)
+            patient, traced = _load(folder / "patient"), _load(folder / "beyond")
+            bixels = _made(Bixels, patient["bixels"])
+            solver = inner.inner_solver("newton", patient["matrix"], bixels)
+            beyond = None if traced is None else _beyond(solver, _made(Prepared, traced), bixels)
             _say({})
             continue
         given = _load(folder / rest[0])

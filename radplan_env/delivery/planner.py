@@ -33,9 +33,10 @@ BIXEL_MM = 5.0
 """Of aperture optimisation, and of the ideal plan it starts from: no leaf boundary runs through a bixel."""
 OFFSET = (0.0, 0.5)
 ROWS = Fidelity(
-    "apertures", 5.0, BIXEL_MM, OFFSET, Sampling(fine_mm=2.5, target_mm=5.0, near_mm=7.5, far_mm=20.0), cutoff_mm=25.0
+    "apertures", 5.0, BIXEL_MM, OFFSET, Sampling(fine_mm=2.5, target_mm=5.0, near_mm=7.5, far_mm=20.0), cutoff_mm=15.0
 )
-"""What aperture optimisation sees. Dose beyond the cutoff is computed apart; see `optimise`."""
+"""What aperture optimisation sees. Dose beyond the cutoff is computed apart, see `optimise`: with 25 mm plans are no
+better (docs/delivery.md), and K is 2.6 times as large."""
 
 PLANNED_GAP_MM = 2.0
 MU_PER_GY = 370.0
@@ -66,13 +67,15 @@ def checked_fields(
     return fields_of(bixels_covering_target(setup), layout, machine)
 
 
-def blocks_of_k(case: Case, targets: Sequence[str], layout: Layout, model: BeamModel, rows: Rows) -> BlocksOfK:
+def blocks_of_k(
+    case: Case, targets: Sequence[str], layout: Layout, model: BeamModel, rows: Rows, fidelity: Fidelity = ROWS
+) -> BlocksOfK:
     """Return K of a layout's beams, for apertures."""
 
     def k_of(angles: Sequence[Angles]) -> DoseInfluence:
         gantry, collimator = zip(*angles, strict=True)
         settings: dict[str, Any] = {"collimator_angles_deg": collimator, "beam_model": model.name, "progress": False}
-        return influence(case, gantry, targets, ROWS, rows=rows, **settings)
+        return influence(case, gantry, targets, fidelity, rows=rows, **settings)
 
     return BlocksOfK.computed(layout.beams_deg, k_of)
 
@@ -146,7 +149,7 @@ class AperturePlanner:
         start : Apertures
         effort : Effort
         """
-        exact = _Exact(self._traced, self._rasters, self.columns.beam)
+        exact = ExactDose(self._traced, self._rasters, self.columns.beam)
         optimiser = ApertureOptimiser(self.columns, problem, target, self._bounds, exact)
         leaves = exact.covering(optimiser.state(self._leaves(start)).leaves, target)
         leaves = exact.covering(optimiser.optimise(leaves, effort), target)
@@ -175,7 +178,7 @@ class AperturePlanner:
         )
 
 
-class _Exact:
+class ExactDose:
     """The dose of leaves by beam, shape (beams, rows), without K; scaled where they only change their units.
 
     Parameters

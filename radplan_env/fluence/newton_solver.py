@@ -25,7 +25,7 @@ from .target_grams import TargetGrams
 
 _UPDATE_RIDGE = 1e-4  # between updates of the multipliers little changes
 _MAX_ITERATIONS = (25, 60)  # in single, and then in double precision
-_SINGLE_PRECISION_FROM = 1000  # bixels; below, double precision costs next to nothing
+_SINGLE_PRECISION_FROM = 300  # bixels; below, double precision costs next to nothing
 
 
 def solver(matrix: sparse.csr_array, bixels: Bixels | None = None) -> LagrangianSolver:

@@ -15,6 +15,7 @@ from .matrix import InfluenceMatrix
 from .objective import Term
 
 _BAND = 512
+_MOST_BYTES = 5e8
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,12 @@ class TargetGrams:
         self._lock = threading.Lock()
 
     def of(self, terms: Sequence[Term]) -> list[Base]:
-        """Return those of the terms on targets."""
+        """Return those of the terms on targets; none where they would take more memory than they are worth."""
+        targets = [term for term in terms if not term.one_sided]
+        if len(targets) * self._matrix.shape[1] ** 2 * np.dtype(self._dtype).itemsize > _MOST_BYTES:
+            return []
         with self._lock:
-            self._known = [self._found(term) for term in terms if not term.one_sided]
+            self._known = [self._found(term) for term in targets]
             return [made.base for made in self._known]
 
     def _found(self, term: Term) -> _Made:

@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 OFFSETS_MM = (-1.0, 1.0)
 """Of all leaves along x, over which the verdict is averaged."""
 _COARSE_MM = 2.0  # lattice of the dose that K leaves out
+_CUTOFF_MM = 25.0  # of K: what it leaves out stays that of the first apertures
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class ArcTask:
         assert ROWS.sampling is not None
         rows = sampled_rows(case, targets, ROWS.sampling, {**regions, **case.structures})
 
-        k = blocks_of_k(case, targets, layout, model, rows)
+        k = blocks_of_k(case, targets, layout, model, rows, replace(ROWS, cutoff_mm=_CUTOFF_MM))
         self.columns = ApertureColumns(k, layout, machine, model.mlc_transmission)
         inner = InnerProblem(bound, case.id, rows)
         problem = inner.problem(bound.start_parameters())

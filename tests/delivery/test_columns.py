@@ -18,8 +18,9 @@ from radplan_env.delivery.coverage import Coverage
 from radplan_env.delivery.limits import repaired, violations
 from radplan_env.delivery.machine import machine_named
 from radplan_env.delivery.optimise import ApertureOptimiser, Bounds, Effort
+from radplan_env.delivery.planner import ExactDose
 from radplan_env.delivery.techniques import Layout, arcs, segments
-from radplan_env.dose import prepare
+from radplan_env.dose import Raster, prepare
 from radplan_env.fluence import DoseConstraint, FluenceProblem, Term
 from radplan_env.influence import DoseInfluence, Fidelity, influence
 from radplan_env.influence.rows import rows_of_grid
@@ -176,6 +177,27 @@ def test_what_lies_beyond_k_follows_the_leaves() -> None:
     beyond, expected = held.beyond(known, exact(known)), exact(other).sum(axis=0)
     missed = [abs(held.dose(other, each) - expected) for each in (beyond, 0 * beyond)]
     assert np.sqrt(np.mean(missed[0] ** 2)) < 0.5 * np.sqrt(np.mean(missed[1] ** 2))
+
+
+@pytest.mark.parametrize("layout", [ARC, SEGMENTS], ids=["arc", "segments"])
+def test_exact_doses_are_right_whether_leaves_move_or_units_alone_change(layout: Layout) -> None:
+    held = columns(layout)
+    rows, fractions = rows_of_grid(cylinder(), cylinder().grid), 20
+    traced = prepare(cylinder(), held.beams, rows.points_mm, beam_model=MODEL)
+
+    def rasters(leaves: Leaves) -> list[Raster]:
+        apertures = held.apertures(leaves, MODEL.monitor_units_per_fluence / fractions)
+        return apertures.rasters(MODEL, MACHINE.dosimetric_leaf_gap_mm, fractions)
+
+    exact, known = ExactDose(traced, rasters, held.beam), some_leaves(held)
+    by_interval = np.random.default_rng(1).uniform(0.5, 2.0, known.units.size)
+    for leaves in (
+        known,
+        *(replace(known, units=known.units * each) for each in (1.3, by_interval)),
+        some_leaves(held, 5),
+    ):
+        expected = traced.dose_by_beam(rasters(leaves))
+        np.testing.assert_allclose(exact(leaves), expected, atol=2e-6 * expected.max())
 
 
 DOSE_GY = 60.0

@@ -250,6 +250,17 @@ def test_dose_from_moved_isocentres_keeps_the_points_depths() -> None:
     np.testing.assert_allclose(prepared.at(inside).dose(rasters), found[0][inside], atol=2e-5 * found.max())
 
 
+def test_beams_of_one_source_share_their_depths() -> None:
+    case, beams, _, prepared = four_beams()
+    turned = [replace(beam, collimator_deg=45.0) for beam in beams]
+    both = prepare(case, [*beams, *turned], prepared.points_mm)
+    assert len(both.depth_mm) == len(beams)
+    rasters = [square(30.0 + b, 2.0) for b in range(2 * len(beams))]
+    apart = [prepare(case, own, prepared.points_mm).dose_by_beam(rasters[:4]) for own in (beams, turned)]
+    found = both.dose_by_beam(rasters[:4] + rasters[:4])
+    np.testing.assert_array_equal(found, np.concatenate(apart))
+
+
 def test_moving_patient_isocentre_and_points_together_changes_nothing() -> None:
     _, beams, bixels, prepared = four_beams()
     fluence = np.random.default_rng(1).gamma(1.0, 1.0, len(bixels))
