@@ -22,6 +22,9 @@ LOOKS = 10
 STUBBORN = 5
 """So many more, all of them refused, and the conversation ends."""
 
+REPEATED = 3
+"""So often one and the same call is refused, and the conversation ends: the model goes round."""
+
 TOGETHER = 8
 """Calls of one reply that are carried out."""
 
@@ -52,6 +55,7 @@ class ToolPlannerAgent(LanguageModelAgent):
         wish = f"\n\nThe physician asks: {self.instructions}" if self.instructions else ""
         self._conversation = Conversation(system(self.manual()), user(f"Plan this patient:\n{task}{wish}"))
         self._counts: Counter[str] = Counter()
+        self._refused: Counter[tuple[str, str]] = Counter()
         self._since_plan = 0
         self._stopped = ""
         self._work = self._episode()
@@ -122,6 +126,7 @@ class ToolPlannerAgent(LanguageModelAgent):
             self._counts[error.fault] += 1
             self._since_plan += 1
             self._conversation.add(tool_result(call, f"Not done: {error}"), before)
+            self._check_repetition(call, error)
             return []
         after = len(self._console.desk.plans)
         self._since_plan = 0 if after > before else self._since_plan + 1
@@ -150,6 +155,13 @@ class ToolPlannerAgent(LanguageModelAgent):
             self._stopped = "endless looking"
         if self._since_plan >= LOOKS and not solves and name != "finish":
             raise ToolError("endless_looking", f"{LOOKS} calls since the last plan are the most: plan, or finish")
+
+    def _check_repetition(self, call: ToolCall, error: ToolError) -> None:
+        """End the conversation of a model that makes one refused call again and again."""
+        if error.fault != "endless_looking":  # which has an end of its own
+            self._refused[call.name, call.arguments] += 1
+            if self._refused[call.name, call.arguments] >= REPEATED:
+                self._stopped = "one refused call again and again"
 
 
 def manual(looks: int | None = None) -> str:

@@ -194,6 +194,13 @@ def test_looking_on_and_on_is_refused_and_ends(play: Play, service: scripted.Ser
     assert "plan, or finish" in results(service)[-1]
 
 
+def test_a_model_that_goes_round_ends(play: Play) -> None:
+    wrong, other = calls(("plan", {"weights": {"Moon": 1}})), calls(("plan", {"weights": {"Mars": 1}}))
+    plans, record = play(calls(("plan", {})), wrong, other, wrong, calls(("task", {})), wrong)
+    assert len(plans) == 1 and record["conversation"]["unknown_structure"] == 4
+    assert record["stopped"] == "one refused call again and again"
+
+
 def test_planning_gives_new_looks(play: Play) -> None:
     looks = calls(*[("criteria", {})] * 5)
     plans, record = play(calls(("plan", {})), looks, looks, calls(("plan", {})), looks, looks, FINISH)
