@@ -459,6 +459,9 @@ class MergeOptions:
     out: Path = field(kw_only=True)
     """Folder for the whole."""
 
+    figures: bool = field(default=True, kw_only=True)
+    """Draw the figures, which takes a second or two each; `radplan report DIR` draws them later."""
+
 
 @dataclass
 class PromptOptions:

@@ -24,7 +24,7 @@ MODEL = ("model", "instructions", "library")
 """Settings on which a run without a language model is silent."""
 
 
-def merge(paths: Sequence[Path], out: Path, *, command: str = "") -> int:
+def merge(paths: Sequence[Path], out: Path, *, command: str = "", draw: bool = True) -> int:
     """Merge results folders and report on the whole; return the exit code.
 
     An episode that several folders hold must be the same in each; it counts once. What was paid for a language model is
@@ -38,6 +38,8 @@ def merge(paths: Sequence[Path], out: Path, *, command: str = "") -> int:
         Folder for the result; it must not hold a run yet.
     command : str
         Noted in run.json.
+    draw : bool
+        Whether the report has figures.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def merge(paths: Sequence[Path], out: Path, *, command: str = "") -> int:
             target.append(source.records[key])
         for source in sources:
             add_calls(source, target)
-        print(report.write(target, {}))
+        print(report.write(target, {}, draw=draw))
     return 0
 
 

@@ -23,7 +23,7 @@ BESIDE = {
     "--validate": ("--data", "--jobs"),
     "--report": ("--no-figures",),
     "--rescore": ("--out", "--protocol", "--scorecard", "--data", "--jobs"),
-    "--merge": ("--out",),
+    "--merge": ("--out", "--no-figures"),
 }
 """What else may be asked for, by what is done with results that are there."""
 
@@ -93,4 +93,4 @@ def _with_results(results: ResultsOptions, args: CompareOptions, command: str) -
             jobs=args.jobs,
             command=command,
         )
-    return merge.merge(results.merge, args.out, command=command)
+    return merge.merge(results.merge, args.out, command=command, draw=args.figures)

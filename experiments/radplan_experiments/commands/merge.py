@@ -20,4 +20,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = PROGRAM) ->
     from radplan_experiments.auditing import merge  # slow to import: help and mistyped options need not wait for it
     from radplan_experiments.running import comparison
 
-    return comparison.guarded(invoked.command, lambda: merge.merge(args.folders, args.out, command=invoked.command))
+    def together() -> int:
+        return merge.merge(args.folders, args.out, command=invoked.command, draw=args.figures)
+
+    return comparison.guarded(invoked.command, together)
