@@ -27,7 +27,7 @@ Part = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging.report, "write", lambda folder, left_out: "")
+    monkeypatch.setattr(merging.report, "write", lambda folder, left_out, *, draw: "")
 
 
 @pytest.fixture
@@ -93,9 +93,8 @@ def test_parts_make_the_whole(
 
 def test_what_no_part_played_is_left_to_play(part: Part, tmp_path: Path) -> None:
     parts = [part("a", agents=("template",), cases=("openkbp/pt_1",), seeds=1), part("b", agents=("random",), seeds=1)]
-    merge(parts, tmp_path / "out", draw=False)
+    merge(parts, tmp_path / "out")
     assert read_run_folder(tmp_path / "out").todo() == [("template", "openkbp/pt_2", 0)]
-    assert not (tmp_path / "out" / "figures").exists()
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_a_machine_that_was_exchanged_is_refused(folder: RunFolder) -> None:
 def test_parts_are_merged_with_their_apertures(
     folder: RunFolder, tmp_path: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(merge.report, "write", lambda folder, left_out: "")
+    monkeypatch.setattr(merge.report, "write", lambda folder, left_out, *, draw: "")
     parts = []
     for agent in folder.settings.agents:
         path = shutil.copytree(folder.path, tmp_path / agent)
