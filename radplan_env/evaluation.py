@@ -258,7 +258,7 @@ def dose_view(
         dose = {name: _checked(np.sort(doses[own], axis=None), name) for name, own in given.items()}
         return DoseView(dose, voxel_cc, protocol.prescription_gy, protocol.protocol.fractions, **beside)
     pairs = {name: ascending(doses[own], voxel_cc[own]) for name, own in given.items()}
-    dose = {name: _checked(ascending, name) for name, (ascending, _) in pairs.items()}
+    dose = {name: _checked(sorted_dose, name) for name, (sorted_dose, _) in pairs.items()}
     volumes = {name: volume for name, (_, volume) in pairs.items()}
     return DoseView(dose, volumes, protocol.prescription_gy, protocol.protocol.fractions, **beside)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
@@ -99,6 +100,12 @@ class Dialogue:
     plans: list[Plan] = field(default_factory=list)
     _path: list[int] = field(default_factory=list)
     """Numbers of the plans that lead to the current one, without those that were undone."""
+    _began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been held."""
+        return round(time.perf_counter() - self._began, 3)
 
     def hold(self, action: Chosen | None) -> int | None:
         """Plan and talk until one of both ends it; return the number of the plan kept, None if there is none.
@@ -242,7 +249,8 @@ def run(args: ConverseOptions, command: str, read: Callable[[str], str] = input)
     choice = settings.model
     assert choice is not None
     comparison.say_withheld(args, choice)
-    (case_id,), key = settings.cases, (AGENT, settings.cases[0], 0)
+    (case_id,) = settings.cases
+    key = AGENT, case_id, 0
     library = None if settings.library is None else language_model.library_of(settings.library)
     with ExitStack() as stack:
         folder = new_folder(args.out / slug(case_id))
@@ -291,10 +299,11 @@ def _keep(dialogue: Dialogue, kept: int | None, run: RunFolder, key: Key, talked
     if kept is None:
         comparison.say(f"no plan was made; what was said is in {run.path}")
         return
-    plan, system = dialogue.plans[kept - 1], dialogue.env.system
+    plan = dialogue.plans[kept - 1]
     plan.save(run.path / "plan.npz")
     said = {**dialogue.agent.record(), "talked_with": talked_with, "plan_chosen": kept}
-    run.append(runner.record_of_plans(dialogue.env, run, key, dialogue.plans, said))
-    write_json(run.case_path(key[1]), runner.facts(system))
+    record = runner.record_of_plans(dialogue.env, run, key, dialogue.plans, said)
+    run.append({**record, "seconds": dialogue.seconds})
+    write_json(run.case_path(key[1]), runner.facts(dialogue.env.system))
     score = plan.evaluation.score
     dialogue.conversation.show("Kept", f"plan {kept}, score {score:.1f} of 100: {run.path / 'plan.npz'}")
